@@ -1,0 +1,109 @@
+// Package config owns the environment: the names of the variables that the
+// stacks set and the functions read, and one typed configuration a function. It
+// is the only package that looks variables up.
+//
+// Promises: a missing or malformed variable is an error that names it; all of
+// them are named at once; no value is logged.
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// The functions, by the name of their folder under functions/.
+const (
+	LedgerPreflight = "ledger-preflight"
+	TargetPrepare   = "target-prepare"
+	LedgerPlan      = "ledger-plan"
+	LedgerTransform = "ledger-transform"
+	LedgerCount     = "ledger-count"
+	LedgerPhase     = "ledger-phase"
+	TargetTask      = "target-task"
+	LedgerReport    = "ledger-report"
+)
+
+// The variables.
+const (
+	Archives     = "GODWIT_ARCHIVES"      // JSON: [{"bucket":"b","prefix":"p/"}], what may be read
+	WorkBucket   = "GODWIT_WORK_BUCKET"   // plans, parts, quarantine, reports
+	ClusterARN   = "GODWIT_CLUSTER_ARN"   // Aurora PostgreSQL cluster
+	Database     = "GODWIT_DATABASE"      // database name in the cluster
+	LoaderSecret = "GODWIT_LOADER_SECRET" // ARN of the secret {"username","password"} of the role that loads
+	AdminSecret  = "GODWIT_ADMIN_SECRET"  // ARN of the cluster's master secret; target-prepare only
+	ImportRole   = "GODWIT_IMPORT_ROLE"   // ARN of the role that the cluster reads S3 with
+)
+
+// An Archive is a place that the environment allows LedgerLoad to read.
+type Archive struct {
+	Bucket string `json:"bucket"`
+	Prefix string `json:"prefix"`
+}
+
+// Ledger is the configuration of the functions of the ledger route. A function
+// reads only what its stack sets; Read says which.
+type Ledger struct {
+	Archives     []Archive
+	WorkBucket   string
+	ClusterARN   string
+	Database     string
+	LoaderSecret string
+	AdminSecret  string
+	ImportRole   string
+}
+
+// Needs lists the variables of each function. The stacks set exactly these.
+func Needs(function string) []string {
+	target := []string{ClusterARN, Database, LoaderSecret}
+	switch function {
+	case LedgerPreflight:
+		return append(target, Archives, WorkBucket, ImportRole)
+	case TargetPrepare:
+		return append(target, AdminSecret)
+	case LedgerPlan:
+		return append(target, Archives, WorkBucket)
+	case LedgerTransform, LedgerCount:
+		return []string{WorkBucket}
+	case LedgerPhase, TargetTask, LedgerReport:
+		return append(target, WorkBucket)
+	}
+	return nil
+}
+
+// Read reads the configuration of one function with lookup (os.LookupEnv).
+func Read(function string, lookup func(string) (string, bool)) (Ledger, error) {
+	var c Ledger
+	var errs []error
+	needs := Needs(function)
+	if needs == nil {
+		return c, fmt.Errorf("no function is named %q", function)
+	}
+	for _, name := range needs {
+		v, ok := lookup(name)
+		if !ok || strings.TrimSpace(v) == "" {
+			errs = append(errs, fmt.Errorf("variable %s is not set", name))
+			continue
+		}
+		switch name {
+		case Archives:
+			if err := json.Unmarshal([]byte(v), &c.Archives); err != nil {
+				errs = append(errs, fmt.Errorf("variable %s is not a JSON list of archives: %w", name, err))
+			}
+		case WorkBucket:
+			c.WorkBucket = v
+		case ClusterARN:
+			c.ClusterARN = v
+		case Database:
+			c.Database = v
+		case LoaderSecret:
+			c.LoaderSecret = v
+		case AdminSecret:
+			c.AdminSecret = v
+		case ImportRole:
+			c.ImportRole = v
+		}
+	}
+	return c, errors.Join(errs...)
+}
