@@ -1,0 +1,17 @@
+// Package target owns what godwit does to a target database: identifiers and
+// DDL, the bookkeeping schema, claim-first import into hidden staging, publish
+// in slices, and showing a load at once. Aurora PostgreSQL is reached through
+// the RDS Data API.
+//
+// It leaves the order of work, accounting and retries to migrate, and the
+// meaning of columns to mapping.
+//
+// Promises: a task and its bookkeeping row commit together or not at all
+// (invariant 2); running a task again, after a lost reply or beside a running
+// attempt, stores nothing twice (invariant 3); a statement may outlive the call
+// that began it (invariant 9); nothing of a load is visible before make_visible
+// commits (invariant 11). No value of a column is in an error.
+//
+// Data API limits: docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/data-api.html.
+// aws_s3: docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_PostgreSQL.S3Import.html.
+package target

@@ -1,0 +1,429 @@
+DO $install$
+BEGIN
+-- One installer at a time: CREATE ... IF NOT EXISTS is not safe against itself.
+PERFORM pg_advisory_xact_lock(hashtextextended('godwit install', 0));
+
+CREATE SCHEMA IF NOT EXISTS godwit;
+
+-- A load: one archive, one mapping, one target schema.
+CREATE TABLE IF NOT EXISTS godwit.load (
+  load_id       text PRIMARY KEY,
+  target_schema text NOT NULL,
+  stage_schema  text NOT NULL,
+  history       boolean NOT NULL,
+  state         text NOT NULL CHECK (state IN ('loading', 'published', 'abandoned')),
+  strand        text,
+  first_block   bigint,
+  last_block    bigint,
+  started_at    timestamptz NOT NULL DEFAULT now(),
+  published_at  timestamptz
+);
+-- Two loads never write to one schema at a time.
+CREATE UNIQUE INDEX IF NOT EXISTS load_one_at_a_time ON godwit.load (target_schema) WHERE state = 'loading';
+
+-- The target tables of a load; mapped lists the columns between version and ql_audit.
+CREATE TABLE IF NOT EXISTS godwit.load_table (
+  load_id      text NOT NULL REFERENCES godwit.load,
+  current_name text NOT NULL,
+  history_name text NOT NULL,
+  mapped       text[] NOT NULL,
+  merge        boolean NOT NULL,
+  PRIMARY KEY (load_id, current_name)
+);
+
+-- The ledger tables of a load, by id: a dropped and re-created table has one name and two ids.
+CREATE TABLE IF NOT EXISTS godwit.load_source (
+  load_id      text NOT NULL REFERENCES godwit.load,
+  table_id     text NOT NULL,
+  table_name   text NOT NULL,
+  current_name text NOT NULL,
+  active       boolean NOT NULL,
+  PRIMARY KEY (load_id, table_id)
+);
+
+-- Work that committed: a row stands here if and only if its effect does.
+CREATE TABLE IF NOT EXISTS godwit.task (
+  load_id  text NOT NULL REFERENCES godwit.load,
+  phase    text NOT NULL,
+  name     text NOT NULL,
+  table_id text,
+  rows     bigint,
+  counts   jsonb,
+  done_at  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (load_id, phase, name)
+);
+
+-- Why work failed after its caller had stopped waiting for it.
+CREATE TABLE IF NOT EXISTS godwit.failure (
+  load_id   text NOT NULL,
+  phase     text NOT NULL,
+  name      text NOT NULL,
+  state     text NOT NULL,
+  message   text NOT NULL,
+  failed_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (load_id, phase, name)
+);
+
+-- Bounds of publish slices, chosen once: a second choice could overlap the first.
+CREATE TABLE IF NOT EXISTS godwit.slice (
+  load_id      text NOT NULL REFERENCES godwit.load,
+  current_name text NOT NULL,
+  number       integer NOT NULL,
+  low          text COLLATE "C" NOT NULL,
+  high         text COLLATE "C",
+  PRIMARY KEY (load_id, current_name, number)
+);
+
+-- Revisions that could not be mapped, by the import of the transform's list.
+CREATE TABLE IF NOT EXISTS godwit.quarantine (
+  load_id    text NOT NULL,
+  table_id   text NOT NULL,
+  table_name text NOT NULL,
+  doc_id     text COLLATE "C",
+  version    bigint,
+  object     text NOT NULL,
+  block      bigint NOT NULL,
+  revision   integer NOT NULL,
+  path       text NOT NULL,
+  reason     text NOT NULL
+);
+CREATE INDEX IF NOT EXISTS quarantine_doc ON godwit.quarantine (load_id, doc_id);
+
+-- The newest version that a target table has of each document, tombstones included: the guard of every writer.
+CREATE TABLE IF NOT EXISTS godwit.head (
+  relation text NOT NULL,
+  doc_id   text COLLATE "C" NOT NULL,
+  version  bigint NOT NULL,
+  deleted  boolean NOT NULL,
+  hash     bytea,
+  table_id text NOT NULL,
+  PRIMARY KEY (relation, doc_id)
+) PARTITION BY LIST (relation);
+
+-- columns renders a list of columns, each by the format given.
+CREATE OR REPLACE FUNCTION godwit.columns(p_columns text[], p_format text) RETURNS text LANGUAGE sql IMMUTABLE AS $f$
+  SELECT coalesce(string_agg(format(p_format, c), '' ORDER BY o), '') FROM unnest(p_columns) WITH ORDINALITY AS m (c, o)
+$f$;
+
+-- run does one task at most once. It answers done (now or before), running (somebody else does it) or failed. A caller
+-- that asks again after it stopped waiting sets look, and then learns of a failure that nobody received. The task's
+-- row, its effect and nothing else commit together; a failure commits only its own row.
+CREATE OR REPLACE FUNCTION godwit.run(p_load text, p_phase text, p_name text, p_look boolean, p_args jsonb)
+RETURNS jsonb LANGUAGE plpgsql AS $f$
+DECLARE
+  v_failure godwit.failure;
+  v_rows bigint;
+  v_counts jsonb;
+  v_state text;
+  v_message text;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended(concat_ws(' ', 'godwit', p_load, p_phase, p_name), 0)) THEN
+    RETURN jsonb_build_object('state', 'running');
+  END IF;
+  IF EXISTS (SELECT FROM godwit.task t WHERE t.load_id = p_load AND t.phase = p_phase AND t.name = p_name) THEN
+    RETURN jsonb_build_object('state', 'done');
+  END IF;
+  DELETE FROM godwit.failure f WHERE f.load_id = p_load AND f.phase = p_phase AND f.name = p_name RETURNING f.* INTO v_failure;
+  IF FOUND AND p_look THEN
+    RETURN jsonb_build_object('state', 'failed', 'sqlstate', v_failure.state, 'message', v_failure.message);
+  END IF;
+  BEGIN
+    INSERT INTO godwit.task (load_id, phase, name) VALUES (p_load, p_phase, p_name);
+    CASE p_phase
+      WHEN 'import' THEN v_rows := godwit.import_part(p_load, p_args);
+      WHEN 'keys' THEN v_rows := godwit.build_key(p_load, p_args);
+      WHEN 'slices' THEN v_counts := godwit.publish_slice(p_load, p_args);
+      WHEN 'indexes' THEN v_rows := godwit.build_index(p_load, p_args);
+      WHEN 'visible' THEN v_counts := godwit.make_visible(p_load);
+      ELSE RAISE EXCEPTION USING ERRCODE = 'GW000', MESSAGE = format('no phase is named %s', p_phase);
+    END CASE;
+    UPDATE godwit.task t SET rows = v_rows, counts = v_counts, table_id = p_args->>'table_id', done_at = clock_timestamp()
+      WHERE t.load_id = p_load AND t.phase = p_phase AND t.name = p_name;
+    RETURN jsonb_build_object('state', 'done', 'rows', v_rows, 'counts', v_counts);
+  EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
+    -- Data exceptions and constraint violations quote column values: their text stays in the server.
+    IF left(v_state, 2) IN ('22', '23') THEN
+      v_message := 'the server refused a value (its text is withheld here; the server log has it)';
+    END IF;
+    INSERT INTO godwit.failure (load_id, phase, name, state, message) VALUES (p_load, p_phase, p_name, v_state, v_message);
+    RETURN jsonb_build_object('state', 'failed', 'sqlstate', v_state, 'message', v_message);
+  END;
+END $f$;
+
+-- import_part reads one object into a staging table and compares the number of rows with the plan.
+CREATE OR REPLACE FUNCTION godwit.import_part(p_load text, p_args jsonb) RETURNS bigint LANGUAGE plpgsql AS $f$
+DECLARE
+  v_answer text;
+  v_rows bigint;
+BEGIN
+  v_answer := aws_s3.table_import_from_s3(
+    format('%I.%I', p_args->>'schema', p_args->>'relation'), '', '(FORMAT text)',
+    aws_commons.create_s3_uri(p_args->>'bucket', p_args->>'key', p_args->>'region'));
+  v_rows := substring(v_answer FROM '^([0-9]+) rows? imported')::bigint;
+  IF v_rows IS DISTINCT FROM (p_args->>'rows')::bigint THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW001', MESSAGE =
+      format('part %s holds %s rows where the transform wrote %s', p_args->>'key', coalesce(v_rows::text, 'no count of'), p_args->>'rows');
+  END IF;
+  RETURN v_rows;
+END $f$;
+
+-- build_key indexes staged history by (doc_id, version); a revision staged twice ends here.
+CREATE OR REPLACE FUNCTION godwit.build_key(p_load text, p_args jsonb) RETURNS bigint LANGUAGE plpgsql AS $f$
+DECLARE
+  v_stage text;
+  v_history text := p_args->>'history';
+BEGIN
+  SELECT l.stage_schema INTO STRICT v_stage FROM godwit.load l WHERE l.load_id = p_load;
+  EXECUTE format('ALTER TABLE %I.%I ADD PRIMARY KEY (doc_id, version)', v_stage, v_history);
+  EXECUTE format('ANALYZE %I.%I (doc_id)', v_stage, v_history);
+  RETURN 0;
+END $f$;
+
+-- head_table names the partition of godwit.head that guards a target table.
+CREATE OR REPLACE FUNCTION godwit.head_table(p_schema text, p_current text) RETURNS text LANGUAGE sql IMMUTABLE AS $f$
+  SELECT 'head_' || md5(format('%I.%I', p_schema, p_current))
+$f$;
+
+-- create_heads creates the hidden heads of a target table, ready to become a partition of godwit.head.
+CREATE OR REPLACE FUNCTION godwit.create_heads(p_load text, p_current text) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  l godwit.load;
+BEGIN
+  SELECT * INTO STRICT l FROM godwit.load x WHERE x.load_id = p_load;
+  EXECUTE format('CREATE TABLE IF NOT EXISTS %I.%I (LIKE godwit.head, CHECK (relation = %L))',
+    l.stage_schema, godwit.head_table(l.target_schema, p_current), format('%I.%I', l.target_schema, p_current));
+END $f$;
+
+-- plan_slices cuts the documents of a table into ranges of about p_rows revisions and remembers the choice.
+CREATE OR REPLACE FUNCTION godwit.plan_slices(p_load text, p_current text, p_rows bigint)
+RETURNS TABLE (number integer, low text, high text) LANGUAGE plpgsql AS $f$
+DECLARE
+  v_stage text;
+  v_history text;
+  v_total bigint;
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'godwit', p_load, 'plan_slices', p_current), 0));
+  IF NOT EXISTS (SELECT FROM godwit.slice s WHERE s.load_id = p_load AND s.current_name = p_current) THEN
+    SELECT l.stage_schema, t.history_name INTO STRICT v_stage, v_history
+      FROM godwit.load l JOIN godwit.load_table t USING (load_id) WHERE l.load_id = p_load AND t.current_name = p_current;
+    SELECT coalesce(sum(k.rows), 0) INTO v_total FROM godwit.task k JOIN godwit.load_source s USING (load_id, table_id)
+      WHERE k.load_id = p_load AND k.phase = 'import' AND s.current_name = p_current;
+    EXECUTE format($q$
+      INSERT INTO godwit.slice (load_id, current_name, number, low, high)
+      SELECT $1, $2, (row_number() OVER w)::integer, bound, lead(bound) OVER w
+      FROM (SELECT '' COLLATE "C" AS bound
+            UNION
+            SELECT min(doc_id) FROM (
+              SELECT doc_id, ntile($3) OVER (ORDER BY doc_id) AS tile FROM %I.%I TABLESAMPLE SYSTEM ($4) REPEATABLE (1)) AS sample
+            WHERE tile > 1 GROUP BY tile) AS bounds
+      WINDOW w AS (ORDER BY bound)$q$, v_stage, v_history)
+    USING p_load, p_current, greatest(1, ceil(v_total / p_rows::numeric))::integer,
+      CASE WHEN v_total > 1000000 THEN greatest(0.1, 100000000.0 / v_total) ELSE 100 END;
+  END IF;
+  RETURN QUERY SELECT s.number, s.low, s.high FROM godwit.slice s
+    WHERE s.load_id = p_load AND s.current_name = p_current ORDER BY s.number;
+END $f$;
+
+-- publish_slice makes current rows and heads of one range of documents, still hidden. Into tables that exist it leaves
+-- of the staged history only what they lack; the same revision with another hash stops the load.
+CREATE OR REPLACE FUNCTION godwit.publish_slice(p_load text, p_args jsonb) RETURNS jsonb LANGUAGE plpgsql AS $f$
+DECLARE
+  l godwit.load;
+  t godwit.load_table;
+  v_low text := p_args->>'low';
+  v_high text := p_args->>'high';
+  v_relation text;
+  v_doc text;
+  v_version bigint;
+  v_present jsonb := '{}';
+  v_heads bigint;
+  v_deleted bigint;
+  v_withheld bigint;
+  v_dropped bigint;
+  v_current bigint;
+  v_mapped text;
+BEGIN
+  SELECT * INTO STRICT l FROM godwit.load x WHERE x.load_id = p_load;
+  SELECT * INTO STRICT t FROM godwit.load_table x WHERE x.load_id = p_load AND x.current_name = p_args->>'table';
+  v_relation := format('%I.%I', l.target_schema, t.current_name);
+  v_mapped := godwit.columns(t.mapped, ', %I');
+  IF t.merge AND l.history THEN
+    EXECUTE format($q$
+      SELECT s.doc_id, s.version FROM %I.%I s JOIN %I.%I h USING (doc_id, version)
+      WHERE s.doc_id >= $1 AND ($2 IS NULL OR s.doc_id < $2) AND s.ql_audit->>'ql_rev_hash' IS DISTINCT FROM h.ql_audit->>'ql_rev_hash'
+      ORDER BY s.doc_id, s.version LIMIT 1$q$, l.stage_schema, t.history_name, l.target_schema, t.history_name)
+    INTO v_doc, v_version USING v_low, v_high;
+    IF v_doc IS NOT NULL THEN
+      RAISE EXCEPTION USING ERRCODE = 'GW002', MESSAGE = format(
+        'document %s version %s already stands in %I.%I with another revision hash: the archive is not of the ledger that was loaded there, or one of them was altered',
+        v_doc, v_version, l.target_schema, t.history_name);
+    END IF;
+    EXECUTE format($q$
+      WITH gone AS (
+        DELETE FROM %I.%I s USING %I.%I h
+        WHERE s.doc_id = h.doc_id AND s.version = h.version AND s.doc_id >= $1 AND ($2 IS NULL OR s.doc_id < $2)
+        RETURNING s.ql_audit->>'ql_tableid' AS table_id)
+      SELECT coalesce(jsonb_object_agg(table_id, n), '{}') FROM (SELECT table_id, count(*) AS n FROM gone GROUP BY table_id) AS g$q$,
+      l.stage_schema, t.history_name, l.target_schema, t.history_name) INTO v_present USING v_low, v_high;
+  END IF;
+  EXECUTE format($q$
+    WITH latest AS MATERIALIZED (
+      SELECT DISTINCT ON (doc_id) doc_id, version%1$s, ql_audit, operation
+      FROM %2$I.%3$I WHERE doc_id >= $1 AND ($2 IS NULL OR doc_id < $2)
+      ORDER BY doc_id, version DESC
+    ), judged AS MATERIALIZED (
+      SELECT a.*, a.operation = 'D' AS deleted, NOT s.active AS dropped, EXISTS (
+        SELECT FROM godwit.quarantine q WHERE q.load_id = $3 AND q.doc_id = a.doc_id AND q.version > a.version) AS withheld
+      FROM latest a JOIN godwit.load_source s ON s.load_id = $3 AND s.table_id = a.ql_audit->>'ql_tableid'
+    ), heads AS (
+      INSERT INTO %2$I.%4$I (relation, doc_id, version, deleted, hash, table_id)
+      SELECT $4, doc_id, version, deleted, decode(ql_audit->>'ql_rev_hash', 'base64'), ql_audit->>'ql_tableid' FROM judged
+    ), visible AS (
+      INSERT INTO %2$I.%5$I (doc_id, version%1$s, ql_audit)
+      SELECT doc_id, version%1$s, ql_audit FROM judged WHERE NOT deleted AND NOT dropped AND NOT withheld
+    )
+    SELECT count(*), count(*) FILTER (WHERE deleted), count(*) FILTER (WHERE NOT deleted AND dropped),
+      count(*) FILTER (WHERE NOT deleted AND NOT dropped AND withheld), count(*) FILTER (WHERE NOT deleted AND NOT dropped AND NOT withheld)
+    FROM judged$q$, v_mapped, l.stage_schema, t.history_name, godwit.head_table(l.target_schema, t.current_name), t.current_name)
+  INTO v_heads, v_deleted, v_dropped, v_withheld, v_current USING v_low, v_high, p_load, v_relation;
+  RETURN jsonb_build_object('documents', v_heads, 'deleted', v_deleted, 'dropped', v_dropped, 'withheld', v_withheld,
+    'current', v_current, 'present_by_table', v_present);
+END $f$;
+
+-- build_index adds one key or index to a hidden table.
+CREATE OR REPLACE FUNCTION godwit.build_index(p_load text, p_args jsonb) RETURNS bigint LANGUAGE plpgsql AS $f$
+DECLARE
+  v_stage text;
+  v_columns text := (SELECT string_agg(format('%I', c), ', ' ORDER BY o) FROM jsonb_array_elements_text(p_args->'columns') WITH ORDINALITY AS a (c, o));
+BEGIN
+  SELECT l.stage_schema INTO STRICT v_stage FROM godwit.load l WHERE l.load_id = p_load;
+  IF (p_args->>'key')::boolean THEN
+    EXECUTE format('ALTER TABLE %I.%I ADD PRIMARY KEY (%s)', v_stage, p_args->>'relation', v_columns);
+  ELSE
+    EXECUTE format('CREATE %s INDEX %I ON %I.%I (%s)', CASE WHEN (p_args->>'unique')::boolean THEN 'UNIQUE' ELSE '' END,
+      p_args->>'index', v_stage, p_args->>'relation', v_columns);
+  END IF;
+  RETURN 0;
+END $f$;
+
+-- make_visible shows everything of a load at once. New tables move into the target schema; tables that exist take what
+-- they lack, guarded by heads in the order of their keys, so that a stream may write beside it.
+CREATE OR REPLACE FUNCTION godwit.make_visible(p_load text) RETURNS jsonb LANGUAGE plpgsql AS $f$
+DECLARE
+  l godwit.load;
+  t godwit.load_table;
+  v_relation text;
+  v_partition text;
+  v_mapped text;
+  v_set text;
+  v_rows bigint;
+  v_added bigint := 0;
+BEGIN
+  SELECT * INTO STRICT l FROM godwit.load x WHERE x.load_id = p_load FOR UPDATE;
+  IF l.state <> 'loading' THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW003', MESSAGE = format('load %s is %s, not loading', p_load, l.state);
+  END IF;
+  EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', l.target_schema);
+  FOR t IN SELECT * FROM godwit.load_table x WHERE x.load_id = p_load ORDER BY x.current_name LOOP
+    v_relation := format('%I.%I', l.target_schema, t.current_name);
+    v_partition := godwit.head_table(l.target_schema, t.current_name);
+    IF NOT t.merge THEN
+      IF l.history THEN
+        EXECUTE format('ALTER TABLE %I.%I SET SCHEMA %I', l.stage_schema, t.history_name, l.target_schema);
+      END IF;
+      EXECUTE format('ALTER TABLE %I.%I SET SCHEMA %I', l.stage_schema, t.current_name, l.target_schema);
+      -- Heads of a table that somebody dropped by hand guard nothing.
+      EXECUTE format('DROP TABLE IF EXISTS godwit.%I', v_partition);
+      EXECUTE format('ALTER TABLE %I.%I SET SCHEMA godwit', l.stage_schema, v_partition);
+      EXECUTE format('ALTER TABLE godwit.head ATTACH PARTITION godwit.%I FOR VALUES IN (%L)', v_partition, v_relation);
+      CONTINUE;
+    END IF;
+    v_mapped := godwit.columns(t.mapped, ', %I');
+    v_set := godwit.columns(t.mapped, ', %1$I = excluded.%1$I');
+    -- Heads first: they lock. What follows is a new statement with a new snapshot, so a stream's commit that
+    -- the first statement waited for is seen.
+    EXECUTE format($q$
+      INSERT INTO godwit.head AS h (relation, doc_id, version, deleted, hash, table_id)
+      SELECT relation, doc_id, version, deleted, hash, table_id FROM %I.%I ORDER BY relation, doc_id
+      ON CONFLICT (relation, doc_id) DO UPDATE
+      SET version = excluded.version, deleted = excluded.deleted, hash = excluded.hash, table_id = excluded.table_id
+      WHERE h.version < excluded.version$q$, l.stage_schema, v_partition);
+    IF l.history THEN
+      EXECUTE format($q$
+        INSERT INTO %1$I.%2$I (doc_id, version%3$s, ql_audit, operation, transaction_id)
+        SELECT doc_id, version%3$s, ql_audit, operation, transaction_id FROM %4$I.%2$I
+        ON CONFLICT (doc_id, version) DO NOTHING$q$, l.target_schema, t.history_name, v_mapped, l.stage_schema);
+      GET DIAGNOSTICS v_rows = ROW_COUNT;
+      v_added := v_added + v_rows;
+    END IF;
+    EXECUTE format($q$
+      DELETE FROM %1$I.%2$I c USING %3$I.%4$I b JOIN godwit.head h USING (relation, doc_id)
+      WHERE c.doc_id = b.doc_id AND h.version = b.version$q$, l.target_schema, t.current_name, l.stage_schema, v_partition);
+    EXECUTE format($q$
+      INSERT INTO %1$I.%2$I (doc_id, version%3$s, ql_audit)
+      SELECT c.doc_id, c.version%4$s, c.ql_audit
+      FROM %5$I.%2$I c JOIN godwit.head h ON h.relation = $1 AND h.doc_id = c.doc_id AND h.version = c.version
+      ON CONFLICT (doc_id) DO UPDATE SET version = excluded.version%6$s, ql_audit = excluded.ql_audit$q$,
+      l.target_schema, t.current_name, v_mapped, godwit.columns(t.mapped, ', c.%I'), l.stage_schema, v_set) USING v_relation;
+    -- A document whose newest revision is in quarantine must not show an older one.
+    EXECUTE format($q$
+      DELETE FROM %I.%I c USING godwit.quarantine q
+      WHERE q.load_id = $1 AND q.doc_id = c.doc_id AND q.version > c.version$q$, l.target_schema, t.current_name) USING p_load;
+    -- A table dropped since then has no current documents; one that came back has them again.
+    EXECUTE format($q$
+      DELETE FROM %I.%I c USING godwit.head h JOIN godwit.load_source s ON s.load_id = $1 AND s.table_id = h.table_id AND NOT s.active
+      WHERE h.relation = $2 AND h.doc_id = c.doc_id$q$, l.target_schema, t.current_name) USING p_load, v_relation;
+    IF l.history THEN
+      EXECUTE format($q$
+        INSERT INTO %1$I.%2$I (doc_id, version%3$s, ql_audit)
+        SELECT a.doc_id, a.version%4$s, a.ql_audit
+        FROM godwit.head h
+        JOIN godwit.load_source s ON s.load_id = $1 AND s.table_id = h.table_id AND s.active
+        JOIN %1$I.%5$I a ON a.doc_id = h.doc_id AND a.version = h.version
+        WHERE h.relation = $2 AND NOT h.deleted
+          AND NOT EXISTS (SELECT FROM godwit.quarantine q WHERE q.load_id = $1 AND q.doc_id = h.doc_id AND q.version > h.version)
+          AND EXISTS (SELECT FROM godwit.load_source o JOIN godwit.load p USING (load_id)
+                      WHERE p.target_schema = $3 AND p.state = 'published' AND o.table_id = h.table_id AND NOT o.active)
+        ON CONFLICT (doc_id) DO NOTHING$q$, l.target_schema, t.current_name, v_mapped, godwit.columns(t.mapped, ', a.%I'), t.history_name)
+      USING p_load, v_relation, l.target_schema;
+    END IF;
+  END LOOP;
+
+  EXECUTE format($q$
+    CREATE TABLE IF NOT EXISTS %I.table_counts (
+      table_name text NOT NULL, table_id text PRIMARY KEY, is_active boolean NOT NULL, revision_cnt bigint NOT NULL)$q$, l.target_schema);
+  EXECUTE format($q$
+    INSERT INTO %I.table_counts AS c (table_name, table_id, is_active, revision_cnt)
+    SELECT s.table_name, s.table_id, s.active, coalesce((
+        SELECT sum(k.rows) FROM godwit.task k WHERE k.load_id = $1 AND k.phase = 'import' AND k.table_id = s.table_id), 0)
+      - coalesce((SELECT sum((k.counts->'present_by_table'->>s.table_id)::bigint) FROM godwit.task k WHERE k.load_id = $1 AND k.phase = 'slices'), 0)
+    FROM godwit.load_source s WHERE s.load_id = $1
+    ON CONFLICT (table_id) DO UPDATE SET table_name = excluded.table_name, is_active = excluded.is_active,
+      revision_cnt = c.revision_cnt + excluded.revision_cnt$q$, l.target_schema) USING p_load;
+
+  UPDATE godwit.load x SET state = 'published', published_at = clock_timestamp() WHERE x.load_id = p_load;
+  EXECUTE format('DROP SCHEMA %I CASCADE', l.stage_schema);
+  RETURN jsonb_build_object('added', v_added);
+END $f$;
+
+-- abandon removes everything of a load that is not published, as if it had never begun.
+CREATE OR REPLACE FUNCTION godwit.abandon(p_load text) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  l godwit.load;
+BEGIN
+  SELECT * INTO l FROM godwit.load x WHERE x.load_id = p_load FOR UPDATE;
+  IF NOT FOUND THEN RETURN; END IF;
+  IF l.state = 'published' THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW003', MESSAGE = format('load %s is published and cannot be abandoned', p_load);
+  END IF;
+  EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', l.stage_schema);
+  DELETE FROM godwit.quarantine x WHERE x.load_id = p_load;
+  DELETE FROM godwit.failure x WHERE x.load_id = p_load;
+  DELETE FROM godwit.slice x WHERE x.load_id = p_load;
+  DELETE FROM godwit.task x WHERE x.load_id = p_load;
+  DELETE FROM godwit.load_source x WHERE x.load_id = p_load;
+  DELETE FROM godwit.load_table x WHERE x.load_id = p_load;
+  DELETE FROM godwit.load x WHERE x.load_id = p_load;
+END $f$;
+END $install$

@@ -1,0 +1,217 @@
+package target
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"godwit/internal/change"
+)
+
+//go:embed install.sql
+var installSQL string
+
+// A Load names one load in the target: what is loaded where.
+type Load struct {
+	ID      string // hash of archive, mapping and target: the same input is the same load
+	Schema  string // target schema
+	History bool   // keep the audit tables
+	Strand  string
+	First   int64 // block
+	Last    int64 // block
+}
+
+// Stage returns the hidden schema of the load.
+func (l Load) Stage() string { return "godwit_load_" + l.ID[:min(16, len(l.ID))] }
+
+// A LoadTable is one target table of a load: the history and the current table
+// of one ledger table name.
+type LoadTable struct {
+	Current change.Table // doc_id, version, mapped columns, ql_audit
+	History change.Table // the same, operation and transaction_id
+}
+
+// A Source is one ledger table, by its id.
+type Source struct {
+	TableID   string
+	TableName string
+	Current   string // name of the target's current table
+	Active    bool   // not dropped
+}
+
+// A Conflict says that another load is under way into the same schema.
+type Conflict struct{ Schema, Running string }
+
+func (e *Conflict) Error() string {
+	return fmt.Sprintf("load %s is under way into schema %s; let it finish or redrive it, or start again with \"Abandon\": %q to remove what it left",
+		e.Running, e.Schema, e.Running)
+}
+
+// Begin registers a load and reserves its schema. Published is true when this
+// very load is already visible. Beginning again is harmless.
+func (db *DB) Begin(ctx context.Context, l Load) (published bool, err error) {
+	err = db.Exec(ctx, `INSERT INTO godwit.load (load_id, target_schema, stage_schema, history, state, strand, first_block, last_block)
+VALUES (:load, :schema, :stage, :history, 'loading', :strand, :first, :last) ON CONFLICT (load_id) DO NOTHING`,
+		Param{"load", l.ID}, Param{"schema", l.Schema}, Param{"stage", l.Stage()}, Param{"history", l.History},
+		Param{"strand", l.Strand}, Param{"first", l.First}, Param{"last", l.Last})
+	var e *Error
+	if errors.As(err, &e) && e.State == "23505" {
+		var rows []struct {
+			ID string `json:"load_id"`
+		}
+		if err := db.Query(ctx, &rows, `SELECT load_id FROM godwit.load WHERE target_schema = :schema AND state = 'loading'`, Param{"schema", l.Schema}); err != nil {
+			return false, fmt.Errorf("look for the load under way: %w", err)
+		}
+		if len(rows) == 1 {
+			return false, &Conflict{Schema: l.Schema, Running: rows[0].ID}
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("register load %s: %w", l.ID, err)
+	}
+	var rows []struct{ State string }
+	if err := db.Query(ctx, &rows, `SELECT state FROM godwit.load WHERE load_id = :load`, Param{"load", l.ID}); err != nil {
+		return false, fmt.Errorf("read the state of load %s: %w", l.ID, err)
+	}
+	return len(rows) == 1 && rows[0].State == "published", nil
+}
+
+// Abandon removes everything of a load that is not published. A load that is
+// not known is no error.
+func (db *DB) Abandon(ctx context.Context, id string) error {
+	if err := db.Exec(ctx, `SELECT godwit.abandon(:load)::text`, Param{"load", id}); err != nil {
+		return fmt.Errorf("abandon load %s: %w", id, err)
+	}
+	return nil
+}
+
+// Stage creates the hidden tables of a load. Doing it again changes nothing. A
+// target table that exists must have exactly the columns that the load brings.
+func (db *DB) Stage(ctx context.Context, l Load, tables []LoadTable, sources []Source) error {
+	live, err := db.columns(ctx, l.Schema)
+	if err != nil {
+		return err
+	}
+	if err := db.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+Quote(l.Stage())); err != nil {
+		return fmt.Errorf("create the staging schema: %w", err)
+	}
+	for _, t := range tables {
+		merge, err := merges(live, l, t)
+		if err != nil {
+			return err
+		}
+		for _, x := range []change.Table{t.History, t.Current} {
+			ddl, err := createTable(l.Stage(), x)
+			if err != nil {
+				return err
+			}
+			if err := db.Exec(ctx, ddl); err != nil {
+				return fmt.Errorf("create staging table %s: %w", x.Name, err)
+			}
+		}
+		if err := db.Exec(ctx, `SELECT godwit.create_heads(:load, :current)::text`, Param{"load", l.ID}, Param{"current", t.Current.Name}); err != nil {
+			return fmt.Errorf("create the heads of %s: %w", t.Current.Name, err)
+		}
+		mapped, err := json.Marshal(columnNames(t.Current.Columns[2 : len(t.Current.Columns)-1]))
+		if err != nil {
+			return err
+		}
+		err = db.Exec(ctx, `INSERT INTO godwit.load_table (load_id, current_name, history_name, mapped, merge)
+SELECT :load, :current, :history, coalesce((SELECT array_agg(c ORDER BY o) FROM jsonb_array_elements_text(:mapped::jsonb) WITH ORDINALITY AS a (c, o)), '{}'), :merge
+ON CONFLICT DO NOTHING`,
+			Param{"load", l.ID}, Param{"current", t.Current.Name}, Param{"history", t.History.Name}, Param{"mapped", string(mapped)}, Param{"merge", merge})
+		if err != nil {
+			return fmt.Errorf("register table %s: %w", t.Current.Name, err)
+		}
+	}
+	for _, s := range sources {
+		err := db.Exec(ctx, `INSERT INTO godwit.load_source (load_id, table_id, table_name, current_name, active)
+VALUES (:load, :id, :name, :current, :active) ON CONFLICT DO NOTHING`,
+			Param{"load", l.ID}, Param{"id", s.TableID}, Param{"name", s.TableName}, Param{"current", s.Current}, Param{"active", s.Active})
+		if err != nil {
+			return fmt.Errorf("register ledger table %s (%s): %w", s.TableName, s.TableID, err)
+		}
+	}
+	return nil
+}
+
+func columnNames(cs []change.Column) []string {
+	names := make([]string, len(cs))
+	for i, c := range cs {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// columns lists the tables of a schema as name -> "column type, …".
+func (db *DB) columns(ctx context.Context, schema string) (map[string]string, error) {
+	var rows []struct{ Table, Columns string }
+	err := db.Query(ctx, &rows, `SELECT c.relname AS "table", string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY c.relname`, Param{"schema", schema})
+	if err != nil {
+		return nil, fmt.Errorf("read the tables of schema %s: %w", schema, err)
+	}
+	out := map[string]string{}
+	for _, r := range rows {
+		out[r.Table] = r.Columns
+	}
+	return out, nil
+}
+
+// merges tells whether a load adds to a table that exists, and refuses one that
+// has other columns or only one of its two tables.
+func merges(live map[string]string, l Load, t LoadTable) (bool, error) {
+	tables := []change.Table{t.Current}
+	if l.History {
+		tables = append(tables, t.History)
+	}
+	found := 0
+	for _, x := range tables {
+		got, ok := live[x.Name]
+		if !ok {
+			continue
+		}
+		found++
+		var want []string
+		for _, c := range x.Columns {
+			ty, err := sqlType(c.Type)
+			if err != nil {
+				return false, err
+			}
+			want = append(want, c.Name+" "+formatType(ty))
+		}
+		if w := strings.Join(want, ", "); w != got {
+			return false, fmt.Errorf("table %s.%s exists with columns (%s) where the mapping makes (%s): choose another Schema, or a mapping that makes those columns", l.Schema, x.Name, got, w)
+		}
+	}
+	if _, ok := live[t.History.Name]; ok && !l.History {
+		return false, fmt.Errorf("table %s.%s exists: the schema was loaded with its history, so a load with History none would leave gaps in it: choose another Schema, or History all", l.Schema, t.History.Name)
+	}
+	if found != 0 && found != len(tables) {
+		return false, fmt.Errorf("schema %s has only one of the tables %s and %s: drop it or restore the other", l.Schema, t.Current.Name, t.History.Name)
+	}
+	return found != 0, nil
+}
+
+// formatType spells a type of sqlType as pg_catalog.format_type does.
+func formatType(ty string) string {
+	base, array := strings.CutSuffix(ty, "[]")
+	switch {
+	case base == "timestamptz":
+		base = "timestamp with time zone"
+	case base == "timestamp":
+		base = "timestamp without time zone"
+	case base == "time":
+		base = "time without time zone"
+	case strings.HasPrefix(base, "varchar("):
+		base = "character varying" + base[len("varchar"):]
+	}
+	if array {
+		base += "[]"
+	}
+	return base
+}

@@ -1,0 +1,132 @@
+package target
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// A Task is one unit of database work that runs at most once. Args are the
+// arguments of the SQL function of its phase (install.sql).
+type Task struct {
+	Phase string          `json:"Phase"`
+	Name  string          `json:"Name"` // unique in its load and phase
+	Args  json.RawMessage `json:"Args"`
+}
+
+// A TaskError is a task that the database tried and refused; nothing of it was
+// stored.
+type TaskError struct {
+	Phase, Name string
+	State       string // SQLSTATE; GW001 counts differ, GW002 hashes differ, GW003 wrong state
+	Message     string
+}
+
+func (e *TaskError) Error() string {
+	return fmt.Sprintf("%s %s: %s (SQLSTATE %s)", e.Phase, e.Name, e.Message, e.State)
+}
+
+// SQLState returns the database's error code.
+func (e *TaskError) SQLState() string { return e.State }
+
+// Run does a task unless it is done. done is false while an attempt, this one or
+// another, is still running: ask again later, with look set. After an error
+// other than a *TaskError the task may be running; Run again with look set finds
+// out, and never does it twice.
+func (db *DB) Run(ctx context.Context, load string, t Task, look bool) (done bool, err error) {
+	var rows []struct{ Result string } // JSON as text: how the service renders jsonb in formatted records is not documented
+	err = db.Query(ctx, &rows, `SELECT godwit.run(:load, :phase, :name, :look, :args::jsonb)::text AS result`,
+		Param{"load", load}, Param{"phase", t.Phase}, Param{"name", t.Name}, Param{"look", look}, Param{"args", string(t.Args)})
+	var e *Error
+	if errors.As(err, &e) && e.API == "StatementTimeoutException" {
+		// It goes on without us (ContinueAfterTimeout).
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s %s: %w", t.Phase, t.Name, err)
+	}
+	if len(rows) != 1 {
+		return false, fmt.Errorf("%s %s: the database answered %d rows", t.Phase, t.Name, len(rows))
+	}
+	var r struct{ State, SQLState, Message string }
+	if err := json.Unmarshal([]byte(rows[0].Result), &r); err != nil {
+		return false, fmt.Errorf("%s %s: decode the database's answer: %w", t.Phase, t.Name, err)
+	}
+	switch r.State {
+	case "done":
+		return true, nil
+	case "running":
+		return false, nil
+	case "failed":
+		return false, &TaskError{Phase: t.Phase, Name: t.Name, State: r.SQLState, Message: r.Message}
+	default:
+		return false, fmt.Errorf("%s %s: the database answered state %q", t.Phase, t.Name, r.State)
+	}
+}
+
+// StagedRows returns the number of imported rows of each ledger table of a load,
+// as committed with the rows themselves. Key "" counts the quarantine list.
+func (db *DB) StagedRows(ctx context.Context, load string) (map[string]int64, error) {
+	var rows []struct {
+		TableID string `json:"table_id"`
+		Rows    int64
+	}
+	err := db.Query(ctx, &rows, `SELECT coalesce(table_id, '') AS table_id, sum(rows)::bigint AS rows FROM godwit.task
+WHERE load_id = :load AND phase = 'import' GROUP BY 1`, Param{"load", load})
+	if err != nil {
+		return nil, fmt.Errorf("count the staged rows of load %s: %w", load, err)
+	}
+	out := map[string]int64{}
+	for _, r := range rows {
+		out[r.TableID] = r.Rows
+	}
+	return out, nil
+}
+
+// A Slice is one range of document ids of a table: Low <= id < High; High nil
+// is open.
+type Slice struct {
+	Number int
+	Low    string
+	High   *string
+}
+
+// Slices cuts a table's documents into ranges of about rows revisions each. The
+// first answer is kept: asking again returns the same ranges.
+func (db *DB) Slices(ctx context.Context, load, current string, rows int64) ([]Slice, error) {
+	var out []Slice
+	err := db.Query(ctx, &out, `SELECT number, low, high FROM godwit.plan_slices(:load, :current, :rows)`,
+		Param{"load", load}, Param{"current", current}, Param{"rows", rows})
+	if err != nil {
+		return nil, fmt.Errorf("cut table %s into slices: %w", current, err)
+	}
+	return out, nil
+}
+
+// Published is what a table's slices published.
+type Published struct {
+	Table     string // current table
+	Documents int64  // with a staged revision
+	Current   int64  // rows in the current table
+	Deleted   int64  // documents whose latest revision deletes them
+	Dropped   int64  // documents of dropped ledger tables
+	Withheld  int64  // documents whose latest revision is in quarantine
+	Present   int64  // revisions that the target already had
+}
+
+// Published sums what the slices of a load published, by current table.
+func (db *DB) Published(ctx context.Context, load string) ([]Published, error) {
+	var out []Published
+	err := db.Query(ctx, &out, `SELECT t.current_name AS "table",
+  coalesce(sum((k.counts->>'documents')::bigint), 0)::bigint AS documents, coalesce(sum((k.counts->>'current')::bigint), 0)::bigint AS current,
+  coalesce(sum((k.counts->>'deleted')::bigint), 0)::bigint AS deleted, coalesce(sum((k.counts->>'dropped')::bigint), 0)::bigint AS dropped,
+  coalesce(sum((k.counts->>'withheld')::bigint), 0)::bigint AS withheld,
+  coalesce(sum((SELECT sum(v::bigint) FROM jsonb_each_text(k.counts->'present_by_table') AS e (i, v))), 0)::bigint AS present
+FROM godwit.load_table t LEFT JOIN godwit.task k ON k.load_id = t.load_id AND k.phase = 'slices' AND k.name LIKE replace(replace(t.current_name, '\', '\\'), '_', '\_') || '/%'
+WHERE t.load_id = :load GROUP BY t.current_name ORDER BY t.current_name`, Param{"load", load})
+	if err != nil {
+		return nil, fmt.Errorf("sum what load %s published: %w", load, err)
+	}
+	return out, nil
+}
