@@ -1,0 +1,188 @@
+package ion
+
+import (
+	"fmt"
+	"math/big"
+	"strconv"
+)
+
+// maxFractionDigits bounds the fraction of a second, which is otherwise
+// unlimited: QLDB writes three digits.
+const maxFractionDigits = 100
+
+// AppendTimestamp appends the Ion text of the current value, a timestamp that
+// is not null: its own precision (2019T, 2019-09T, 2019-09-16T,
+// 2019-09-16T19:37Z, ...) and its own offset, -00:00 where it is unknown. The
+// text is the only one of its value: no other spelling is ever made.
+//
+// Binary Ion holds the fields in UTC; the text shows them at the offset.
+func (c *Cursor) AppendTimestamp(dst []byte) ([]byte, error) {
+	if err := c.want(TimestampType); err != nil {
+		return dst, err
+	}
+	b := c.data[c.body:c.pos]
+	offset, unknown, n := varInt(b)
+	if n == 0 || offset <= -24*60 || offset >= 24*60 {
+		return dst, c.wrong("timestamp's offset is not less than a day")
+	}
+	unknown = unknown && offset == 0
+	b = b[n:]
+	// year, month, day, hour, minute, second
+	f := [6]int64{0, 1, 1, 0, 0, 0}
+	low := [6]int64{1, 1, 1, 0, 0, 0}
+	high := [6]int64{9999, 12, 31, 23, 59, 59}
+	fields := 0
+	for fields < 6 && len(b) > 0 {
+		v, n := varUint(b)
+		if n == 0 {
+			return dst, c.wrong("timestamp ends within a field")
+		}
+		if v < uint64(low[fields]) || v > uint64(high[fields]) {
+			return dst, c.wrong("timestamp's " + fieldNames[fields] + " is out of range")
+		}
+		f[fields] = int64(v)
+		b = b[n:]
+		fields++
+	}
+	switch {
+	case fields == 0:
+		return dst, c.wrong("timestamp has no year")
+	case fields == 4:
+		return dst, c.wrong("timestamp has an hour and no minute")
+	case f[2] > daysIn(f[0], f[1]):
+		return dst, c.wrong("timestamp's day is out of range")
+	}
+	if fields >= 5 && offset != 0 {
+		if !shift(&f, offset) {
+			return dst, c.wrong("timestamp's year is out of range at its offset")
+		}
+	}
+	dst = appendPadded(dst, f[0], 4)
+	for i, sep := range [...]byte{'-', '-'} {
+		if fields < i+2 {
+			return append(dst, 'T'), nil
+		}
+		dst = appendPadded(append(dst, sep), f[i+1], 2)
+	}
+	dst = append(dst, 'T')
+	if fields == 3 {
+		return dst, nil
+	}
+	dst = appendPadded(dst, f[3], 2)
+	dst = appendPadded(append(dst, ':'), f[4], 2)
+	if fields == 6 {
+		dst = appendPadded(append(dst, ':'), f[5], 2)
+		var err error
+		if dst, err = c.appendFraction(dst, b); err != nil {
+			return dst, err
+		}
+	}
+	switch {
+	case unknown:
+		return append(dst, "-00:00"...), nil
+	case offset == 0:
+		return append(dst, 'Z'), nil
+	case offset < 0:
+		dst, offset = append(dst, '-'), -offset
+	default:
+		dst = append(dst, '+')
+	}
+	dst = appendPadded(dst, offset/60, 2)
+	return appendPadded(append(dst, ':'), offset%60, 2), nil
+}
+
+var fieldNames = [6]string{"year", "month", "day", "hour", "minute", "second"}
+
+// appendFraction appends .fff for the fraction b: VarInt exponent, Int
+// coefficient. A fraction without digits behind the point adds nothing.
+func (c *Cursor) appendFraction(dst, b []byte) ([]byte, error) {
+	if len(b) == 0 {
+		return dst, nil
+	}
+	exp, _, n := varInt(b)
+	if n == 0 {
+		return dst, c.wrong("timestamp's fraction has no exponent")
+	}
+	coef := b[n:]
+	m, small := signMagnitude(coef)
+	switch {
+	case exp < -maxFractionDigits:
+		return dst, c.wrong(fmt.Sprintf("timestamp's fraction has more than %d digits", maxFractionDigits))
+	case len(coef) > 0 && coef[0]&0x80 != 0 && !(small && m == 0):
+		return dst, c.wrong("timestamp's fraction is negative")
+	case exp >= 0 && small && m == 0:
+		return dst, nil
+	case exp >= 0:
+		return dst, c.wrong("timestamp's fraction is not less than a second")
+	case len(coef) > maxFractionDigits:
+		return dst, c.wrong("timestamp's fraction is not less than a second")
+	}
+	var buf [maxFractionDigits]byte
+	digits := strconv.AppendUint(buf[:0], m, 10)
+	if !small {
+		digits = new(big.Int).SetBytes(coef).Append(buf[:0], 10) // not negative: the sign bit is 0
+	}
+	if int64(len(digits)) > -exp {
+		return dst, c.wrong("timestamp's fraction is not less than a second")
+	}
+	dst = append(dst, '.')
+	for i := int64(len(digits)); i < -exp; i++ {
+		dst = append(dst, '0')
+	}
+	return append(dst, digits...), nil
+}
+
+// shift adds offset minutes, less than a day either way, to the fields year to
+// minute of f. It reports whether the year stays within 1 to 9999.
+func shift(f *[6]int64, offset int64) bool {
+	minutes := f[3]*60 + f[4] + offset
+	days := int64(0)
+	switch {
+	case minutes < 0:
+		minutes, days = minutes+24*60, -1
+	case minutes >= 24*60:
+		minutes, days = minutes-24*60, 1
+	}
+	f[3], f[4] = minutes/60, minutes%60
+	f[2] += days
+	switch {
+	case f[2] < 1:
+		if f[1]--; f[1] < 1 {
+			f[0], f[1] = f[0]-1, 12
+		}
+		f[2] = daysIn(f[0], f[1])
+	case f[2] > daysIn(f[0], f[1]):
+		f[2] = 1
+		if f[1]++; f[1] > 12 {
+			f[0], f[1] = f[0]+1, 1
+		}
+	}
+	return f[0] >= 1 && f[0] <= 9999
+}
+
+// daysIn returns the days of a month of the proleptic Gregorian calendar.
+func daysIn(year, month int64) int64 {
+	switch month {
+	case 4, 6, 9, 11:
+		return 30
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	}
+	return 31
+}
+
+// appendPadded appends v, not negative, with leading zeros to the given width.
+func appendPadded(dst []byte, v int64, width int) []byte {
+	for limit := int64(10); width > 1; width, limit = width-1, limit*10 {
+		if v < limit {
+			for ; width > 1; width-- {
+				dst = append(dst, '0')
+			}
+			break
+		}
+	}
+	return strconv.AppendInt(dst, v, 10)
+}
