@@ -1,0 +1,77 @@
+package main
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatchactions"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
+	"github.com/aws/jsii-runtime-go"
+)
+
+const (
+	alarmMinutes = 5
+	// LedgerLoad repeats calls by itself, so that one error in five minutes is
+	// life and three are worth a look. An execution that gives up has an alarm of
+	// its own, at one.
+	worthALook = 3
+)
+
+// The metric of records set aside, which functions write in the embedded metric
+// format without dimensions.
+const (
+	metricNamespace   = "Godwit"
+	metricQuarantined = "Quarantined"
+)
+
+// alarms makes the topic and the alarms of the route.
+func (s *LedgerStack) alarms(e Environment, data *DataStack) {
+	topic := awssns.NewTopic(s.Stack, jsii.String("Alarms"), &awssns.TopicProps{
+		DisplayName: jsii.String("godwit " + e.Name),
+		MasterKey:   data.Operations,
+		EnforceSSL:  jsii.Bool(true),
+	})
+	// A topic with a policy of its own, as TLS asks for, no longer admits the
+	// account's alarms by default.
+	topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid:        jsii.String("Alarms"),
+		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
+		Actions:    jsii.Strings("sns:Publish"),
+		Resources:  &[]*string{topic.TopicArn()},
+		Conditions: &map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": *s.Account()}},
+	}))
+	if e.AlarmEmail != "" {
+		topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(e.AlarmEmail), nil))
+	}
+	action := awscloudwatchactions.NewSnsAction(topic)
+	alarm := func(id string, metric awscloudwatch.IMetric, threshold float64, description string) {
+		awscloudwatch.NewAlarm(s.Stack, jsii.String(id), &awscloudwatch.AlarmProps{
+			AlarmDescription:   jsii.String(description),
+			Metric:             metric,
+			Threshold:          jsii.Number(threshold),
+			EvaluationPeriods:  jsii.Number(1),
+			ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+			TreatMissingData:   awscloudwatch.TreatMissingData_NOT_BREACHING,
+		}).AddAlarmAction(action)
+	}
+	sum := &awscloudwatch.MetricOptions{
+		Statistic: jsii.String("Sum"),
+		Period:    awscdk.Duration_Minutes(jsii.Number(alarmMinutes)),
+	}
+	alarm("LedgerLoadFailed", s.Load.MetricFailed(sum), 1,
+		"A load failed. Its execution names the state and the reason; redrive it, or start it again with the same input")
+	alarm("LedgerLoadTimedOut", s.Load.MetricTimedOut(sum), 1, "A load took longer than it may. Start it again with the same input: it goes on where it stopped")
+	alarm("LedgerLoadAborted", s.Load.MetricAborted(sum), 1, "Somebody stopped a load. Nothing of it is visible in the target; start it again with the same input")
+	for _, f := range s.Functions {
+		id := *f.Node().Id()
+		alarm(id+"Errors", f.MetricErrors(sum), worthALook, f.Name+" fails again and again: see its log")
+		alarm(id+"Throttles", f.MetricThrottles(sum), worthALook, f.Name+" is throttled: lower concurrency in cdk.json or raise the account's limit")
+	}
+	alarm("Quarantined", awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+		Namespace:  jsii.String(metricNamespace),
+		MetricName: jsii.String(metricQuarantined),
+		Statistic:  sum.Statistic,
+		Period:     sum.Period,
+	}), 1, "A load set records aside: quarantine/ of the load in the work bucket names each with its origin and reason")
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/jsii-runtime-go"
+)
+
+const (
+	// Parts are read once, by the import. A failed execution can be redriven for
+	// 14 days and a person may start the load again after that: twice as long.
+	partsDays = 30
+	// Versions that were overwritten or deleted by mistake can be fetched back
+	// for a fortnight.
+	noncurrentDays = 14
+	accessLogDays  = 365
+	uploadDays     = 7
+)
+
+// The places in the work bucket that policies name. loads/<load id>/ is kept as
+// evidence, parts/<load id>/ expires, mappings/ is where people put mapping files.
+const (
+	loadsPrefix    = "loads/"
+	partsPrefix    = "parts/"
+	mappingsPrefix = "mappings/"
+)
+
+// A DataStack holds what outlives everything else: the keys and the buckets.
+type DataStack struct {
+	awscdk.Stack
+	Key        awskms.Key // encrypts the work bucket and the cluster's storage
+	Operations awskms.Key // encrypts logs and the alarm topic
+	Work       awss3.Bucket
+}
+
+// NewDataStack makes the stack of keys and buckets.
+func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
+	s := &DataStack{Stack: newStack(app, id, e, "godwit: keys and buckets")}
+
+	s.Key = awskms.NewKey(s.Stack, jsii.String("DataKey"), &awskms.KeyProps{
+		Description:       jsii.String("godwit " + e.Name + ": work bucket and cluster storage"),
+		EnableKeyRotation: jsii.Bool(true),
+		RemovalPolicy:     removalPolicy(e),
+	})
+	s.Operations = awskms.NewKey(s.Stack, jsii.String("OperationsKey"), &awskms.KeyProps{
+		Description:       jsii.String("godwit " + e.Name + ": logs and alarms"),
+		EnableKeyRotation: jsii.Bool(true),
+		RemovalPolicy:     removalPolicy(e),
+	})
+	// CloudWatch Logs encrypts with the key itself, for log groups of this
+	// account and region only.
+	s.Operations.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid:        jsii.String("Logs"),
+		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("logs."+e.Region+".amazonaws.com"), nil)},
+		Actions: jsii.Strings("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey",
+			"kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"),
+		Resources: jsii.Strings("*"), // in a key policy: this key
+		Conditions: &map[string]any{"ArnLike": map[string]any{
+			"kms:EncryptionContext:aws:logs:arn": fmt.Sprintf("arn:%s:logs:%s:%s:log-group:*", *s.Partition(), *s.Region(), *s.Account()),
+		}},
+	}), jsii.Bool(false))
+	// Alarms publish to an encrypted topic with the caller's identity, a service:
+	// without this statement an alarm changes its state and nobody hears of it.
+	s.Operations.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid: jsii.String("Alarms"),
+		Principals: &[]awsiam.IPrincipal{
+			awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil),
+			awsiam.NewServicePrincipal(jsii.String("events.amazonaws.com"), nil),
+		},
+		Actions:   jsii.Strings("kms:Decrypt", "kms:GenerateDataKey"),
+		Resources: jsii.Strings("*"), // in a key policy: this key
+	}), jsii.Bool(false))
+
+	access := awss3.NewBucket(s.Stack, jsii.String("AccessLogs"), &awss3.BucketProps{
+		// Server access logs are delivered to SSE-S3 buckets only.
+		Encryption:        awss3.BucketEncryption_S3_MANAGED,
+		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
+		EnforceSSL:        jsii.Bool(true),
+		ObjectOwnership:   awss3.ObjectOwnership_BUCKET_OWNER_ENFORCED,
+		Versioned:         jsii.Bool(true),
+		RemovalPolicy:     removalPolicy(e),
+		LifecycleRules: &[]*awss3.LifecycleRule{{
+			Id:                          jsii.String("expire"),
+			Expiration:                  awscdk.Duration_Days(jsii.Number(accessLogDays)),
+			NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(noncurrentDays)),
+		}},
+	})
+	s.Work = awss3.NewBucket(s.Stack, jsii.String("Work"), &awss3.BucketProps{
+		Encryption:             awss3.BucketEncryption_KMS,
+		EncryptionKey:          s.Key,
+		BucketKeyEnabled:       jsii.Bool(true),
+		BlockPublicAccess:      awss3.BlockPublicAccess_BLOCK_ALL(),
+		EnforceSSL:             jsii.Bool(true),
+		ObjectOwnership:        awss3.ObjectOwnership_BUCKET_OWNER_ENFORCED,
+		Versioned:              jsii.Bool(true),
+		RemovalPolicy:          removalPolicy(e),
+		ServerAccessLogsBucket: access,
+		ServerAccessLogsPrefix: jsii.String("work/"),
+		LifecycleRules: &[]*awss3.LifecycleRule{
+			{
+				Id:         jsii.String("parts"),
+				Prefix:     jsii.String(partsPrefix),
+				Expiration: awscdk.Duration_Days(jsii.Number(partsDays)),
+			},
+			{
+				Id:                                  jsii.String("leftovers"),
+				NoncurrentVersionExpiration:         awscdk.Duration_Days(jsii.Number(noncurrentDays)),
+				AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(uploadDays)),
+			},
+		},
+	})
+	if c := e.Cluster.Imported; c != nil && c.ImportRoleARN != "" {
+		s.admitImportRole(c.ImportRoleARN)
+	}
+	output(s.Stack, "WorkBucket", *s.Work.BucketName(), "Plans, parts, quarantine and reports; mapping files go under "+mappingsPrefix)
+	return s
+}
+
+// admitImportRole lets the role that an imported cluster already has read the
+// parts. The role's own policies are not ours to change, so that the bucket and
+// the key say it; within one account that is enough.
+func (s *DataStack) admitImportRole(arn string) {
+	role := awsiam.NewArnPrincipal(jsii.String(arn))
+	s.Work.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid:        jsii.String("ImportRole"),
+		Principals: &[]awsiam.IPrincipal{role},
+		Actions:    jsii.Strings("s3:GetObject"),
+		Resources:  jsii.Strings(*s.Work.ArnForObjects(jsii.String(partsPrefix + "*"))),
+	}))
+	s.Key.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Sid:        jsii.String("ImportRole"),
+		Principals: &[]awsiam.IPrincipal{role},
+		Actions:    jsii.Strings("kms:Decrypt"),
+		Resources:  jsii.Strings("*"), // in a key policy: this key
+	}), jsii.Bool(false))
+}
+
+// output prints a value after a deployment.
+func output(s awscdk.Stack, id, value, description string) {
+	awscdk.NewCfnOutput(s, jsii.String(id), &awscdk.CfnOutputProps{Value: jsii.String(value), Description: jsii.String(description)})
+}

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"encoding/json"
+
+	"godwit/internal/config"
+)
+
+// The definition of LedgerLoad, in JSONata throughout:
+//
+//	Preflight -> Prepare -> Plan -> published already? ------------------------+
+//	                                  | no                                     |
+//	                                  v                                        |
+//	        Parallel { Map(Transform) ; Map(Count) }                           |
+//	                                  |                                        |
+//	                                  v                                        v
+//	        +-> NextPhase -> any tasks? -> Map(Task) -> another phase? -no-> Report
+//	        +------------------------------------------------ yes -'
+//
+// What the functions take and give (members in PascalCase):
+//
+//	Preflight  the execution's input            -> {}
+//	Prepare    {Input}                          -> {}
+//	Plan       {Input, Execution}               -> {LoadId, Published, Items: {Bucket, Key}, ItemCount}
+//	Transform  {LoadId, Items, Resume?}         -> {Done, Resume?}
+//	Count      {LoadId, Items, Resume?}         -> {Done, Resume?}
+//	Phase      {LoadId, Phase}                  -> {Tasks: {Bucket, Key}, Count, Next}
+//	Task       {LoadId, Items, Resume?, Waited} -> {Done, Resume?, WaitSeconds}
+//	Report     {LoadId, Execution}              -> the execution's output
+//
+// Every step may be repeated: an execution that failed is redriven, or another
+// is started with the same input, and goes on where the first one stopped.
+//
+// State data holds names and counts, never values of the ledger.
+
+const (
+	// The first phase; every answer of the phase function names the next one, and
+	// "" ends the loop. It is bounded by the phases that the function knows.
+	firstPhase = "import"
+
+	// Items of 128 MB per child: a child starts in about a second, so four of
+	// them make the start cheap and still spread a small archive.
+	itemsPerChild = 4
+	// Tasks take some 15 seconds in the database; a child a task is the easiest
+	// to read in the console and to redrive.
+	tasksPerChild = 1
+
+	// A turn of a child is one call of its function, or a call and a wait: 9
+	// events, and 3 more a retry. 400 turns with every retry used are 20,400 of
+	// the 25,000 events that an execution may have. A function works up to a
+	// quarter of an hour a turn, so no honest child comes near.
+	maxTurns      = 400
+	serviceTries  = 6
+	functionTries = 8
+
+	// A reply that never comes: Step Functions would wait for a year.
+	callMinutes = 16
+	// The whole execution. A load that takes longer than this wants attention;
+	// a new start goes on where it stopped.
+	loadDays = 14
+)
+
+// errorAgain is the name of the error that functions answer with when trying
+// again later may help: a database that resumes, a throttled call. Errors named
+// Stop… are never retried, because no retrier names them.
+const errorAgain = "Again"
+
+// object is a JSON object of a definition.
+type object = map[string]any
+
+// LedgerLoadProps are the references in the definition.
+type LedgerLoadProps struct {
+	Partition   string
+	WorkBucket  string
+	Functions   map[string]string // ARN by the name of the function
+	Concurrency Concurrency
+}
+
+// LedgerLoadDefinition writes the definition in the Amazon States Language.
+func LedgerLoadDefinition(p LedgerLoadProps) (string, error) {
+	read := object{
+		"Type": "Parallel",
+		"Branches": []object{
+			branch("Transform", p.eachItem("Transform", config.LedgerTransform)),
+			branch("Count", p.eachItem("Count", config.LedgerCount)),
+		},
+		"Next": "NextPhase",
+	}
+	definition := object{
+		"Comment":        "Loads the journal export of a ledger into Aurora PostgreSQL",
+		"QueryLanguage":  "JSONata",
+		"StartAt":        "Preflight",
+		"TimeoutSeconds": loadDays * 24 * 3600,
+		"States": object{
+			"Preflight": with(p.call(config.LedgerPreflight, "{% $states.input %}"), object{
+				"Comment": "Names everything that is missing, before anything is changed",
+				"Assign":  object{"input": "{% $states.input %}"},
+				"Next":    "Prepare",
+			}),
+			"Prepare": with(p.call(config.TargetPrepare, object{"Input": "{% $input %}"}), object{
+				"Comment": "Extension, schemas, loader role: the only holder of the admin secret",
+				"Next":    "Plan",
+			}),
+			"Plan": with(p.call(config.LedgerPlan, object{"Input": "{% $input %}", "Execution": "{% $states.context.Execution.Name %}"}), object{
+				"Comment": "Cuts the archive into items of block ranges",
+				"Assign": object{
+					"load":  "{% $states.result.Payload %}",
+					"phase": object{"Next": firstPhase},
+				},
+				"Next": "Published",
+			}),
+			"Published": object{
+				"Type":    "Choice",
+				"Comment": "The same input is the same load: what is visible already is only reported",
+				"Choices": []object{{"Condition": "{% $load.Published %}", "Next": "Report"}},
+				"Default": "Read",
+			},
+			"Read": read,
+			"NextPhase": with(p.call(config.LedgerPhase, object{"LoadId": "{% $load.LoadId %}", "Phase": "{% $phase.Next %}"}), object{
+				"Comment": "Checks what the phase stands on and writes its tasks",
+				"Assign":  object{"phase": "{% $states.result.Payload %}"},
+				"Next":    "AnyTasks",
+			}),
+			"AnyTasks": object{
+				"Type":    "Choice",
+				"Choices": []object{{"Condition": "{% $phase.Count > 0 %}", "Next": "Tasks"}},
+				"Default": "AnotherPhase",
+			},
+			"Tasks": with(p.eachTask(), object{"Next": "AnotherPhase"}),
+			"AnotherPhase": object{
+				"Type":    "Choice",
+				"Choices": []object{{"Condition": "{% $phase.Next != '' %}", "Next": "NextPhase"}},
+				"Default": "Report",
+			},
+			"Report": with(p.call(config.LedgerReport, object{"LoadId": "{% $load.LoadId %}", "Execution": "{% $states.context.Execution.Name %}"}), object{
+				"End": true,
+			}),
+		},
+	}
+	text, err := json.Marshal(definition)
+	return string(text), err
+}
+
+// call is a task state that calls a function with a payload and gives its
+// answer on as the state's output.
+func (p LedgerLoadProps) call(function string, payload any) object {
+	return object{
+		"Type":           "Task",
+		"Resource":       "arn:" + p.Partition + ":states:::lambda:invoke",
+		"Arguments":      object{"FunctionName": p.Functions[function], "Payload": payload},
+		"Output":         "{% $states.result.Payload %}",
+		"TimeoutSeconds": callMinutes * 60,
+		"Retry": []object{
+			// The service's own troubles, and processes that died: the functions
+			// are safe to repeat.
+			retry(2, serviceTries, 60, "Lambda.ServiceException", "Lambda.AWSLambdaException", "Lambda.SdkClientException",
+				"Lambda.TooManyRequestsException", "Lambda.Unknown", "Sandbox.Timedout", "Runtime.ExitError", "States.Timeout"),
+			// About nine minutes in all: a paused cluster wakes in less than one.
+			retry(5, functionTries, 120, errorAgain),
+		},
+	}
+}
+
+// retry waits seconds, then twice as long each time up to most, with full
+// jitter so that many children do not come back at once.
+func retry(seconds, attempts, most int, errors ...string) object {
+	return object{
+		"ErrorEquals": errors, "IntervalSeconds": seconds, "MaxAttempts": attempts,
+		"BackoffRate": 2, "MaxDelaySeconds": most, "JitterStrategy": "FULL",
+	}
+}
+
+// eachItem is a map over the plan's items, whose children call the function
+// until it is done.
+func (p LedgerLoadProps) eachItem(label, function string) object {
+	return p.distributed(label, object{
+		"Bucket": "{% $load.Items.Bucket %}",
+		"Key":    "{% $load.Items.Key %}",
+	}, itemsPerChild, p.Concurrency.Transform, p.turns(function, object{}))
+}
+
+// eachTask is a map over the phase's tasks, whose children call the function
+// until it is done and wait in between as long as it says. The concurrency is of
+// its own: the database bounds it, not the archive.
+func (p LedgerLoadProps) eachTask() object {
+	return p.distributed("Tasks", object{
+		"Bucket": "{% $phase.Tasks.Bucket %}",
+		"Key":    "{% $phase.Tasks.Key %}",
+	}, tasksPerChild, p.Concurrency.Tasks, p.turns(config.TargetTask, object{"Waited": "{% $waited %}"}))
+}
+
+// distributed is a Distributed Map over the lines of an object on S3. One
+// failed child fails it: a load is whole or it is not published.
+func (p LedgerLoadProps) distributed(label string, lines object, batch, concurrency int, processor object) object {
+	return object{
+		"Type":  "Map",
+		"Label": label,
+		"ItemReader": object{
+			"Resource":     "arn:" + p.Partition + ":states:::s3:getObject",
+			"ReaderConfig": object{"InputType": "JSONL"},
+			"Arguments":    lines,
+		},
+		"ItemBatcher": object{
+			"MaxItemsPerBatch": batch,
+			"BatchInput":       object{"LoadId": "{% $load.LoadId %}"},
+		},
+		"MaxConcurrency":             concurrency,
+		"ToleratedFailurePercentage": 0,
+		"ItemProcessor":              processor,
+		"ResultWriter": object{
+			"Resource":     "arn:" + p.Partition + ":states:::s3:putObject",
+			"WriterConfig": object{"Transformation": "NONE", "OutputType": "JSON"},
+			"Arguments": object{
+				"Bucket": p.WorkBucket,
+				"Prefix": "{% '" + loadsPrefix + "' & $load.LoadId & '/results/" + label + "' %}",
+			},
+		},
+	}
+}
+
+// turns is the child of a map: it calls the function, and again with what the
+// function wants to resume from, until it is done. extra are further members of
+// the payload.
+func (p LedgerLoadProps) turns(function string, extra object) object {
+	return object{
+		"ProcessorConfig": object{"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+		"StartAt":         "Begin",
+		"States": object{
+			"Begin": object{
+				"Type": "Pass",
+				"Assign": object{
+					"batch":  "{% $states.input %}",
+					"resume": nil,
+					"turn":   1,
+					"waited": 0,
+				},
+				"Next": "Work",
+			},
+			"Work": with(p.call(function, with(object{
+				"LoadId": "{% $batch.BatchInput.LoadId %}",
+				"Items":  "{% $batch.Items %}",
+				"Resume": "{% $resume %}",
+			}, extra)), object{
+				"Assign": object{
+					"resume": "{% $exists($states.result.Payload.Resume) ? $states.result.Payload.Resume : null %}",
+					"turn":   "{% $turn + 1 %}",
+					"waited": "{% $exists($states.result.Payload.WaitSeconds) ? $waited + $states.result.Payload.WaitSeconds : 0 %}",
+				},
+				"Next": "Done",
+			}),
+			"Done": object{
+				"Type": "Choice",
+				"Choices": []object{
+					{"Condition": "{% $states.input.Done %}", "Next": "Finish"},
+					{"Condition": "{% $turn > " + number(maxTurns) + " %}", "Next": "TooManyTurns"},
+					{"Condition": "{% $exists($states.input.WaitSeconds) and $states.input.WaitSeconds > 0 %}", "Next": "Wait"},
+				},
+				"Default": "Work",
+			},
+			"Wait": object{"Type": "Wait", "Seconds": "{% $states.input.WaitSeconds %}", "Next": "Work"},
+			"TooManyTurns": object{
+				"Type":  "Fail",
+				"Error": "StopTooManyTurns",
+				"Cause": function + " is not done after " + number(maxTurns) + " calls; start LedgerLoad again with the same input to go on from here",
+			},
+			"Finish": object{"Type": "Succeed"},
+		},
+	}
+}
+
+// branch is a branch of one state.
+func branch(name string, state object) object {
+	return object{"StartAt": name, "States": object{name: with(state, object{"End": true})}}
+}
+
+// with is o with the members of more.
+func with(o, more object) object {
+	for name, value := range more {
+		o[name] = value
+	}
+	return o
+}
+
+func number(n int) string {
+	text, _ := json.Marshal(n) // an int always marshals
+	return string(text)
+}

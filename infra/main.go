@@ -1,0 +1,134 @@
+// The CDK app of godwit. It owns what runs where and who may do what; the names
+// of functions and variables come from internal/config.
+//
+// Three stacks per environment, in one direction:
+//
+//	data    keys, work bucket, access logs
+//	target  network, Aurora PostgreSQL or an imported cluster, secrets, import role
+//	ledger  the functions of the ledger route, LedgerLoad, alarms
+//
+// Promises: synth looks nothing up and needs no credentials; no stack holds a
+// custom resource; every role names its actions, and a resource pattern stands
+// in a reviewed table (see wildcards_test.go); cdk-nag's AwsSolutions rules run
+// on every synth and their findings fail it, with the CLI and without.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
+)
+
+func main() {
+	defer jsii.Close()
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "infra:", err)
+		jsii.Close()
+		os.Exit(1) //nolint:gocritic // closed in the line above
+	}
+}
+
+func run() error {
+	environment := flag.String("environment", "", "environment of cdk.json to synthesize; with the CDK CLI also -c environment=NAME")
+	flag.Parse()
+	project, err := ReadProject("cdk.json")
+	if err != nil {
+		return err
+	}
+	app := NewApp(project.Context, "")
+	name := *environment
+	if name == "" {
+		name, _ = app.Node().TryGetContext(jsii.String("environment")).(string)
+	}
+	if name == "" {
+		return errors.New("no environment is given: add -c environment=dev, or use make synth ENV=dev")
+	}
+	e, err := project.Environment(name)
+	if err != nil {
+		return err
+	}
+	if _, err := NewStacks(app, e, "build"); err != nil {
+		return fmt.Errorf("environment %s: %w", name, err)
+	}
+	return Synth(app)
+}
+
+// NewApp makes the app with the feature flags of cdk.json. outdir is where the
+// cloud assembly goes; "" leaves it to CDK_OUTDIR, which the CLI sets.
+func NewApp(context map[string]any, outdir string) awscdk.App {
+	props := &awscdk.AppProps{
+		Context: &context,
+		// No usage metadata: templates depend on nothing but this code.
+		AnalyticsReporting: jsii.Bool(false),
+		TreeMetadata:       jsii.Bool(false),
+	}
+	if outdir != "" {
+		props.Outdir = jsii.String(outdir)
+	}
+	app := awscdk.NewApp(props)
+	awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Verbose: jsii.Bool(true), Reports: jsii.Bool(false)}), nil)
+	return app
+}
+
+// Stacks are the stacks of one environment.
+type Stacks struct {
+	Data   *DataStack
+	Target *TargetStack
+	Ledger *LedgerStack
+}
+
+// NewStacks makes the stacks of an environment. assets is the folder of built
+// functions: assets/<architecture>/<function>/bootstrap.
+func NewStacks(app awscdk.App, e Environment, assets string) (Stacks, error) {
+	var s Stacks
+	var err error
+	s.Data = NewDataStack(app, "godwit-"+e.Name+"-data", e)
+	s.Target = NewTargetStack(app, "godwit-"+e.Name+"-target", e, s.Data)
+	s.Ledger, err = NewLedgerStack(app, "godwit-"+e.Name+"-ledger", e, s.Data, s.Target, assets)
+	return s, err
+}
+
+// newStack makes a stack with what all stacks share.
+func newStack(app awscdk.App, id string, e Environment, description string) awscdk.Stack {
+	env := &awscdk.Environment{Region: jsii.String(e.Region)}
+	if e.Account != "" {
+		env.Account = jsii.String(e.Account)
+	}
+	return awscdk.NewStack(app, jsii.String(id), &awscdk.StackProps{
+		Env:                   env,
+		Description:           jsii.String(description),
+		TerminationProtection: jsii.Bool(e.Removal == retain),
+		Tags:                  &map[string]*string{"godwit": jsii.String(e.Name)},
+		Synthesizer: awscdk.NewDefaultStackSynthesizer(&awscdk.DefaultStackSynthesizerProps{
+			// The CLI checks the bootstrap version; a rule in the template would
+			// check it a second time through a parameter.
+			GenerateBootstrapVersionRule: jsii.Bool(false),
+		}),
+	})
+}
+
+// Synth writes the cloud assembly. Findings of cdk-nag and of CDK's own rules
+// are its error, with the CLI and without (feature flags
+// annotationsInValidationReport and validateAgainstDefaultRules); CDK prints them.
+func Synth(app awscdk.App) (err error) {
+	// jsii raises what the JavaScript side throws as a panic.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("synthesize: %v", r)
+		}
+	}()
+	app.Synth(nil)
+	return nil
+}
+
+func removalPolicy(e Environment) awscdk.RemovalPolicy {
+	if e.Removal == retain {
+		return awscdk.RemovalPolicy_RETAIN
+	}
+	return awscdk.RemovalPolicy_DESTROY
+}
