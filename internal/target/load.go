@@ -14,33 +14,8 @@ import (
 //go:embed install.sql
 var installSQL string
 
-// A Load names one load in the target: what is loaded where.
-type Load struct {
-	ID      string // hash of archive, mapping and target: the same input is the same load
-	Schema  string // target schema
-	History bool   // keep the audit tables
-	Strand  string
-	First   int64 // block
-	Last    int64 // block
-}
-
-// Stage returns the hidden schema of the load.
-func (l Load) Stage() string { return "godwit_load_" + l.ID[:min(16, len(l.ID))] }
-
-// A LoadTable is one target table of a load: the history and the current table
-// of one ledger table name.
-type LoadTable struct {
-	Current change.Table // doc_id, version, mapped columns, ql_audit
-	History change.Table // the same, operation and transaction_id
-}
-
-// A Source is one ledger table, by its id.
-type Source struct {
-	TableID   string
-	TableName string
-	Current   string // name of the target's current table
-	Active    bool   // not dropped
-}
+// stage returns the hidden schema of a load.
+func stage(l change.Load) string { return "godwit_load_" + l.ID[:min(16, len(l.ID))] }
 
 // A Conflict says that another load is under way into the same schema.
 type Conflict struct{ Schema, Running string }
@@ -52,10 +27,10 @@ func (e *Conflict) Error() string {
 
 // Begin registers a load and reserves its schema. Published is true when this
 // very load is already visible. Beginning again is harmless.
-func (db *DB) Begin(ctx context.Context, l Load) (published bool, err error) {
+func (db *DB) Begin(ctx context.Context, l change.Load) (published bool, err error) {
 	err = db.Exec(ctx, `INSERT INTO godwit.load (load_id, target_schema, stage_schema, history, state, strand, first_block, last_block)
 VALUES (:load, :schema, :stage, :history, 'loading', :strand, :first, :last) ON CONFLICT (load_id) DO NOTHING`,
-		Param{"load", l.ID}, Param{"schema", l.Schema}, Param{"stage", l.Stage()}, Param{"history", l.History},
+		Param{"load", l.ID}, Param{"schema", l.Schema}, Param{"stage", stage(l)}, Param{"history", l.History},
 		Param{"strand", l.Strand}, Param{"first", l.First}, Param{"last", l.Last})
 	var e *Error
 	if errors.As(err, &e) && e.State == "23505" {
@@ -90,12 +65,12 @@ func (db *DB) Abandon(ctx context.Context, id string) error {
 
 // Stage creates the hidden tables of a load. Doing it again changes nothing. A
 // target table that exists must have exactly the columns that the load brings.
-func (db *DB) Stage(ctx context.Context, l Load, tables []LoadTable, sources []Source) error {
+func (db *DB) Stage(ctx context.Context, l change.Load, tables []change.LoadTable, sources []change.LoadSource) error {
 	live, err := db.columns(ctx, l.Schema)
 	if err != nil {
 		return err
 	}
-	if err := db.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+Quote(l.Stage())); err != nil {
+	if err := db.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+Quote(stage(l))); err != nil {
 		return fmt.Errorf("create the staging schema: %w", err)
 	}
 	for _, t := range tables {
@@ -104,7 +79,7 @@ func (db *DB) Stage(ctx context.Context, l Load, tables []LoadTable, sources []S
 			return err
 		}
 		for _, x := range []change.Table{t.History, t.Current} {
-			ddl, err := createTable(l.Stage(), x)
+			ddl, err := createTable(stage(l), x)
 			if err != nil {
 				return err
 			}
@@ -130,9 +105,9 @@ ON CONFLICT DO NOTHING`,
 	for _, s := range sources {
 		err := db.Exec(ctx, `INSERT INTO godwit.load_source (load_id, table_id, table_name, current_name, active)
 VALUES (:load, :id, :name, :current, :active) ON CONFLICT DO NOTHING`,
-			Param{"load", l.ID}, Param{"id", s.TableID}, Param{"name", s.TableName}, Param{"current", s.Current}, Param{"active", s.Active})
+			Param{"load", l.ID}, Param{"id", s.ID}, Param{"name", s.Name}, Param{"current", s.Current}, Param{"active", s.Active})
 		if err != nil {
-			return fmt.Errorf("register ledger table %s (%s): %w", s.TableName, s.TableID, err)
+			return fmt.Errorf("register ledger table %s (%s): %w", s.Name, s.ID, err)
 		}
 	}
 	return nil
@@ -164,7 +139,7 @@ WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY c.
 
 // merges tells whether a load adds to a table that exists, and refuses one that
 // has other columns or only one of its two tables.
-func merges(live map[string]string, l Load, t LoadTable) (bool, error) {
+func merges(live map[string]string, l change.Load, t change.LoadTable) (bool, error) {
 	tables := []change.Table{t.Current}
 	if l.History {
 		tables = append(tables, t.History)

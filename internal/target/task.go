@@ -5,15 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-)
 
-// A Task is one unit of database work that runs at most once. Args are the
-// arguments of the SQL function of its phase (install.sql).
-type Task struct {
-	Phase string          `json:"Phase"`
-	Name  string          `json:"Name"` // unique in its load and phase
-	Args  json.RawMessage `json:"Args"`
-}
+	"godwit/internal/change"
+)
 
 // A TaskError is a task that the database tried and refused; nothing of it was
 // stored.
@@ -34,7 +28,7 @@ func (e *TaskError) SQLState() string { return e.State }
 // another, is still running: ask again later, with look set. After an error
 // other than a *TaskError the task may be running; Run again with look set finds
 // out, and never does it twice.
-func (db *DB) Run(ctx context.Context, load string, t Task, look bool) (done bool, err error) {
+func (db *DB) Run(ctx context.Context, load string, t change.Task, look bool) (done bool, err error) {
 	var rows []struct{ Result string } // JSON as text: how the service renders jsonb in formatted records is not documented
 	err = db.Query(ctx, &rows, `SELECT godwit.run(:load, :phase, :name, :look, :args::jsonb)::text AS result`,
 		Param{"load", load}, Param{"phase", t.Phase}, Param{"name", t.Name}, Param{"look", look}, Param{"args", string(t.Args)})
@@ -84,18 +78,10 @@ WHERE load_id = :load AND phase = 'import' GROUP BY 1`, Param{"load", load})
 	return out, nil
 }
 
-// A Slice is one range of document ids of a table: Low <= id < High; High nil
-// is open.
-type Slice struct {
-	Number int
-	Low    string
-	High   *string
-}
-
 // Slices cuts a table's documents into ranges of about rows revisions each. The
 // first answer is kept: asking again returns the same ranges.
-func (db *DB) Slices(ctx context.Context, load, current string, rows int64) ([]Slice, error) {
-	var out []Slice
+func (db *DB) Slices(ctx context.Context, load, current string, rows int64) ([]change.Slice, error) {
+	var out []change.Slice
 	err := db.Query(ctx, &out, `SELECT number, low, high FROM godwit.plan_slices(:load, :current, :rows)`,
 		Param{"load", load}, Param{"current", current}, Param{"rows", rows})
 	if err != nil {
@@ -104,20 +90,9 @@ func (db *DB) Slices(ctx context.Context, load, current string, rows int64) ([]S
 	return out, nil
 }
 
-// Published is what a table's slices published.
-type Published struct {
-	Table     string // current table
-	Documents int64  // with a staged revision
-	Current   int64  // rows in the current table
-	Deleted   int64  // documents whose latest revision deletes them
-	Dropped   int64  // documents of dropped ledger tables
-	Withheld  int64  // documents whose latest revision is in quarantine
-	Present   int64  // revisions that the target already had
-}
-
 // Published sums what the slices of a load published, by current table.
-func (db *DB) Published(ctx context.Context, load string) ([]Published, error) {
-	var out []Published
+func (db *DB) Published(ctx context.Context, load string) ([]change.Published, error) {
+	var out []change.Published
 	err := db.Query(ctx, &out, `SELECT t.current_name AS "table",
   coalesce(sum((k.counts->>'documents')::bigint), 0)::bigint AS documents, coalesce(sum((k.counts->>'current')::bigint), 0)::bigint AS current,
   coalesce(sum((k.counts->>'deleted')::bigint), 0)::bigint AS deleted, coalesce(sum((k.counts->>'dropped')::bigint), 0)::bigint AS dropped,

@@ -1,0 +1,54 @@
+package change
+
+import "encoding/json"
+
+// A Load names one load of one archive into one target schema.
+type Load struct {
+	ID      string // hash of archive, mapping and target: the same input is the same load
+	Schema  string // target schema
+	History bool   // keep the audit tables
+	Strand  string // of the ledger
+	First   int64  // block
+	Last    int64  // block
+}
+
+// A LoadTable is the pair of target tables that the ledger tables of one name
+// become.
+type LoadTable struct {
+	Current Table // doc_id, version, mapped columns, ql_audit
+	History Table // the same, operation and transaction_id
+}
+
+// A LoadSource is one ledger table of a load, by its id.
+type LoadSource struct {
+	SourceTable
+	Current string // name of the target's current table
+	Active  bool   // not dropped
+}
+
+// A Task is one unit of database work that runs at most once. Args are the
+// arguments of its phase; only the target reads them.
+type Task struct {
+	Phase string
+	Name  string // unique in its load and phase
+	Args  json.RawMessage
+}
+
+// A Slice is one range of document ids of a table: Low <= id < High, compared by
+// bytes; High nil is open.
+type Slice struct {
+	Number int
+	Low    string
+	High   *string
+}
+
+// Published counts what the slices of one current table made.
+type Published struct {
+	Table     string // current table
+	Documents int64  // with a staged revision
+	Current   int64  // rows in the current table
+	Deleted   int64  // documents whose latest revision deletes them
+	Dropped   int64  // documents of dropped ledger tables
+	Withheld  int64  // documents whose latest revision is in quarantine
+	Present   int64  // revisions that the target already had
+}

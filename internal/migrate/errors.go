@@ -1,0 +1,87 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"strings"
+)
+
+// Again is an error that may pass by itself: the state machine repeats the step.
+// Its name is the error name that definitions branch on.
+type Again struct{ err error }
+
+func (e *Again) Error() string { return e.err.Error() }
+func (e *Again) Unwrap() error { return e.err }
+
+// Stop is an error that repeating cannot mend: integrity, configuration, input.
+// Its name is the error name that definitions branch on.
+type Stop struct{ err error }
+
+func (e *Stop) Error() string { return e.err.Error() }
+func (e *Stop) Unwrap() error { return e.err }
+
+// Classify decides whether a step that ended in err is repeated. It is the one
+// place that does. A nil error stays nil.
+func Classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	var again *Again
+	var stop *Stop
+	if errors.As(err, &again) {
+		return &Again{err}
+	}
+	if errors.As(err, &stop) {
+		return &Stop{err}
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return &Again{err}
+	}
+	var state interface{ SQLState() string }
+	if errors.As(err, &state) && state.SQLState() != "" {
+		switch s := state.SQLState(); {
+		case strings.HasPrefix(s, "08"), // connection
+			strings.HasPrefix(s, "40"), // serialization failure, deadlock
+			strings.HasPrefix(s, "53"), // out of a resource
+			strings.HasPrefix(s, "57"), // shut down, cancelled
+			strings.HasPrefix(s, "58"), // system error
+			s == "55P03",               // lock not available
+			s == "38000", s == "XX000": // aws_s3 could not reach S3, or an internal error
+			return &Again{err}
+		}
+		return &Stop{err}
+	}
+	var code interface{ ErrorCode() string }
+	if errors.As(err, &code) {
+		if passing[code.ErrorCode()] {
+			return &Again{err}
+		}
+		return &Stop{err}
+	}
+	var net interface{ Timeout() bool }
+	if errors.As(err, &net) {
+		return &Again{err}
+	}
+	return &Stop{err}
+}
+
+// passing lists the service errors that repeating can mend.
+var passing = map[string]bool{
+	"NoAnswer":                      true, // ours: the connection broke
+	"DatabaseResumingException":     true,
+	"DatabaseUnavailableException":  true,
+	"InvalidResourceStateException": true,
+	"InternalServerErrorException":  true,
+	"ServiceUnavailableError":       true,
+	"StatementTimeoutException":     true,
+	"ThrottlingException":           true,
+	"Throttling":                    true,
+	"TooManyRequestsException":      true,
+	"RequestLimitExceeded":          true,
+	"SlowDown":                      true,
+	"InternalError":                 true,
+	"ServiceUnavailable":            true,
+	"RequestTimeout":                true,
+	"InternalFailure":               true,
+	"InternalServiceError":          true,
+}

@@ -1,0 +1,161 @@
+package migrate
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Input is what a person types to start LedgerLoad.
+type Input struct {
+	Bucket         string   // of the archive
+	Prefix         string   `json:",omitempty"` // of the archive's manifests and objects
+	ExportIds      []string `json:",omitempty"` // only these exports; default all under Prefix
+	Manifests      string   `json:",omitempty"` // "" reads completion manifests, "none" lists the data objects instead
+	Mapping        string   `json:",omitempty"` // s3://bucket/key; default the packaged mapping
+	Schema         string   `json:",omitempty"` // target schema; default the mapping's
+	Tables         []string `json:",omitempty"` // only these ledger tables; default all
+	Since          Since    `json:",omitzero"`  // only blocks from this one on
+	History        string   `json:",omitempty"` // "all" (default) keeps every revision, "none" only the current ones
+	MaxQuarantined int64    `json:",omitempty"` // revisions that may be set aside before the load stops
+	AcceptGaps     bool     `json:",omitempty"` // load although blocks are missing
+	Abandon        string   `json:",omitempty"` // id of an unfinished load into the same schema, to be removed first
+}
+
+// Since is a block number or a time.
+type Since struct {
+	Block int64
+	Time  string // RFC 3339; "" when Block counts
+}
+
+// UnmarshalJSON accepts a number (block) or a string (RFC 3339 time).
+func (s *Since) UnmarshalJSON(b []byte) error {
+	if n, err := strconv.ParseInt(string(b), 10, 64); err == nil && n >= 0 {
+		s.Block = n
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return fmt.Errorf("Since is neither a block number nor a time: %s", b)
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return fmt.Errorf("Since %q is not a time like 2024-05-01T00:00:00Z", text)
+	}
+	s.Time = t.UTC().Format(time.RFC3339Nano)
+	return nil
+}
+
+// MarshalJSON is UnmarshalJSON's inverse.
+func (s Since) MarshalJSON() ([]byte, error) {
+	if s.Time != "" {
+		return json.Marshal(s.Time)
+	}
+	return json.Marshal(s.Block)
+}
+
+// ParseInput reads the input of an execution. An unknown member, most often a
+// typing error, is refused by name.
+func ParseInput(b []byte) (Input, error) {
+	var in Input
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return in, fmt.Errorf("read the input: %w", err)
+	}
+	switch {
+	case in.Bucket == "":
+		return in, fmt.Errorf("the input has no Bucket: name the bucket that holds the archive")
+	case strings.HasPrefix(in.Prefix, "/"):
+		return in, fmt.Errorf("prefix %q begins with a slash, which S3 keys rarely do: leave it out", in.Prefix)
+	case in.Manifests != "" && in.Manifests != "none":
+		return in, fmt.Errorf("Manifests %q is neither absent nor \"none\"", in.Manifests)
+	case in.Manifests == "none" && len(in.ExportIds) > 0:
+		return in, fmt.Errorf("ExportIds need manifests, which Manifests \"none\" does not read: give one of the two")
+	case in.History != "" && in.History != "all" && in.History != "none":
+		return in, fmt.Errorf("History %q is neither \"all\" nor \"none\"", in.History)
+	case in.MaxQuarantined < 0:
+		return in, fmt.Errorf("MaxQuarantined %d is negative", in.MaxQuarantined)
+	case in.Mapping != "" && !strings.HasPrefix(in.Mapping, "s3://"):
+		return in, fmt.Errorf("Mapping %q is not an S3 URI like s3://bucket/key", in.Mapping)
+	}
+	return in, nil
+}
+
+// A Plan is what a load will do; it lies on S3 and never changes.
+type Plan struct {
+	LoadID   string
+	Input    Input
+	Schema   string
+	History  bool
+	Mapping  json.RawMessage // the mapping file as read
+	Strand   string
+	First    int64 // block
+	Last     int64 // block
+	Objects  int
+	Bytes    int64
+	Items    int
+	Gaps     []Blocks // missing between First and Last
+	Overlaps []Blocks // in more than one object; the first one counts
+	Unused   []string // data objects that no manifest names
+	Exports  []Export
+}
+
+// Blocks is a closed range of block numbers.
+type Blocks struct{ First, Last int64 }
+
+func (b Blocks) String() string {
+	if b.First == b.Last {
+		return fmt.Sprintf("block %d", b.First)
+	}
+	return fmt.Sprintf("blocks %d to %d", b.First, b.Last)
+}
+
+// An Export is one export of the archive.
+type Export struct {
+	ID        string
+	Objects   int
+	Announced string // outputFormat of the started manifest, if any
+}
+
+// An Item is one child's work.
+type Item struct {
+	Number int
+	Ranges []Range
+}
+
+// A Range is the blocks that one object contributes.
+type Range struct {
+	Key       string
+	ETag      string
+	Size      int64 // bytes
+	Announced string
+	Object    Blocks // what the object's name says it holds
+	Claim     Blocks // what this load takes from it
+}
+
+// Keys of a load in the work bucket. Parts lie apart: a lifecycle rule removes
+// them, and with them the plain values.
+func planKey(load string) string  { return "loads/" + load + "/plan.json" }
+func itemsKey(load string) string { return "loads/" + load + "/items.jsonl" }
+func tasksKey(load, phase string) string {
+	return "loads/" + load + "/tasks/" + phase + ".jsonl"
+}
+func segmentPrefix(load string) string { return "loads/" + load + "/segments/" }
+func segmentKey(load string, item, segment int) string {
+	return fmt.Sprintf("%s%06d-%06d.json", segmentPrefix(load), item, segment)
+}
+func countPrefix(load string) string { return "loads/" + load + "/counts/" }
+func countKey(load string, item int) string {
+	return fmt.Sprintf("%s%06d.json", countPrefix(load), item)
+}
+func quarantineKey(load string, item, segment int) string {
+	return fmt.Sprintf("loads/%s/quarantine/%06d-%06d.jsonl", load, item, segment)
+}
+func partKey(load, tableID string, item, segment int) string {
+	return fmt.Sprintf("parts/%s/%s/%06d-%06d.copy.gz", load, tableID, item, segment)
+}
+func reportKey(load, ext string) string { return "loads/" + load + "/report." + ext }
