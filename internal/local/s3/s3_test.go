@@ -67,6 +67,7 @@ func start(t *testing.T, c s3.Config) *world {
 func client(g *gateway.Gateway, c gateway.Credentials, region string) *sdk.Client {
 	return sdk.NewFromConfig(aws.Config{
 		Region: region, BaseEndpoint: aws.String(g.URL()), RetryMaxAttempts: 1,
+		RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported, ResponseChecksumValidation: aws.ResponseChecksumValidationWhenSupported,
 		Credentials: credentials.NewStaticCredentialsProvider(c.AccessKeyID, c.SecretAccessKey, c.SessionToken),
 	})
 }
