@@ -1,0 +1,174 @@
+package ledgergen
+
+import (
+	"fmt"
+	"time"
+
+	"godwit/internal/proof"
+)
+
+// A Format is the output format of an export.
+type Format string
+
+// The formats of ExportJournalToS3, by the names it gave them.
+const (
+	IonBinary Format = "ION_BINARY"
+	IonText   Format = "ION_TEXT"
+	JSON      Format = "JSON"
+)
+
+// A Layout says who made the export.
+type Layout string
+
+// The layouts.
+const (
+	// QLDB is an export as the service wrote it, where it wrote it.
+	QLDB Layout = "qldb"
+	// AWSSample is what aws-samples/example-qldb-ledger-migration left behind:
+	// JSON whatever Format says, a proofs object per export under the name that
+	// its bug gave it, a digest taken after the export (so its tip lies behind
+	// the last exported block), and all of it copied to another bucket and
+	// prefix, so that the manifests name keys that are not there.
+	AWSSample Layout = "aws-sample"
+)
+
+// Options choose a ledger and how it is exported.
+type Options struct {
+	// Seed chooses the ledger, with Documents and nothing else.
+	Seed uint64
+	// Documents is how many documents the journal inserts, all tables together.
+	Documents int
+	// Format of the export; empty: IonBinary.
+	Format Format
+	// Layout of the export; empty: QLDB.
+	Layout Layout
+	// Exports is the number of export jobs that share the ledger, in
+	// consecutive windows of time; 0: 1, or 2 in the layout AWSSample. A window
+	// ends on a whole second. Windows may be empty in a small ledger.
+	Exports int
+	// Bucket that the manifests name; empty: a synthetic name.
+	Bucket string
+	// Prefix of all keys, with or without a slash at its end; may be empty.
+	Prefix string
+	// OriginalPrefix is the prefix that the manifests name, when the objects
+	// were copied since; empty: Prefix, or "journal/" in the layout AWSSample.
+	OriginalPrefix string
+	// BlocksPerObject is the greatest number of blocks of a data object; an
+	// object never spans two hours. It bounds memory. 0: 100.
+	BlocksPerObject int
+	// FromBlock and UntilBlock restrict the export to blocks from the one to
+	// before the other, as a job for a part of the journal would; UntilBlock 0:
+	// no end. The ledger, its digest and the returned oracle stay whole, so two
+	// calls make two archives of one ledger that overlap or leave a gap.
+	FromBlock, UntilBlock int64
+}
+
+// An Object is one S3 object of the export.
+type Object struct {
+	Key  string
+	Body []byte // valid until write returns
+	// First and Last are the sequence numbers of a data object's blocks; -1 for
+	// manifests and proofs.
+	First, Last int64
+}
+
+// A Ledger is the oracle: what a right loader finds in the whole ledger.
+type Ledger struct {
+	Name, Strand string
+	ExportIDs    []string // of exports with at least one block, in order
+	Tables       []Table  // in order of creation
+	Blocks       int64    // exported, of all exports together
+	LastBlock    int64    // sequence number of the last exported block
+	LastHash     proof.Hash
+	Tip          int64      // sequence number that Digest covers
+	Digest       proof.Hash // Merkle root over the hashes of blocks 0 to Tip
+	Objects      int        // data objects
+	Bytes        int64      // of data objects
+}
+
+// A Table counts one table's part of the ledger. Revisions = inserted, updated
+// and deleted; documents inserted = Current + Deleted.
+type Table struct {
+	Name, ID  string
+	Active    bool  // not dropped
+	Revisions int64 // all, redacted ones included
+	Current   int64 // live documents; of a dropped table: at its end
+	Deleted   int64 // documents whose last revision deletes them
+	Redacted  int64 // revisions whose data was redacted
+}
+
+// Revisions counts the revisions of all tables.
+func (l *Ledger) Revisions() int64 {
+	n := int64(0)
+	for _, t := range l.Tables {
+		n += t.Revisions
+	}
+	return n
+}
+
+// Generate makes the ledger and hands each object of its export to write, in
+// the order of the journal, manifests behind their data. It stops at the first
+// error of write.
+func Generate(o Options, write func(Object) error) (Ledger, error) {
+	if err := o.complete(); err != nil {
+		return Ledger{}, err
+	}
+	seed := mix(o.Seed) ^ mix(uint64(o.Documents))
+	g := &generator{
+		options: o,
+		random:  random{state: seed},
+		ids:     idMaker{seed: mix(seed + 1)},
+		at:      time.Date(2021, 8, 3, 17, 4, 5, 120e6, time.UTC),
+	}
+	g.author = author{random: &g.random, ids: &g.ids}
+	g.chain = chain{random: &g.random, ids: &g.ids, strand: g.ids.id()}
+	g.ledger = Ledger{Name: "vehicle-registration", Strand: g.chain.strand, LastBlock: -1, Tip: -1}
+	g.export = newExporter(o, &g.chain, write)
+	if err := g.run(); err != nil {
+		return Ledger{}, fmt.Errorf("generate ledger: %w", err)
+	}
+	return g.ledger, nil
+}
+
+func (o *Options) complete() error {
+	if o.Format == "" {
+		o.Format = IonBinary
+	}
+	if o.Layout == "" {
+		o.Layout = QLDB
+	}
+	switch o.Layout {
+	case QLDB:
+		if o.OriginalPrefix == "" {
+			o.OriginalPrefix = o.Prefix
+		}
+	case AWSSample:
+		o.Format = JSON
+		if o.Exports == 0 {
+			o.Exports = 2
+		}
+		if o.OriginalPrefix == "" {
+			o.OriginalPrefix = "journal/"
+		}
+	default:
+		return fmt.Errorf("generate ledger: unknown layout %q: want %s or %s", o.Layout, QLDB, AWSSample)
+	}
+	switch o.Format {
+	case IonBinary, IonText, JSON:
+	default:
+		return fmt.Errorf("generate ledger: unknown format %q: want %s, %s or %s", o.Format, IonBinary, IonText, JSON)
+	}
+	if o.Documents < 0 || o.Exports < 0 || o.BlocksPerObject < 0 || o.FromBlock < 0 || o.UntilBlock < 0 {
+		return fmt.Errorf("generate ledger: negative count in %+v", *o)
+	}
+	if o.Exports == 0 {
+		o.Exports = 1
+	}
+	if o.BlocksPerObject == 0 {
+		o.BlocksPerObject = 100
+	}
+	if o.Bucket == "" {
+		o.Bucket = "synthetic-ledger-export"
+	}
+	return nil
+}
