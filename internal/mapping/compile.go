@@ -61,8 +61,8 @@ func Compile(f *File, fields *change.Fields) (*Mapping, error) {
 		checkColumns(r, t, where)
 		m.plans[t.source] = compileTable(t, fields)
 	}
-	if len(r.errs) > 0 {
-		return nil, r.errs
+	if err := r.err(); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
@@ -90,26 +90,26 @@ func checkColumns(r *fileReader, t *fileTable, where string) {
 			r.fail(c.nameOffset, at, "the column name %q is reserved: choose another", c.name)
 		}
 		for _, earlier := range t.columns[:i] {
-			switch {
-			case earlier.name == c.name:
+			if earlier.name == c.name {
 				r.fail(c.nameOffset, at, "column %q is repeated: rename one", c.name)
-			case strings.EqualFold(earlier.name, c.name):
+				break
+			}
+			if strings.EqualFold(earlier.name, c.name) {
 				r.fail(c.nameOffset, at, "columns %q and %q differ only in case: rename one", earlier.name, c.name)
+				break
 			}
 		}
 	}
 	for i, x := range t.indexes {
 		for j, name := range x.columns {
-			known := name == DocIDColumn || name == VersionColumn ||
-				slices.ContainsFunc(t.columns, func(c fileColumn) bool { return c.name == name })
-			if !known {
-				r.fail(x.at[j], fmt.Sprintf("%s.indexes[%d].columns[%d]", where, i, j), "the table has no column %q: name a column of its own, doc_id or version", name)
-			}
-		}
-		for j, name := range x.columns {
+			at := fmt.Sprintf("%s.indexes[%d].columns[%d]", where, i, j)
 			k := slices.IndexFunc(t.columns, func(c fileColumn) bool { return c.name == name })
-			if k >= 0 && t.columns[k].typ.Kind == change.JSON && !t.columns[k].typ.Array {
-				r.fail(x.at[j], fmt.Sprintf("%s.indexes[%d].columns[%d]", where, i, j), "column %q is jsonb, whose values are often too long for an index: map what you look for to a column of its own", name)
+			switch {
+			case name == DocIDColumn, name == VersionColumn:
+			case k < 0:
+				r.fail(x.at[j], at, "the table has no column %q: name a column of its own, doc_id or version", name)
+			case t.columns[k].typ.Kind == change.JSON:
+				r.fail(x.at[j], at, "column %q is jsonb, whose values are often too long for an index: map what you look for to a column of its own", name)
 			}
 		}
 	}

@@ -1,9 +1,11 @@
 package mapping
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,8 +89,8 @@ func Parse(src []byte) (*File, error) {
 	r := &fileReader{src: src}
 	f := &File{src: append([]byte(nil), src...)}
 	r.file(f, root)
-	if len(r.errs) > 0 {
-		return nil, r.errs
+	if err := r.err(); err != nil {
+		return nil, err
 	}
 	return f, nil
 }
@@ -114,6 +116,17 @@ type fileReader struct {
 func (r *fileReader) fail(offset int, where, format string, args ...any) {
 	line, column := lineColumn(r.src, offset)
 	r.errs = append(r.errs, &FileError{Line: line, Column: column, Where: where, Why: fmt.Sprintf(format, args...)})
+}
+
+// err returns what was collected, in file order, or nil.
+func (r *fileReader) err() error {
+	if len(r.errs) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(r.errs, func(a, b *FileError) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return r.errs
 }
 
 // object checks that n is an object with no members but those allowed.

@@ -3,7 +3,9 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // A meta is a special path: something about the record, not in its document.
@@ -129,8 +131,12 @@ func plainName(c byte) bool {
 	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c >= 0x80
 }
 
-// pathName spells a field name as parsePath reads it.
+// pathName spells a field name as parsePath reads it, but for control
+// characters, which a message must not hold.
 func pathName(name string) string {
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return strconv.Quote(name)
+	}
 	for i := range len(name) {
 		if !plainName(name[i]) {
 			return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`

@@ -61,8 +61,8 @@ type step struct {
 type Presence struct {
 	Column    string
 	Path      string
-	Documents int64 // mapped, without deletions and redactions
-	Present   int64 // that had a value at Path, null counted
+	Documents int64 // given to Map, refused ones included, deletions and redactions not
+	Present   int64 // that had something at Path, be it null
 }
 
 // Presence returns the counts so far, per column and path in file order, special
@@ -130,7 +130,7 @@ func (p *Plan) mapDocument(rec *change.Record, mapped []change.Value) *ValueErro
 	p.record++
 	if p.slots > 0 {
 		if t.Nodes[0].Kind != change.Struct {
-			return p.refuse(rec, nil, p.columns[0].name, "$doc", t.Nodes[0].Kind, "the document is not a struct: leave its table out of the mapping to load it as doc jsonb")
+			return p.refuse(rec, &p.columns[0], p.columns[0].name, "$doc", t.Nodes[0].Kind, "the document is not a struct: leave its table out of the mapping to load it as doc jsonb")
 		}
 		clear(p.hits)
 		if err := p.walk(rec, 0, 0); err != nil {
