@@ -1,0 +1,554 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+
+	"godwit/internal/change"
+	"godwit/internal/ion"
+)
+
+// A walker steps through one value, whatever its format. It is how one decoder
+// reads blocks from binary Ion and from JSON. Accessors belong to the current
+// value; what they return lives as long as the block.
+type walker interface {
+	next() bool   // to the container's next value; false at its end or on an error
+	word() word   // of the current value's field name
+	name() []byte // text of the current value's field name
+	kind() ion.Type
+	isNull() bool
+	stepIn() bool
+	stepOut() bool
+	text() ([]byte, error)    // a string or symbol
+	integer() (int64, error)  // an int within int64
+	instant() ([]byte, error) // a timestamp, as Ion text
+	lob() ([]byte, error)     // a blob; in JSON base64
+	raw() []byte              // the whole value
+	start() int               // of the whole value, for rawFrom
+	rawFrom(start int) []byte // the container just left, whose start was start
+	err() error
+}
+
+// A word is a field name of the journal format.
+type word uint8
+
+const (
+	noWord word = iota
+	blockAddress
+	strandID
+	sequenceNo
+	transactionID
+	blockTimestamp
+	blockHash
+	entriesHash
+	previousBlockHash
+	entriesHashList
+	transactionInfo
+	statements
+	statement
+	startTime
+	statementDigest
+	documents
+	tableName
+	tableID
+	redactionInfo
+	revisions
+	hash
+	data
+	dataHash
+	metadata
+	documentKey // id
+	version
+	txTime
+	txID
+	documentID
+)
+
+var wordNames = [...]string{
+	"", "blockAddress", "strandId", "sequenceNo", "transactionId", "blockTimestamp", "blockHash", "entriesHash",
+	"previousBlockHash", "entriesHashList", "transactionInfo", "statements", "statement", "startTime",
+	"statementDigest", "documents", "tableName", "tableId", "redactionInfo", "revisions", "hash", "data", "dataHash",
+	"metadata", "id", "version", "txTime", "txId", "documentId",
+}
+
+func (w word) String() string { return wordNames[w] }
+
+// wordOf returns the word that name is, or noWord.
+func wordOf(name []byte) word {
+	switch string(name) {
+	case "blockAddress":
+		return blockAddress
+	case "strandId":
+		return strandID
+	case "sequenceNo":
+		return sequenceNo
+	case "transactionId":
+		return transactionID
+	case "blockTimestamp":
+		return blockTimestamp
+	case "blockHash":
+		return blockHash
+	case "entriesHash":
+		return entriesHash
+	case "previousBlockHash":
+		return previousBlockHash
+	case "entriesHashList":
+		return entriesHashList
+	case "transactionInfo":
+		return transactionInfo
+	case "statements":
+		return statements
+	case "statement":
+		return statement
+	case "startTime":
+		return startTime
+	case "statementDigest":
+		return statementDigest
+	case "documents":
+		return documents
+	case "tableName":
+		return tableName
+	case "tableId":
+		return tableID
+	case "redactionInfo":
+		return redactionInfo
+	case "revisions":
+		return revisions
+	case "hash":
+		return hash
+	case "data":
+		return data
+	case "dataHash":
+		return dataHash
+	case "metadata":
+		return metadata
+	case "id":
+		return documentKey
+	case "version":
+		return version
+	case "txTime":
+		return txTime
+	case "txId":
+		return txID
+	case "documentId":
+		return documentID
+	}
+	return noWord
+}
+
+// A decoder fills Blocks. It keeps what blocks share: the names of tables and
+// strands, once each.
+type decoder struct {
+	w       walker
+	strings map[string]string
+	indexes []int // backs Document.Statements
+}
+
+// maxInterned bounds the table names, table ids and strand ids that are kept. A
+// ledger has one strand and 40 tables.
+const maxInterned = 4096
+
+func (d *decoder) intern(b []byte) string {
+	if s, ok := d.strings[string(b)]; ok {
+		return s
+	}
+	if d.strings == nil || len(d.strings) >= maxInterned {
+		d.strings = map[string]string{}
+	}
+	s := string(b)
+	d.strings[s] = s
+	return s
+}
+
+// fieldSet holds the words met in one struct: the format repeats none, and of a
+// repeated one nobody could say which counts.
+type fieldSet uint64
+
+func (s *fieldSet) add(w word) error {
+	if *s&(1<<w) != 0 {
+		return fmt.Errorf("field %s appears twice", w)
+	}
+	*s |= 1 << w
+	return nil
+}
+
+func (s fieldSet) has(w word) bool { return s&(1<<w) != 0 }
+
+// reset makes b empty and keeps its memory.
+func (b *Block) reset() {
+	*b = Block{
+		EntriesHashList: b.EntriesHashList[:0],
+		Statements:      b.Statements[:0],
+		Documents:       b.Documents[:0],
+		Redactions:      b.Redactions[:0],
+		Revisions:       b.Revisions[:0],
+		tape:            b.tape,
+		byID:            b.byID,
+	}
+}
+
+// block decodes the one value that d.w was reset to into b.
+func (d *decoder) block(b *Block) error {
+	w := d.w
+	d.indexes = d.indexes[:0]
+	if !w.next() {
+		return w.err()
+	}
+	if err := d.enter(ion.StructType, "block"); err != nil {
+		return err
+	}
+	w.stepIn()
+	var seen fieldSet
+	for w.next() {
+		field := w.word()
+		if field == noWord || w.isNull() {
+			continue
+		}
+		if err := seen.add(field); err != nil {
+			return err
+		}
+		var err error
+		switch field {
+		case blockAddress:
+			b.Strand, b.SequenceNo, err = d.address()
+		case transactionID:
+			b.TransactionID, err = w.text()
+		case blockTimestamp:
+			b.Timestamp, err = w.instant()
+		case blockHash:
+			b.Hash, err = d.hash()
+		case entriesHash:
+			b.EntriesHash, err = d.hash()
+		case previousBlockHash:
+			b.PreviousHash, err = d.hashOrEmpty()
+		case entriesHashList:
+			err = d.list(func() error {
+				h, err := d.hashOrEmpty()
+				b.EntriesHashList = append(b.EntriesHashList, h)
+				return err
+			})
+		case transactionInfo:
+			at := w.start()
+			err = d.transactionInfo(b)
+			b.HasTransactionInfo, b.RawTransactionInfo = true, w.rawFrom(at)
+		case redactionInfo:
+			at := w.start()
+			err = d.redactionInfo(b)
+			b.HasRedactionInfo, b.RawRedactionInfo = true, w.rawFrom(at)
+		case revisions:
+			b.HasRevisions = true
+			err = d.list(func() error { return d.revision(b) })
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+	}
+	if w.err() == nil && w.stepOut() && w.next() {
+		return fmt.Errorf("another value follows the block's")
+	}
+	if err := w.err(); err != nil {
+		return err
+	}
+	for _, field := range [...]word{blockAddress, transactionID, blockTimestamp, blockHash} {
+		if !seen.has(field) {
+			return fmt.Errorf("value is no journal block: it has no %s", field)
+		}
+	}
+	b.resolve()
+	return nil
+}
+
+// enter checks that the walker's current value is a t that is not null.
+func (d *decoder) enter(t ion.Type, what string) error {
+	if got := d.w.kind(); got != t {
+		return fmt.Errorf("%s is a %s, not a %s", what, got, t)
+	}
+	if d.w.isNull() {
+		return fmt.Errorf("%s is null", what)
+	}
+	return nil
+}
+
+// list calls each for every element of the current value.
+func (d *decoder) list(each func() error) error {
+	if err := d.enter(ion.ListType, "value"); err != nil {
+		return err
+	}
+	d.w.stepIn()
+	for i := 0; d.w.next(); i++ {
+		if err := each(); err != nil {
+			return fmt.Errorf("member %d: %w", i, err)
+		}
+	}
+	if err := d.w.err(); err != nil {
+		return err
+	}
+	d.w.stepOut()
+	return d.w.err()
+}
+
+// fields calls each for every known field of the current value that is not
+// null. Other fields are stepped over.
+func (d *decoder) fields(each func(word) error) error {
+	if err := d.enter(ion.StructType, "value"); err != nil {
+		return err
+	}
+	d.w.stepIn()
+	var seen fieldSet
+	for d.w.next() {
+		field := d.w.word()
+		if field == noWord || d.w.isNull() && field != data {
+			continue
+		}
+		if err := seen.add(field); err != nil {
+			return err
+		}
+		if err := each(field); err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+	}
+	if err := d.w.err(); err != nil {
+		return err
+	}
+	d.w.stepOut()
+	return d.w.err()
+}
+
+// address decodes a block address.
+func (d *decoder) address() (strand string, sequence int64, err error) {
+	var seen fieldSet
+	err = d.fields(func(field word) error {
+		switch field {
+		case strandID:
+			text, err := d.w.text()
+			if err != nil {
+				return err
+			}
+			strand = d.intern(text)
+		case sequenceNo:
+			n, err := d.w.integer()
+			if err != nil {
+				return err
+			}
+			if n < 0 {
+				return fmt.Errorf("sequence number %d is negative", n)
+			}
+			sequence = n
+		default:
+			return nil
+		}
+		return seen.add(field)
+	})
+	switch {
+	case err != nil:
+		return "", 0, err
+	case !seen.has(strandID), strand == "":
+		return "", 0, fmt.Errorf("block address has no strandId")
+	case !seen.has(sequenceNo):
+		return "", 0, fmt.Errorf("block address has no sequenceNo")
+	}
+	return strand, sequence, nil
+}
+
+func (d *decoder) hash() ([]byte, error) {
+	h, err := d.w.lob()
+	if err == nil && len(h) != HashSize {
+		err = fmt.Errorf("hash has %d bytes, not %d", len(h), HashSize)
+	}
+	return h, err
+}
+
+func (d *decoder) hashOrEmpty() ([]byte, error) {
+	h, err := d.w.lob()
+	if err == nil && len(h) != HashSize && len(h) != 0 {
+		err = fmt.Errorf("hash has %d bytes, neither %d nor none", len(h), HashSize)
+	}
+	return h, err
+}
+
+func (d *decoder) transactionInfo(b *Block) error {
+	return d.fields(func(field word) error {
+		switch field {
+		case statements:
+			return d.list(func() error { return d.statement(b) })
+		case documents:
+			return d.documents(b)
+		}
+		return nil
+	})
+}
+
+func (d *decoder) statement(b *Block) error {
+	var s Statement
+	err := d.fields(func(field word) (err error) {
+		switch field {
+		case statement:
+			s.Text, err = d.w.text()
+		case startTime:
+			s.StartTime, err = d.w.instant()
+		case statementDigest:
+			s.Digest, err = d.hash()
+		}
+		return err
+	})
+	b.Statements = append(b.Statements, s)
+	return err
+}
+
+// documents decodes the struct whose field names are document ids.
+func (d *decoder) documents(b *Block) error {
+	if err := d.enter(ion.StructType, "value"); err != nil {
+		return err
+	}
+	d.w.stepIn()
+	for d.w.next() {
+		doc := Document{ID: d.w.name()}
+		from := len(d.indexes)
+		if doc.ID == nil {
+			return d.w.err()
+		}
+		err := d.fields(func(field word) error {
+			switch field {
+			case tableName:
+				text, err := d.w.text()
+				doc.Table.Name = d.intern(text)
+				return err
+			case tableID:
+				text, err := d.w.text()
+				doc.Table.ID = d.intern(text)
+				return err
+			case statements:
+				return d.list(func() error {
+					n, err := d.w.integer()
+					if err == nil && (n < 0 || n > 1<<31-1) {
+						err = fmt.Errorf("statement number %d is out of range", n)
+					}
+					d.indexes = append(d.indexes, int(n))
+					return err
+				})
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("document %.40q: %w", doc.ID, err)
+		}
+		doc.Statements = d.indexes[from:len(d.indexes):len(d.indexes)]
+		b.Documents = append(b.Documents, doc)
+	}
+	if err := d.w.err(); err != nil {
+		return err
+	}
+	d.w.stepOut()
+	return d.w.err()
+}
+
+func (d *decoder) redactionInfo(b *Block) error {
+	return d.fields(func(field word) error {
+		if field != revisions {
+			return nil
+		}
+		return d.list(func() error {
+			var r Redaction
+			err := d.fields(func(field word) (err error) {
+				switch field {
+				case blockAddress:
+					r.Strand, r.SequenceNo, err = d.address()
+				case tableID:
+					var text []byte
+					text, err = d.w.text()
+					r.TableID = d.intern(text)
+				case documentID:
+					r.DocumentID, err = d.w.text()
+				case version:
+					r.Version, err = d.version()
+				}
+				return err
+			})
+			b.Redactions = append(b.Redactions, r)
+			return err
+		})
+	})
+}
+
+func (d *decoder) version() (change.Version, error) {
+	n, err := d.w.integer()
+	if err == nil && n < 0 {
+		err = fmt.Errorf("version %d is negative", n)
+	}
+	return change.Version(n), err
+}
+
+// revision decodes one member of a block's revisions. A wrong hash or metadata
+// leaves the rest of the block readable: it stays with the revision.
+func (d *decoder) revision(b *Block) error {
+	r := Revision{Index: len(b.Revisions)}
+	err := d.fields(func(field word) (err error) {
+		switch field {
+		case blockAddress:
+			r.HasAddress = true
+			r.Strand, r.SequenceNo, err = d.address()
+		case hash:
+			var fault error
+			r.Hash, fault = d.hash()
+			r.keep(field, fault)
+		case dataHash:
+			var fault error
+			r.DataHash, fault = d.hash()
+			r.keep(field, fault)
+		case data:
+			r.RawData = d.w.raw()
+		case metadata:
+			at := d.w.start()
+			err = d.metadata(&r)
+			r.HasMetadata, r.RawMetadata = true, d.w.rawFrom(at)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case !r.HashOnly() && r.Hash == nil:
+		r.keep(hash, errAbsent)
+	case r.HashOnly() && r.err != nil:
+		return r.err // there is no record to quarantine, and the block's hashes need it
+	case r.HashOnly() && r.Hash == nil:
+		return fmt.Errorf("revision holds neither a hash nor metadata")
+	}
+	b.Revisions = append(b.Revisions, r)
+	return nil
+}
+
+var errAbsent = errors.New("field is absent")
+
+// keep notes the first fault of a revision.
+func (r *Revision) keep(field word, fault error) {
+	if fault != nil && r.err == nil {
+		r.err = fmt.Errorf("%s: %w", field, fault)
+	}
+}
+
+func (d *decoder) metadata(r *Revision) error {
+	var seen fieldSet
+	err := d.fields(func(field word) error {
+		var fault error
+		switch field {
+		case documentKey:
+			r.DocumentID, fault = d.w.text()
+		case version:
+			r.Version, fault = d.version()
+		case txTime:
+			r.TxTime, fault = d.w.instant()
+		case txID:
+			r.TxID, fault = d.w.text()
+		}
+		r.keep(field, fault)
+		seen |= 1 << field
+		return nil
+	})
+	for _, field := range [...]word{documentKey, version, txTime, txID} {
+		if !seen.has(field) {
+			r.keep(field, errAbsent)
+		}
+	}
+	return err
+}

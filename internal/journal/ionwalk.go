@@ -1,0 +1,145 @@
+package journal
+
+import (
+	"fmt"
+
+	"godwit/internal/change"
+	"godwit/internal/ion"
+)
+
+// ionWalker walks a value of binary Ion.
+type ionWalker struct {
+	ion.Cursor
+	value []byte
+	names *ionNames
+	arena *[]byte // texts that are not bytes of the value itself
+	fault error
+}
+
+func (w *ionWalker) next() bool     { return w.fault == nil && w.Next() }
+func (w *ionWalker) kind() ion.Type { return w.Type() }
+func (w *ionWalker) isNull() bool   { return w.IsNull() }
+func (w *ionWalker) stepIn() bool   { return w.StepIn() }
+func (w *ionWalker) stepOut() bool  { return w.StepOut() }
+func (w *ionWalker) raw() []byte    { return w.Raw() }
+func (w *ionWalker) start() int     { return w.Offset() }
+
+func (w *ionWalker) rawFrom(start int) []byte { return w.value[start:w.End():w.End()] }
+
+func (w *ionWalker) err() error {
+	if w.fault != nil {
+		return w.fault
+	}
+	return w.Err()
+}
+
+func (w *ionWalker) word() word {
+	if i, ok := w.names.index(w.Field()); ok {
+		return w.names.words[i]
+	}
+	return noWord
+}
+
+func (w *ionWalker) name() []byte {
+	text, err := w.names.symbols.Text(w.Field())
+	if err != nil {
+		w.fault = err
+		return nil
+	}
+	from := len(*w.arena)
+	*w.arena = append(*w.arena, text...)
+	return (*w.arena)[from:len(*w.arena):len(*w.arena)]
+}
+
+func (w *ionWalker) text() ([]byte, error) {
+	if w.Type() != ion.SymbolType || w.IsNull() {
+		return w.Text()
+	}
+	id, err := w.Symbol()
+	if err != nil {
+		return nil, err
+	}
+	text, err := w.names.symbols.Text(id)
+	if err != nil {
+		return nil, err
+	}
+	from := len(*w.arena)
+	*w.arena = append(*w.arena, text...)
+	return (*w.arena)[from:len(*w.arena):len(*w.arena)], nil
+}
+
+func (w *ionWalker) integer() (int64, error) {
+	n, ok, err := w.Int64()
+	if err == nil && !ok {
+		err = fmt.Errorf("number exceeds 64 bits")
+	}
+	return n, err
+}
+
+func (w *ionWalker) instant() ([]byte, error) {
+	from := len(*w.arena)
+	b, err := w.AppendTimestamp(*w.arena)
+	*w.arena = b
+	return b[from:len(b):len(b)], err
+}
+
+func (w *ionWalker) lob() ([]byte, error) { return w.Lob() }
+
+// ionNames translates symbol ids into names and words, once for each symbol of
+// a symbol table. System symbols and local ones lie without a gap behind one
+// another, so that an import of a billion symbols takes no memory.
+type ionNames struct {
+	symbols *ion.SymbolTable
+	fields  *change.Fields
+	epoch   int
+	first   ion.SID // of the local symbols
+	words   []word
+	names   []change.Name
+	unknown []bool // the symbol has no text
+	scratch []byte
+}
+
+// systemSymbols is the number of ids below the first imported or local symbol.
+const systemSymbols = 10
+
+// sync takes up what the symbol table learnt or forgot since the last call. It
+// is called before every value.
+func (n *ionNames) sync() {
+	if n.epoch != n.symbols.Epoch() || len(n.words) == 0 {
+		n.epoch = n.symbols.Epoch()
+		n.first = n.symbols.FirstLocal()
+		clear(n.names)
+		n.words, n.names, n.unknown = n.words[:0], n.names[:0], n.unknown[:0]
+		for id := ion.SID(0); id < systemSymbols; id++ {
+			n.add(id)
+		}
+	}
+	for id := n.first + ion.SID(len(n.words)-systemSymbols); id < n.symbols.End(); id++ {
+		n.add(id)
+	}
+}
+
+func (n *ionNames) add(id ion.SID) {
+	text, err := n.symbols.Text(id)
+	n.scratch = append(n.scratch[:0], text...)
+	n.words = append(n.words, wordOf(n.scratch))
+	n.names = append(n.names, change.Name{Text: text, Field: n.fields.Lookup(n.scratch)})
+	n.unknown = append(n.unknown, err != nil)
+}
+
+// index returns the place of symbol id in words and names. ok is false when the
+// symbol has no text.
+func (n *ionNames) index(id ion.SID) (i int, ok bool) {
+	switch {
+	case id < systemSymbols:
+		i = int(id)
+	case id >= n.first:
+		i = int(id-n.first) + systemSymbols
+	default:
+		return 0, false
+	}
+	if i >= len(n.words) || n.unknown[i] {
+		return 0, false
+	}
+	return i, true
+}
