@@ -1,0 +1,336 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Complete returns the load with its verdict, its sentence and every finding
+// that follows from the figures, in the order in which they are shown. Lists
+// are not nil, times are UTC, and l is not touched. Completing again changes
+// nothing. An outcome or severity that does not exist is an error.
+func (l Load) Complete() (Load, error) {
+	switch l.Outcome {
+	case Visible, Already, Stopped:
+	default:
+		return Load{}, fmt.Errorf("report load %s: outcome %q is none of %q, %q, %q", l.LoadID, l.Outcome, Visible, Already, Stopped)
+	}
+	l.Format = Format
+	l.Started, l.Finished = l.Started.UTC(), l.Finished.UTC()
+	if len(l.Input) > 0 {
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, l.Input); err != nil {
+			return Load{}, fmt.Errorf("report load %s: read its input: %w", l.LoadID, err)
+		}
+		l.Input = compact.Bytes()
+	}
+	l.Archive.Exports = list(l.Archive.Exports)
+	l.Archive.Gaps = list(l.Archive.Gaps)
+	l.Archive.Overlaps = list(l.Archive.Overlaps)
+	l.Archive.Unused = list(l.Archive.Unused)
+	l.Quarantine.First = list(l.Quarantine.First)
+	l.NeverFound = list(l.NeverFound)
+	l.Tables = list(l.Tables)
+	for i := range l.Tables {
+		l.Tables[i].IDs = list(l.Tables[i].IDs)
+	}
+	slices.SortStableFunc(l.Tables, func(a, b Table) int { return cmp.Compare(a.Name, b.Name) })
+	l.Phases = list(l.Phases)
+	for i, p := range l.Phases {
+		l.Phases[i].Started, l.Phases[i].Finished = utc(p.Started), utc(p.Finished)
+	}
+	l.Findings = list(l.Findings)
+	for _, f := range l.follow() {
+		if !slices.Contains(l.Findings, f) {
+			l.Findings = append(l.Findings, f)
+		}
+	}
+	for _, f := range l.Findings {
+		if rank(f.Severity) < 0 {
+			return Load{}, fmt.Errorf("report load %s: severity %q of finding %q is none of %q, %q, %q", l.LoadID, f.Severity, f.Text, Error, Warning, Note)
+		}
+	}
+	slices.SortStableFunc(l.Findings, func(a, b Finding) int { return cmp.Compare(rank(a.Severity), rank(b.Severity)) })
+	l.Verdict = l.verdict()
+	l.Sentence = l.sentence()
+	return l, nil
+}
+
+// list copies s, so that sorting touches nobody else's, and is never nil.
+func list[T any](s []T) []T { return append(make([]T, 0, len(s)), s...) }
+
+// utc leaves the zero time alone, which means "did not happen".
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+func rank(s Severity) int { return slices.Index([]Severity{Error, Warning, Note}, s) }
+
+// sum adds without wrapping around: a sum that only fits by overflow must not
+// look right.
+func sum(ns ...int64) *big.Int {
+	t := new(big.Int)
+	for _, n := range ns {
+		t.Add(t, big.NewInt(n))
+	}
+	return t
+}
+
+func adds(whole int64, parts ...int64) bool { return sum(whole).Cmp(sum(parts...)) == 0 }
+
+const again = "Start the load again with the same input. If the figures still differ, keep the load's folder on S3 and do not rely on this load."
+
+// follow returns the findings that follow from the figures.
+func (l Load) follow() []Finding {
+	var out []Finding
+	add := func(code string, s Severity, next, format string, args ...any) {
+		out = append(out, Finding{Code: code, Severity: s, Text: fmt.Sprintf(format, args...), Next: next})
+	}
+	// A name that occurs twice, or not at all, would make a table's account
+	// ambiguous to the reader.
+	seen := map[string]bool{}
+	for _, t := range l.Tables {
+		if seen[t.Name] {
+			add("table-twice", Error, again, "Ledger table %s is in this report twice.", t.Name)
+		}
+		seen[t.Name] = true
+		out = append(out, t.follow()...)
+	}
+	total := l.total()
+	if l.Quarantine.Total != total.Quarantined {
+		add("quarantine-differs", Error, again, "The quarantine holds %s, but the tables' accounts name %s.", count(l.Quarantine.Total, "revision"), number(total.Quarantined))
+	}
+	if n := int64(len(l.Quarantine.First)); n > l.Quarantine.Total {
+		add("quarantine-differs", Error, again, "The quarantine holds %s, but %s are listed.", count(l.Quarantine.Total, "revision"), number(n))
+	}
+	if total.Quarantined > 0 {
+		next := "Read the reasons below, mend the mapping, and load into a fresh schema; or accept the loss and keep the quarantined revisions."
+		if l.Quarantine.Where != "" {
+			next = "Read the reasons below, mend the mapping, and load into a fresh schema; or accept the loss and keep " + l.Quarantine.Where + "."
+		}
+		add("quarantined", Warning, next, "%s of %s did not map exactly and %s set aside.", number(total.Quarantined), count(total.Read, "revision"), was(total.Quarantined))
+	}
+	if total.Withheld > 0 {
+		add("withheld", Warning, "Mend what the quarantine says of them: godwit shows no older revision in place of the latest.",
+			"%s not in the current tables, because the latest revision is in quarantine.", count(total.Withheld, "document", "is", "are"))
+	}
+	missing := new(big.Int)
+	for _, g := range l.Archive.Gaps {
+		missing.Add(missing, sum(g.Last, -g.First, 1))
+	}
+	if n := len(l.Archive.Gaps); n > 0 {
+		add("gap", Warning, "Look for another copy of the archive that has them, and load it into the same schema: what is already there is not loaded twice.",
+			"%s missing in the archive between block %s and block %s: %s.", plural(group(missing.String()), missing.Cmp(big.NewInt(1)) == 0, "block", "is", "are"),
+			number(l.Archive.FirstBlock), number(l.Archive.LastBlock), ranges(l.Archive.Gaps))
+	}
+	if n := int64(len(l.Archive.Unused)); n > 0 {
+		add("unused", Warning, "If they belong to the ledger, load them with \"Manifests\": \"none\".",
+			"%s in the archive %s not read, because no manifest names %s.", count(n, "data object"), was(n), them(n))
+	}
+	found := map[string]int64{}
+	for _, t := range l.Tables {
+		found[t.Name] = t.Staged
+	}
+	var never int64
+	for _, p := range l.NeverFound {
+		if found[p.Table] > 0 {
+			never++
+		}
+	}
+	if never > 0 {
+		add("path-never-found", Warning, "Check their spelling in the mapping: the columns are NULL in every row.",
+			"%s matched nothing in any revision.", count(never, "path of the mapping", "paths of the mapping"))
+	}
+	if l.Outcome == Stopped && !slices.ContainsFunc(l.Findings, func(f Finding) bool { return f.Severity == Error }) && !slices.ContainsFunc(out, func(f Finding) bool { return f.Severity == Error }) {
+		add("stopped", Error, "Open the execution in the Step Functions console: its failed step names the cause. After mending it, redrive the execution.", "The load stopped; this report was not told why.")
+	}
+	if n := int64(len(l.Archive.Overlaps)); n > 0 {
+		add("overlap", Note, "", "Exports overlap in %s; each block was read once.", ranges(l.Archive.Overlaps))
+	}
+	if l.Archive.FirstBlock > 0 {
+		add("begins-late", Note, "", "What was read begins at block %s, not at the ledger's first block 0.", number(l.Archive.FirstBlock))
+	}
+	if total.Present > 0 {
+		add("present", Note, "", "%s already in the target, with the same hashes; nothing was written for %s.", count(total.Present, "revision", "was", "were"), them(total.Present))
+	}
+	if !l.Target.History && l.Outcome != Stopped {
+		add("no-history", Note, "", "The history was not kept, as the input asks: the target holds current documents only.")
+	}
+	if n := l.uncounted(); n > 0 {
+		add("not-counted", Warning, "Start the load again: it counts what it did not.", "%s not counted by the independent pass.", count(n, "ledger table", "was", "were"))
+	}
+	return out
+}
+
+// follow returns what is wrong with the account of one table.
+func (t Table) follow() []Finding {
+	var out []Finding
+	add := func(code string, format string, args ...any) {
+		out = append(out, Finding{Code: code, Severity: Error, Text: fmt.Sprintf(format, args...), Next: again})
+	}
+	for _, n := range []int64{t.Read, t.Staged, t.Quarantined, t.Filtered, t.Present, t.Documents, t.Current, t.Deleted, t.Dropped, t.Withheld} {
+		if n < 0 {
+			add("negative", "Ledger table %s: a count is negative (%s).", t.Name, number(n))
+			break
+		}
+	}
+	if !adds(t.Read, t.Staged, t.Quarantined, t.Filtered) {
+		add("read-differs", "Ledger table %s: %s read, but loaded + quarantined + filtered = %s + %s + %s = %s.", t.Name, count(t.Read, "revision", "was", "were"),
+			number(t.Staged), number(t.Quarantined), number(t.Filtered), group(sum(t.Staged, t.Quarantined, t.Filtered).String()))
+	}
+	if !adds(t.Documents, t.Current, t.Deleted, t.Dropped, t.Withheld) {
+		add("documents-differ", "Ledger table %s: %s loaded, but current + deleted + dropped + withheld = %s + %s + %s + %s = %s.", t.Name, count(t.Documents, "document", "was", "were"),
+			number(t.Current), number(t.Deleted), number(t.Dropped), number(t.Withheld), group(sum(t.Current, t.Deleted, t.Dropped, t.Withheld).String()))
+	}
+	if t.Present > t.Staged {
+		add("present-differs", "Ledger table %s: %s said to be in the target already, more than the %s that were loaded.", t.Name, count(t.Present, "revision", "is", "are"), number(t.Staged))
+	}
+	if len(t.IDs) > 0 {
+		var parts []int64
+		for _, id := range t.IDs {
+			parts = append(parts, id.Revisions)
+		}
+		if !adds(t.Read, parts...) {
+			add("ids-differ", "Ledger table %s: %s read, but its table ids account for %s.", t.Name, count(t.Read, "revision", "was", "were"), group(sum(parts...).String()))
+		}
+	}
+	if e := t.Evidence; e != nil {
+		if e.Revisions != t.Read {
+			add("count-differs", "Ledger table %s: the loader read %s, the independent pass %s.", t.Name, count(t.Read, "revision"), number(e.Revisions))
+		}
+		if e.Checksum != "" && e.Loader != "" && e.Checksum != e.Loader {
+			add("checksum-differs", "Ledger table %s: the loader's checksum is %s, the independent pass's %s.", t.Name, e.Loader, e.Checksum)
+		}
+	}
+	return out
+}
+
+// uncounted returns the number of tables that only the loader counted.
+func (l Load) uncounted() (n int64) {
+	for _, t := range l.Tables {
+		if t.Evidence == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// total sums the tables' accounts. A sum beyond an int64 stays at its greatest
+// value; the tables' own figures are checked one by one without that limit.
+func (l Load) total() Table {
+	var t Table
+	for _, x := range l.Tables {
+		for _, p := range []struct {
+			to *int64
+			n  int64
+		}{
+			{&t.Read, x.Read}, {&t.Staged, x.Staged}, {&t.Quarantined, x.Quarantined}, {&t.Filtered, x.Filtered}, {&t.Present, x.Present},
+			{&t.Documents, x.Documents}, {&t.Current, x.Current}, {&t.Deleted, x.Deleted}, {&t.Dropped, x.Dropped}, {&t.Withheld, x.Withheld},
+		} {
+			if s := sum(*p.to, p.n); s.IsInt64() {
+				*p.to = s.Int64()
+			} else {
+				*p.to = 1<<63 - 1
+			}
+		}
+	}
+	return t
+}
+
+// verdict needs the findings complete.
+func (l Load) verdict() Verdict {
+	worst := len(l.Findings) // findings are sorted, worst first
+	if worst > 0 {
+		worst = rank(l.Findings[0].Severity)
+	} else {
+		worst = rank(Note)
+	}
+	switch {
+	case l.Outcome == Stopped:
+		return NotLoaded
+	case worst == rank(Error):
+		return DoesNotAddUp
+	case worst == rank(Warning):
+		return LoadedWithFindings
+	case l.Outcome == Already:
+		return AlreadyLoaded
+	}
+	return Loaded
+}
+
+// sentence says the verdict to a person.
+func (l Load) sentence() string {
+	t := l.total()
+	schema := "schema " + l.Target.Schema
+	before := ""
+	if l.Outcome == Already {
+		before = " An earlier execution with the same input had loaded it; nothing was changed now."
+	}
+	switch l.Verdict {
+	case NotLoaded:
+		return "Nothing of this load is visible: it stopped before it was published, and the tables of " + schema + " are as they were."
+	case DoesNotAddUp:
+		return "The load is visible in " + schema + ", but its account does not add up: do not rely on it until every error below is explained." + before
+	case LoadedWithFindings:
+		s := "The load is visible in " + schema + "; "
+		if t.Quarantined > 0 {
+			s += number(t.Quarantined) + " of " + count(t.Read, "revision") + " " + was(t.Quarantined) + " set aside. "
+		} else {
+			s += "every revision read is accounted for. "
+		}
+		return s + "Something may be missing: read the findings." + before
+	}
+	var s string
+	switch {
+	case t.Read == 0:
+		s = "The archive was read to its end and holds no revision of a table; " + schema + " has nothing new."
+	case t.Filtered > 0:
+		s = fmt.Sprintf("Everything that was asked for arrived: of %s read, %s in %s and %s left out on request.",
+			count(t.Read, "revision"), plural(number(t.Staged), t.Staged == 1, "", "is", "are"), schema, number(t.Filtered))
+	case !l.Target.History:
+		s = fmt.Sprintf("Everything that was asked for arrived: of %s read, %s in %s; older ones were not asked for.",
+			count(t.Read, "revision"), count(t.Current, "current document", "is", "are"), schema)
+	default:
+		s = fmt.Sprintf("Everything arrived: all %s of %s, %s, are in %s.", count(t.Read, "revision"), count(int64(len(l.Tables)), "ledger table"),
+			Blocks{l.Archive.FirstBlock, l.Archive.LastBlock}, schema)
+		if t.Read == 1 {
+			s = "Everything arrived: the one revision read is in " + schema + "."
+		}
+	}
+	return s + before
+}
+
+// proof says what a load's figures show, and what they do not.
+func (l Load) proof() string {
+	switch n := l.uncounted(); {
+	case n == 0 && len(l.Tables) > 0:
+		return "This load counted every revision twice; it did not recompute hashes. The first count was made by the loader, the second by an independent pass over the archive. Whether the archive is what QLDB wrote is not shown here."
+	case n == int64(len(l.Tables)):
+		return "This load's revisions were counted by the loader alone; it did not recompute hashes. Whether the archive is what QLDB wrote is not shown here."
+	default:
+		return fmt.Sprintf("This load counted the revisions of all but %s twice; it did not recompute hashes. Whether the archive is what QLDB wrote is not shown here.", count(n, "table"))
+	}
+}
+
+// ranges lists a few block ranges for a sentence.
+func ranges(bs []Blocks) string {
+	const most = 5
+	var parts []string
+	for i, b := range bs {
+		if i == most {
+			parts = append(parts, "and "+count(int64(len(bs)-most), "more range"))
+			break
+		}
+		parts = append(parts, b.String())
+	}
+	return strings.Join(parts, ", ")
+}

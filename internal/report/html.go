@@ -1,0 +1,310 @@
+package report
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"strings"
+	"time"
+)
+
+//go:embed report.html.tmpl report.css
+var files embed.FS
+
+// Lists in report.html end here; report.json has them whole.
+const mostShown = 100
+
+// HTML returns report.html: one file, without scripts and without anything to
+// fetch.
+func (l Load) HTML() ([]byte, error) {
+	c, err := l.Complete()
+	if err != nil {
+		return nil, err
+	}
+	css, err := files.ReadFile("report.css")
+	if err != nil {
+		return nil, fmt.Errorf("read the report's style: %w", err)
+	}
+	t, err := template.New("report.html.tmpl").Funcs(template.FuncMap{
+		"num": number, "when": when, "plain": plain,
+		"size":  func(n int64) string { return size(float64(n)) },
+		"id":    func(prefix string, s Severity) string { return prefix + "-" + string(s) },
+		"title": func(s string) string { return strings.ToUpper(s[:1]) + s[1:] },
+	}).ParseFS(files, "report.html.tmpl")
+	if err != nil {
+		return nil, fmt.Errorf("read the report's template: %w", err)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, newPage(c, template.CSS(css))); err != nil {
+		return nil, fmt.Errorf("write report.html of load %s: %w", l.LoadID, err)
+	}
+	return b.Bytes(), nil
+}
+
+// A page is what the template shows: a complete load, and what is worked out
+// for the eye only.
+type page struct {
+	Load
+	CSS      template.CSS
+	Tone     string // ok, warn, bad
+	Title    string
+	Facts    []fact
+	Rows     []row
+	Total    row
+	Findings []Finding
+	Plot     []bar
+	Some     struct{ Quarantined, Filtered bool } // the plot's legend
+	Timeline timeline
+	Never    []MappingPath
+	Set      []Quarantined
+	Gaps     []Blocks
+	Overlaps []Blocks
+	Unused   []string
+	Asked    string // the input, indented
+	Proof    string
+	Checked  bool // some table has evidence
+	Sums     bool // some table has a checksum
+	More     bool // Set is not the whole quarantine
+	Merged   bool // some revision was in the target already
+}
+
+type fact struct{ Figure, Label, Note string }
+
+// A row is one ledger table with its errors.
+type row struct {
+	Table
+	Bad bool
+}
+
+// A bar is one line of the plot read = loaded + quarantined + filtered.
+type bar struct {
+	Name  string
+	Parts []part
+	Read  int64
+	Extra string // what was not loaded, in words
+}
+
+// A part is one rectangle, in percent of the plot's width.
+type part struct {
+	Class    string
+	X, Width string
+}
+
+type timeline struct {
+	Bars  []phase
+	Ticks []tick
+	From  string
+}
+
+type phase struct {
+	Phase
+	X, Width string // percent; "" when it did not begin
+	Took     string
+	RowRate  string // rows per second
+	ByteRate string
+	Begun    bool
+	Ended    bool
+}
+
+type tick struct{ X, Label, Anchor string }
+
+func newPage(l Load, css template.CSS) page {
+	p := page{Load: l, CSS: css, Proof: l.proof(), Findings: l.Findings}
+	switch l.Verdict {
+	case Loaded, AlreadyLoaded:
+		p.Tone = "ok"
+	case LoadedWithFindings:
+		p.Tone = "warn"
+	default:
+		p.Tone = "bad"
+	}
+	p.Title = "LedgerLoad: " + plain(l.Archive.Bucket) + " into " + plain(l.Target.Schema) + ": " + string(l.Verdict)
+	total := l.total()
+	p.Total = row{Table: total}
+	for _, t := range l.Tables {
+		r := row{t, len(t.follow()) > 0}
+		p.Rows = append(p.Rows, r)
+		p.Total.Bad = p.Total.Bad || r.Bad
+		p.Checked = p.Checked || t.Evidence != nil
+		p.Sums = p.Sums || t.Evidence != nil && t.Evidence.Checksum != ""
+		p.Merged = p.Merged || t.Present > 0
+	}
+	p.Facts = l.facts(total)
+	p.plot()
+	p.Timeline = newTimeline(l.Phases)
+	p.Never, p.Set = head(l.NeverFound), head(l.Quarantine.First)
+	p.Gaps, p.Overlaps, p.Unused = head(l.Archive.Gaps), head(l.Archive.Overlaps), head(l.Archive.Unused)
+	p.More = int64(len(p.Set)) < l.Quarantine.Total
+	if len(l.Input) > 0 {
+		var b bytes.Buffer
+		if json.Indent(&b, l.Input, "", "  ") == nil { // Complete has parsed it
+			p.Asked = b.String()
+		}
+	}
+	return p
+}
+
+func head[T any](s []T) []T { return s[:min(len(s), mostShown)] }
+
+func (l Load) facts(t Table) []fact {
+	took := time.Duration(-1)
+	if !l.Started.IsZero() && !l.Finished.IsZero() {
+		took = l.Finished.Sub(l.Started)
+	}
+	of := ""
+	if l.Archive.Bytes > 0 {
+		of = "from " + size(float64(l.Archive.Bytes)) + " in " + count(l.Archive.Objects, "object")
+	}
+	speed := ""
+	if r := rate(t.Read, took); r != "" {
+		speed = strings.TrimSuffix(r, "/s") + " revisions a second"
+	}
+	left := ""
+	if t.Withheld > 0 {
+		left = count(t.Withheld, "document") + " withheld"
+	}
+	return []fact{
+		{number(t.Read), "revisions read", of},
+		{number(t.Staged), "revisions loaded", "of " + count(int64(len(l.Tables)), "ledger table")},
+		{number(t.Quarantined), "set aside", left},
+		{number(t.Current), "current documents", number(t.Deleted) + " deleted"},
+		{span(took), "from start to report", speed},
+	}
+}
+
+// plot makes the stacked bars. Every part that is not zero is at least half a
+// percent wide, so that one quarantined revision among a billion is seen.
+func (p *page) plot() {
+	const least = 0.5
+	var most int64
+	for _, t := range p.Tables {
+		most = max(most, t.Read)
+		p.Some.Quarantined = p.Some.Quarantined || t.Quarantined > 0
+		p.Some.Filtered = p.Some.Filtered || t.Filtered > 0
+	}
+	for _, t := range p.Tables {
+		b := bar{Name: t.Name, Read: t.Read}
+		x := 0.0
+		for _, c := range []struct {
+			class string
+			n     int64
+		}{{"loaded", t.Staged}, {"quarantined", t.Quarantined}, {"filtered", t.Filtered}} {
+			if c.n <= 0 || most <= 0 {
+				continue
+			}
+			// Figures that do not add up must not draw outside the plot.
+			w := min(max(float64(c.n)/float64(most)*(100-2*least), least), 100-x)
+			if w > 0 {
+				b.Parts = append(b.Parts, part{c.class, percent(x), percent(w)})
+			}
+			x += w
+		}
+		var extra []string
+		if t.Quarantined > 0 {
+			extra = append(extra, number(t.Quarantined)+" quarantined")
+		}
+		if t.Filtered > 0 {
+			extra = append(extra, number(t.Filtered)+" filtered")
+		}
+		b.Extra = strings.Join(extra, ", ")
+		p.Plot = append(p.Plot, b)
+	}
+}
+
+func percent(x float64) string { return fmt.Sprintf("%.3f%%", x) }
+
+// newTimeline places the phases between the first start and the last end.
+func newTimeline(phases []Phase) timeline {
+	var t timeline
+	var first, last time.Time
+	for _, p := range phases {
+		if p.Started.IsZero() {
+			continue
+		}
+		if first.IsZero() || p.Started.Before(first) {
+			first = p.Started
+		}
+		for _, x := range []time.Time{p.Started, p.Finished} {
+			if x.After(last) {
+				last = x
+			}
+		}
+	}
+	whole := last.Sub(first)
+	if !first.IsZero() {
+		t.From = when(first)
+	}
+	share := func(d time.Duration) float64 {
+		if whole <= 0 {
+			return 0
+		}
+		return min(max(float64(d)/float64(whole)*100, 0), 100)
+	}
+	const least = 0.4
+	for _, p := range phases {
+		b := phase{Phase: p, Begun: !p.Started.IsZero(), Ended: !p.Finished.IsZero()}
+		if b.Begun {
+			end := last
+			if b.Ended {
+				end = p.Finished
+				d := p.Finished.Sub(p.Started)
+				b.Took, b.RowRate = span(d), rate(p.Rows, d)
+				if d > 0 && p.Bytes > 0 {
+					b.ByteRate = size(float64(p.Bytes)/d.Seconds()) + "/s"
+				}
+			}
+			w := max(share(end.Sub(p.Started)), least)
+			b.X, b.Width = percent(min(share(p.Started.Sub(first)), 100-w)), percent(w)
+		}
+		t.Bars = append(t.Bars, b)
+	}
+	if whole > 0 {
+		step := tickStep(whole)
+		for d := time.Duration(0); d <= whole; d += step {
+			x := share(d)
+			k := tick{percent(x), tickLabel(d), "middle"}
+			switch {
+			case x < 3:
+				k.Anchor = "start"
+			case x > 95:
+				k.Anchor = "end"
+			}
+			t.Ticks = append(t.Ticks, k)
+		}
+	}
+	return t
+}
+
+// tickStep returns a round time that divides whole into at most six.
+func tickStep(whole time.Duration) time.Duration {
+	const s, m, h = time.Second, time.Minute, time.Hour
+	for _, d := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond,
+		s, 2 * s, 5 * s, 10 * s, 15 * s, 30 * s, m, 2 * m, 5 * m, 10 * m, 15 * m, 30 * m, h, 2 * h, 6 * h, 12 * h} {
+		if whole/d <= 6 {
+			return d
+		}
+	}
+	day := 24 * h
+	return day * (whole/(6*day) + 1)
+}
+
+func tickLabel(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "0"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", d.Seconds()), ".0") + " s"
+	case d < time.Hour && d%time.Minute == 0:
+		return fmt.Sprintf("%d min", d/time.Minute)
+	case d < time.Hour:
+		return fmt.Sprintf("%d:%02d min", d/time.Minute, d%time.Minute/time.Second)
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%d h", d/time.Hour)
+	default:
+		return fmt.Sprintf("%d:%02d h", d/time.Hour, d%time.Hour/time.Minute)
+	}
+}
