@@ -46,7 +46,7 @@ func Compile(f *File, fields *change.Fields) (*Mapping, error) {
 	m := &Mapping{Schema: f.Schema, fields: fields, plans: map[string]*Plan{}, mapped: f.Sources()}
 	r := &fileReader{src: f.src}
 	if why := schemaWhy(f.Schema); why != "" {
-		r.fail(0, "schema", "%s", why)
+		r.fail(f.offset, "schema", "%s", why)
 	}
 	for i := range f.tables {
 		t := &f.tables[i]

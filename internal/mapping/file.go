@@ -37,6 +37,7 @@ type File struct {
 	Schema string // target schema
 	tables []fileTable
 	src    []byte
+	offset int // of Schema
 }
 
 type fileTable struct {
@@ -206,7 +207,7 @@ func (r *fileReader) file(f *File, n *syntaxNode) {
 	case v.value != json.Number("1"):
 		r.fail(v.offset, "version", "is not 1, the only version of mapping files")
 	}
-	f.Schema, _ = r.name(n, "", "schema")
+	f.Schema, f.offset = r.name(n, "", "schema")
 	tables := n.member("tables")
 	if tables == nil {
 		return

@@ -233,15 +233,25 @@ func (d *decimal) int64() (n int64, why string) {
 	return 0, outOfRange
 }
 
-// floatOf returns the float of the given size that d is, when d survives the way
-// there and back: its digits are those of the float's shortest text.
-func floatOf(buf, text []byte, d *decimal, bits int) (f float64, _ []byte, why string) {
+// floatOf returns the float of the given size that d is: an integer that the
+// float holds exactly, or a decimal that survives the way there and back, its
+// digits being those of the float's shortest text.
+func floatOf(buf []byte, d *decimal, bits int) (f float64, _ []byte, why string) {
 	const inexact = "is not the decimal text of one binary float: map it to numeric"
 	if d.zero() {
 		if d.negative {
 			return math.Copysign(0, -1), buf, ""
 		}
 		return 0, buf, ""
+	}
+	if n, why := d.int64(); why == "" {
+		f := float64(n)
+		if bits == 32 {
+			f = float64(float32(n))
+		}
+		if f < 1<<63 && int64(f) == n {
+			return f, buf, ""
+		}
 	}
 	if len(d.digits)-d.trailing() > 17 || int64(len(d.digits))+d.exp > 400 || int64(len(d.digits))+d.exp < -400 {
 		return 0, buf, inexact

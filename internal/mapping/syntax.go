@@ -78,7 +78,7 @@ func parseSyntax(src []byte) (*syntaxNode, error) {
 	if err := json.Unmarshal(src, &any); err != nil {
 		var se *json.SyntaxError
 		if errors.As(err, &se) {
-			return nil, fail(int(se.Offset)-1, "not JSON: %s", se.Error())
+			return nil, fail(max(int(se.Offset)-1, 0), "not JSON: %s", se.Error())
 		}
 		return nil, fail(0, "not JSON: %s", err)
 	}

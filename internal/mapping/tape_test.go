@@ -66,7 +66,7 @@ func (b *tapeBuilder) int(name int32, n *big.Int) {
 }
 
 // ionTape reads one value of Ion text.
-func ionTape(t *testing.T, fields *change.Fields, text string) *change.Tape {
+func ionTape(t testing.TB, fields *change.Fields, text string) *change.Tape {
 	t.Helper()
 	r := ion.NewReaderString(text)
 	b := newTape(fields)
@@ -80,7 +80,7 @@ func ionTape(t *testing.T, fields *change.Fields, text string) *change.Tape {
 	return b.tape
 }
 
-func (b *tapeBuilder) ion(t *testing.T, r ion.Reader, name int32) {
+func (b *tapeBuilder) ion(t testing.TB, r ion.Reader, name int32) {
 	t.Helper()
 	check := func(err error) {
 		t.Helper()
@@ -167,7 +167,7 @@ func (b *tapeBuilder) ion(t *testing.T, r ion.Reader, name int32) {
 }
 
 // jsonTape reads one JSON value as a source reads a JSON export.
-func jsonTape(t *testing.T, fields *change.Fields, text string) *change.Tape {
+func jsonTape(t testing.TB, fields *change.Fields, text string) *change.Tape {
 	t.Helper()
 	b := newTape(fields)
 	d := json.NewDecoder(strings.NewReader(text))
@@ -176,7 +176,7 @@ func jsonTape(t *testing.T, fields *change.Fields, text string) *change.Tape {
 	return b.tape
 }
 
-func (b *tapeBuilder) json(t *testing.T, d *json.Decoder, name int32) {
+func (b *tapeBuilder) json(t testing.TB, d *json.Decoder, name int32) {
 	t.Helper()
 	token, err := d.Token()
 	if err != nil {
@@ -225,7 +225,7 @@ func (b *tapeBuilder) json(t *testing.T, d *json.Decoder, name int32) {
 
 // jsonOf down-converts Ion text to JSON as QLDB's exports did, for tests that
 // compare the two formats. Annotations are dropped.
-func jsonOf(t *testing.T, text string) string {
+func jsonOf(t testing.TB, text string) string {
 	t.Helper()
 	r := ion.NewReaderString(text)
 	var out bytes.Buffer
@@ -236,7 +236,7 @@ func jsonOf(t *testing.T, text string) string {
 	return out.String()
 }
 
-func downConvert(t *testing.T, r ion.Reader, out *bytes.Buffer) {
+func downConvert(t testing.TB, r ion.Reader, out *bytes.Buffer) {
 	t.Helper()
 	quote := func(v any) {
 		var b bytes.Buffer

@@ -175,7 +175,7 @@ func (p *Plan) toFloat(c *column, v change.Value) (_ change.Value, why string) {
 		if !ok {
 			return v, "is not a decimal number"
 		}
-		if f, p.buf, why = floatOf(buf, v.Bytes, &d, c.typ.Bits); why != "" {
+		if f, p.buf, why = floatOf(buf, &d, c.typ.Bits); why != "" {
 			return v, why
 		}
 	default:
