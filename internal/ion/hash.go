@@ -11,15 +11,11 @@ import (
 	"slices"
 )
 
-// Symbols gives the text of a symbol id. It reports false for an id that the
-// stream does not define or whose text is unknown.
+// Symbols gives the text of a symbol id, or an error for an id that the stream
+// does not define or whose text nobody knows. SymbolTable and Writer are such.
 type Symbols interface {
-	Text(sid uint64) (string, bool)
+	Text(id SID) (string, error)
 }
-
-// maxHashDepth bounds nesting, so that hostile input cannot exhaust the stack.
-// Ion itself has no bound; QLDB's documents of 128 KB come nowhere near.
-const maxHashDepth = 4096
 
 // The bytes with a meaning of their own in the serialisation.
 const (
@@ -40,25 +36,34 @@ type Hasher struct {
 	New func() hash.Hash
 
 	function hash.Hash
+	cursor   Cursor
+	notes    []SID
 	text     []byte // serialisation under way
 	digests  []byte // of struct fields, of all structs under way
 	spans    []span // the digests, as parts of digests
+	body     []byte // of a decimal or timestamp, in its shortest form
 }
 
 type span struct{ from, to int }
 
 // Sum appends the Ion hash of value to dst. The value is exactly one binary
 // Ion value, its annotations included, without version marker or symbol table.
-// It fails on bytes that are no Ion value and on symbols without text, and then
-// returns dst as it was.
+// It fails on bytes that are no Ion value, on nesting deeper than MaxDepth and
+// on symbols without text, and then returns dst as it was.
 func (h *Hasher) Sum(dst, value []byte, symbols Symbols) ([]byte, error) {
 	h.text, h.digests, h.spans = h.text[:0], h.digests[:0], h.spans[:0]
-	rest, err := h.serialize(value, symbols, 0)
-	if err != nil {
-		return dst, fmt.Errorf("hash ion value: at byte %d: %w", len(value)-len(rest), err)
+	h.cursor.Reset(value, 0, len(value))
+	if !h.cursor.Next() {
+		if err := h.cursor.Err(); err != nil {
+			return dst, fmt.Errorf("hash ion value: %w", err)
+		}
+		return dst, errors.New("hash ion value: there is none")
 	}
-	if len(rest) > 0 {
-		return dst, fmt.Errorf("hash ion value: %d bytes follow the value", len(rest))
+	if err := h.serialize(symbols); err != nil {
+		return dst, fmt.Errorf("hash ion value: %w", err)
+	}
+	if h.cursor.Next() || h.cursor.Err() != nil {
+		return dst, fmt.Errorf("hash ion value: something follows it at byte %d", h.cursor.Offset())
 	}
 	return h.sum(dst, h.text), nil
 }
@@ -76,127 +81,119 @@ func (h *Hasher) sum(dst, text []byte) []byte {
 	return h.function.Sum(dst)
 }
 
-// serialize appends s(v) of the first value of b to h.text and returns what
-// follows that value. On an error it returns what follows the last byte that
-// was understood.
-func (h *Hasher) serialize(b []byte, symbols Symbols, depth int) ([]byte, error) {
-	if depth > maxHashDepth {
-		return b, fmt.Errorf("nested deeper than %d", maxHashDepth)
+// serialize appends s(v) of the cursor's current value to h.text.
+func (h *Hasher) serialize(symbols Symbols) error {
+	c := &h.cursor
+	if !c.Annotated() {
+		return h.bare(symbols)
 	}
-	head, content, rest, err := splitValue(b)
-	if err != nil {
-		return b, err
+	// 0B E0 s(annotation)... s(value) 0E
+	h.text = append(h.text, hashBegin, 0xE0)
+	h.notes = c.AppendAnnotations(h.notes[:0])
+	for _, id := range h.notes {
+		if err := h.symbol(id, symbols); err != nil {
+			return err
+		}
 	}
-	code, low := head>>4, head&0x0F
-	if code == 0xE {
-		return h.annotated(content, rest, symbols, depth)
-	}
-	h.text = append(h.text, hashBegin)
-	if low == 0x0F {
-		h.text = append(h.text, head&0xF0|0x0F, hashEnd)
-		if code == 3 {
-			return b, errors.New("null of a negative int")
-		}
-		return rest, nil
-	}
-	switch code {
-	case 0x0:
-		return b, errors.New("padding instead of a value")
-	case 0x1:
-		h.text = append(h.text, head)
-	case 0x2, 0x3:
-		content = bytes.TrimLeft(content, "\x00")
-		if len(content) == 0 && code == 3 {
-			return b, errors.New("negative zero int")
-		}
-		h.text = appendEscaped(append(h.text, code<<4), content)
-	case 0x4:
-		var float []byte
-		if float, err = canonicalFloat(content); err == nil {
-			h.text = appendEscaped(append(h.text, 0x40), float)
-		}
-	case 0x5:
-		var buf [32]byte
-		var decimal []byte
-		if decimal, err = canonicalDecimal(buf[:0], content); err == nil {
-			h.text = appendEscaped(append(h.text, 0x50), decimal)
-		}
-	case 0x6:
-		var buf [32]byte
-		var timestamp []byte
-		if timestamp, err = canonicalTimestamp(buf[:0], content); err == nil {
-			h.text = appendEscaped(append(h.text, 0x60), timestamp)
-		}
-	case 0x7:
-		var sid uint64
-		if sid, err = symbolID(content); err == nil {
-			h.text = h.text[:len(h.text)-1]
-			return rest, h.symbol(sid, symbols)
-		}
-	case 0x8, 0x9, 0xA:
-		h.text = appendEscaped(append(h.text, code<<4), content)
-	case 0xB, 0xC:
-		h.text = append(h.text, code<<4)
-		err = h.children(content, symbols, depth)
-	case 0xD:
-		h.text = append(h.text, 0xD0)
-		err = h.fields(content, symbols, depth)
-	default:
-		err = fmt.Errorf("reserved type code %#x", head)
-	}
-	if err != nil {
-		return b, err
+	if err := h.bare(symbols); err != nil {
+		return err
 	}
 	h.text = append(h.text, hashEnd)
-	return rest, nil
+	return nil
 }
 
-func (h *Hasher) children(content []byte, symbols Symbols, depth int) error {
-	for len(content) > 0 {
-		if isPadding(content[0]) {
-			_, _, rest, err := splitValue(content)
-			if err != nil {
-				return err
-			}
-			content = rest
-			continue
-		}
-		rest, err := h.serialize(content, symbols, depth+1)
+// bare is serialize without annotations.
+func (h *Hasher) bare(symbols Symbols) (err error) {
+	c := &h.cursor
+	code := c.Code() << 4
+	if !c.IsNull() && c.Type() == SymbolType {
+		id, err := c.Symbol()
 		if err != nil {
 			return err
 		}
-		content = rest
+		return h.symbol(id, symbols)
 	}
+	h.text = append(h.text, hashBegin)
+	if c.IsNull() {
+		if code == 0x30 {
+			code = 0x20 // null.int has two encodings
+		}
+		h.text = append(h.text, code|0x0F, hashEnd)
+		return nil
+	}
+	switch c.Type() {
+	case BoolType:
+		v, err := c.Bool()
+		if err != nil {
+			return err
+		}
+		if v {
+			code |= 1
+		}
+		h.text = append(h.text, code)
+	case IntType:
+		h.text = appendEscaped(append(h.text, code), bytes.TrimLeft(c.Body(), "\x00"))
+	case FloatType:
+		v, err := c.Float()
+		if err != nil {
+			return err
+		}
+		h.body = appendFloatBody(h.body[:0], v)
+		h.text = appendEscaped(append(h.text, code), h.body)
+	case DecimalType:
+		if h.body, err = appendShortDecimal(h.body[:0], c.Body()); err != nil {
+			return c.wrong(err.Error())
+		}
+		h.text = appendEscaped(append(h.text, code), h.body)
+	case TimestampType:
+		if h.body, err = appendShortTimestamp(h.body[:0], c.Body()); err != nil {
+			return c.wrong(err.Error())
+		}
+		h.text = appendEscaped(append(h.text, code), h.body)
+	case StringType, ClobType, BlobType:
+		h.text = appendEscaped(append(h.text, code), c.Body())
+	case ListType, SexpType, StructType:
+		h.text = append(h.text, code)
+		if !c.StepIn() {
+			return c.Err()
+		}
+		if c.InStruct() {
+			err = h.fields(symbols)
+		} else {
+			err = h.children(symbols)
+		}
+		if err != nil {
+			return err
+		}
+		c.StepOut()
+	default:
+		return c.wrong("no value to hash")
+	}
+	h.text = append(h.text, hashEnd)
 	return nil
+}
+
+func (h *Hasher) children(symbols Symbols) error {
+	for h.cursor.Next() {
+		if err := h.serialize(symbols); err != nil {
+			return err
+		}
+	}
+	return h.cursor.Err()
 }
 
 // fields appends the sorted hashes of a struct's fields. The serialisation of a
 // field is built behind what is there already, hashed and cut off again.
-func (h *Hasher) fields(content []byte, symbols Symbols, depth int) error {
+func (h *Hasher) fields(symbols Symbols) error {
 	firstSpan, firstDigest := len(h.spans), len(h.digests)
-	for len(content) > 0 {
-		sid, n := readVarUint(content)
-		if n == 0 {
-			return errors.New("bad field name")
-		}
-		content = content[n:]
-		if len(content) > 0 && isPadding(content[0]) {
-			_, _, rest, err := splitValue(content)
-			if err != nil {
-				return err
-			}
-			content = rest
-			continue
-		}
+	for h.cursor.Next() {
 		start := len(h.text)
-		if err := h.symbol(sid, symbols); err != nil {
+		if err := h.symbol(h.cursor.Field(), symbols); err != nil {
 			return err
 		}
-		rest, err := h.serialize(content, symbols, depth+1)
-		if err != nil {
+		if err := h.serialize(symbols); err != nil {
 			return err
 		}
-		content = rest
 		from := len(h.digests)
 		h.digests = h.sum(h.digests, h.text[start:])
 		h.spans = append(h.spans, span{from, len(h.digests)})
@@ -209,50 +206,18 @@ func (h *Hasher) fields(content []byte, symbols Symbols, depth int) error {
 		h.text = appendEscaped(h.text, h.digests[s.from:s.to])
 	}
 	h.spans, h.digests = h.spans[:firstSpan], h.digests[:firstDigest]
-	return nil
-}
-
-// annotated appends 0B E0 s(annotation)… s(value) 0E.
-func (h *Hasher) annotated(content, rest []byte, symbols Symbols, depth int) ([]byte, error) {
-	size, n := readVarUint(content)
-	if n == 0 || size == 0 || size >= uint64(len(content)-n) {
-		return content, errors.New("bad annotation wrapper")
-	}
-	notes, value := content[n:n+int(size)], content[n+int(size):]
-	if value[0]>>4 == 0xE || isPadding(value[0]) {
-		return value, errors.New("annotations around annotations or padding")
-	}
-	h.text = append(h.text, hashBegin, 0xE0)
-	for len(notes) > 0 {
-		sid, n := readVarUint(notes)
-		if n == 0 {
-			return notes, errors.New("bad annotation")
-		}
-		notes = notes[n:]
-		if err := h.symbol(sid, symbols); err != nil {
-			return notes, err
-		}
-	}
-	behind, err := h.serialize(value, symbols, depth+1)
-	if err != nil {
-		return behind, err
-	}
-	if len(behind) > 0 {
-		return behind, errors.New("annotation wrapper around more than one value")
-	}
-	h.text = append(h.text, hashEnd)
-	return rest, nil
+	return h.cursor.Err()
 }
 
 // symbol appends s(symbol); $0, which has no text, has a type byte of its own.
-func (h *Hasher) symbol(sid uint64, symbols Symbols) error {
-	if sid == 0 {
+func (h *Hasher) symbol(id SID, symbols Symbols) error {
+	if id == 0 {
 		h.text = append(h.text, hashBegin, 0x71, hashEnd)
 		return nil
 	}
-	text, ok := symbols.Text(sid)
-	if !ok {
-		return fmt.Errorf("symbol $%d has no text", sid)
+	text, err := symbols.Text(id)
+	if err != nil {
+		return err
 	}
 	h.text = appendEscaped(append(h.text, hashBegin, 0x70), text)
 	h.text = append(h.text, hashEnd)
@@ -270,181 +235,86 @@ func appendEscaped[T []byte | string](dst []byte, text T) []byte {
 	return dst
 }
 
-func isPadding(head byte) bool { return head < 0x0F }
-
-// splitValue takes the first value off b: its first byte, its content and what
-// follows. Every length is checked against b.
-func splitValue(b []byte) (head byte, content, rest []byte, err error) {
-	if len(b) == 0 {
-		return 0, nil, nil, errors.New("value is missing")
-	}
-	head, b = b[0], b[1:]
-	code, size := head>>4, uint64(head&0x0F)
-	switch {
-	case size == 15:
-		if code == 0xE || code == 0xF {
-			return head, nil, b, fmt.Errorf("reserved type code %#x", head)
-		}
-		return head, nil, b, nil
-	case code == 1:
-		if size > 1 {
-			return head, nil, b, fmt.Errorf("reserved type code %#x", head)
-		}
-		return head, nil, b, nil
-	case size == 14 || code == 0xD && size == 1:
-		n := 0
-		if size, n = readVarUint(b); n == 0 {
-			return head, nil, b, errors.New("bad length")
-		}
-		b = b[n:]
-	case code == 0xE && size < 3:
-		return head, nil, b, fmt.Errorf("reserved type code %#x", head)
-	}
-	if size > uint64(len(b)) {
-		return head, nil, b, fmt.Errorf("value of %d bytes with %d left", size, len(b))
-	}
-	return head, b[:size], b[size:], nil
-}
-
-// readVarUint returns the VarUInt at the beginning of b and its length, which
-// is 0 when it is cut off or wider than 63 bits.
-func readVarUint(b []byte) (v uint64, n int) {
-	for i, c := range b {
-		if v>>56 > 0 {
-			return 0, 0
-		}
-		v = v<<7 | uint64(c&0x7F)
-		if c&0x80 != 0 {
-			return v, i + 1
-		}
-	}
-	return 0, 0
-}
-
-// readVarInt is readVarUint for VarInts; negative tells negative zero apart.
-func readVarInt(b []byte) (v int64, negative bool, n int) {
-	for i, c := range b {
-		if v>>55 > 0 {
-			return 0, false, 0
-		}
-		if i == 0 {
-			negative = c&0x40 != 0
-			v = int64(c & 0x3F)
-		} else {
-			v = v<<7 | int64(c&0x7F)
-		}
-		if c&0x80 != 0 {
-			if negative {
-				v = -v
-			}
-			return v, negative, i + 1
-		}
-	}
-	return 0, false, 0
-}
-
-func symbolID(content []byte) (uint64, error) {
-	content = bytes.TrimLeft(content, "\x00")
-	if len(content) > 8 {
-		return 0, errors.New("symbol id over 64 bits")
-	}
-	sid := uint64(0)
-	for _, c := range content {
-		sid = sid<<8 | uint64(c)
-	}
-	return sid, nil
-}
-
-// canonicalFloat returns the eight bytes that count: none for positive zero,
+// appendFloatBody appends the eight bytes that count: none for positive zero,
 // one pattern for every NaN.
-func canonicalFloat(content []byte) ([]byte, error) {
-	var f float64
-	switch len(content) {
-	case 0:
-		return nil, nil
-	case 4:
-		f = float64(math.Float32frombits(binary.BigEndian.Uint32(content)))
-	case 8:
-		f = math.Float64frombits(binary.BigEndian.Uint64(content))
-	default:
-		return nil, fmt.Errorf("float of %d bytes", len(content))
-	}
+func appendFloatBody(dst []byte, f float64) []byte {
 	switch {
 	case f == 0 && !math.Signbit(f):
-		return nil, nil
+		return dst
 	case f != f:
-		return []byte{0x7F, 0xF8, 0, 0, 0, 0, 0, 0}, nil
+		return append(dst, 0x7F, 0xF8, 0, 0, 0, 0, 0, 0)
 	}
-	return binary.BigEndian.AppendUint64(nil, math.Float64bits(f)), nil
+	return binary.BigEndian.AppendUint64(dst, math.Float64bits(f))
 }
 
-// canonicalDecimal appends the shortest body of the same decimal.
-func canonicalDecimal(dst, content []byte) ([]byte, error) {
-	if len(content) == 0 {
+// appendShortDecimal appends the shortest body of the same decimal.
+func appendShortDecimal(dst, body []byte) ([]byte, error) {
+	if len(body) == 0 {
 		return dst, nil
 	}
-	exponent, _, n := readVarInt(content)
+	exponent, _, n := varInt(body)
 	if n == 0 || exponent > maxExponent || exponent < -maxExponent {
-		return dst, errors.New("bad exponent of a decimal")
+		return dst, errors.New("decimal has no exponent of at most 32 bits")
 	}
-	negative, magnitude := splitSigned(content[n:])
-	return appendDecimalParts(dst, negative, magnitude, exponent), nil
+	negative, first, rest := splitSigned(body[n:])
+	if first == 0 {
+		return appendDecimalParts(dst, negative, rest, exponent), nil
+	}
+	// The sign shares its byte with the first digits: the magnitude stands as
+	// it is, without leading zeros.
+	return append(appendVarInt(dst, exponent), body[n:]...), nil
 }
 
-// splitSigned takes Ion's Int apart; leading zeros of the magnitude are gone.
-func splitSigned(content []byte) (negative bool, magnitude []byte) {
-	if len(content) == 0 {
-		return false, nil
+// splitSigned takes Ion's Int apart: its sign, the rest of the sign's byte, and
+// the bytes behind it.
+func splitSigned(b []byte) (negative bool, first byte, rest []byte) {
+	if len(b) == 0 {
+		return false, 0, nil
 	}
-	negative = content[0]&0x80 != 0
-	switch first := content[0] & 0x7F; {
-	case first == 0:
-		return negative, bytes.TrimLeft(content[1:], "\x00")
-	case !negative:
-		return false, content
-	default:
-		return true, append([]byte{first}, content[1:]...)
-	}
+	return b[0]&0x80 != 0, b[0] & 0x7F, b[1:]
 }
 
-// canonicalTimestamp appends the shortest body of the same timestamp. A
+// appendShortTimestamp appends the shortest body of the same timestamp. A
 // fraction without digits (exponent 0 or more) and a value of 0 is no fraction.
-func canonicalTimestamp(dst, content []byte) ([]byte, error) {
-	offset, unknown, n := readVarInt(content)
+func appendShortTimestamp(dst, body []byte) ([]byte, error) {
+	offset, negative, n := varInt(body)
 	if n == 0 {
-		return dst, errors.New("bad offset of a timestamp")
+		return dst, errors.New("timestamp has no offset")
 	}
-	content = content[n:]
-	if unknown && offset == 0 {
+	body = body[n:]
+	if negative && offset == 0 {
 		dst = append(dst, unknownOffset)
 	} else {
 		dst = appendVarInt(dst, offset)
 	}
 	fields := 0
-	for ; len(content) > 0 && fields < 6; fields++ {
-		v, n := readVarUint(content)
+	for ; len(body) > 0 && fields < 6; fields++ {
+		v, n := varUint(body)
 		if n == 0 {
-			return dst, errors.New("bad field of a timestamp")
+			return dst, errors.New("timestamp ends within a field")
 		}
-		content = content[n:]
+		body = body[n:]
 		dst = appendVarUint(dst, v)
 	}
 	if fields == 0 || fields == 4 { // hours come with minutes
-		return dst, errors.New("unfinished timestamp")
+		return dst, errors.New("timestamp lacks its year or its minute")
 	}
-	if len(content) == 0 {
+	if len(body) == 0 {
 		return dst, nil
 	}
-	exponent, _, n := readVarInt(content)
+	exponent, _, n := varInt(body)
 	if n == 0 || exponent < -maxExponent {
-		return dst, errors.New("bad fraction of a timestamp")
+		return dst, errors.New("timestamp's fraction has no exponent of at most 32 bits")
 	}
-	negative, magnitude := splitSigned(content[n:])
+	negative, first, rest := splitSigned(body[n:])
+	zero := first == 0 && zeroMagnitude(rest)
 	switch {
-	case len(magnitude) > 0 && (negative || exponent >= 0):
-		return dst, errors.New("fraction of a timestamp outside a second")
+	case !zero && (negative || exponent >= 0):
+		return dst, errors.New("timestamp's fraction is outside of a second")
 	case exponent >= 0:
 		return dst, nil
+	case first != 0:
+		return append(appendVarInt(dst, exponent), body[n:]...), nil
 	}
-	return appendSigned(appendVarInt(dst, exponent), false, magnitude), nil
+	return appendSigned(appendVarInt(dst, exponent), false, bytes.TrimLeft(rest, "\x00")), nil
 }

@@ -8,10 +8,6 @@ import (
 	"math/big"
 )
 
-// firstLocalSymbol is the first symbol id that a local symbol table gives out:
-// 1 to 9 are the system symbols of Ion 1.0.
-const firstLocalSymbol = 10
-
 // A Writer makes binary Ion. The zero value is ready to use.
 //
 // Values are added by the methods named after their types; Begin and End nest
@@ -25,15 +21,15 @@ const firstLocalSymbol = 10
 // is no decimal) sticks: later calls do nothing, Err and AppendTo report it.
 // A Writer is not safe for concurrent use.
 type Writer struct {
-	body   []byte // the values, without the headers of containers
-	marks  []mark // containers, in the order of their beginnings
-	open   []int  // indexes into marks of the containers that wait for their End
-	notes  []uint64
-	field  bool // a field name waits for its value
-	begun  bool // the version marker was handed over
-	told   int  // how many of names were handed over in a symbol table
+	body   []byte   // the values, without the headers of containers
+	marks  []mark   // containers, in the order of their beginnings
+	open   []int    // indexes into marks of the containers that wait for their End
+	notes  []uint64 // annotations of the next value
+	field  bool     // a field name waits for its value
+	begun  bool     // the version marker was handed over
+	told   int      // how many of names were handed over in a symbol table
 	ids    map[string]uint64
-	names  []string // local symbols; names[i] has the id firstLocalSymbol+i
+	names  []string // local symbols; names[i] has the id firstImported+i
 	numBuf []byte
 	err    error
 }
@@ -63,14 +59,14 @@ func (w *Writer) Len() int { return len(w.body) }
 
 // Text returns the text of a symbol id as this Writer gave it out, which makes
 // the Writer a Symbols for hashing what it wrote.
-func (w *Writer) Text(sid uint64) (string, bool) {
-	if sid > 0 && sid < firstLocalSymbol {
-		return systemSymbol(sid), true
+func (w *Writer) Text(id SID) (string, error) {
+	if id > 0 && id < firstImported {
+		return systemSymbols[id], nil
 	}
-	if i := sid - firstLocalSymbol; sid >= firstLocalSymbol && i < uint64(len(w.names)) {
-		return w.names[i], true
+	if i := id - firstImported; id >= firstImported && i < SID(len(w.names)) {
+		return w.names[i], nil
 	}
-	return "", false
+	return "", &SymbolError{ID: id}
 }
 
 // AppendTo appends the values added since the last call to dst, as a piece of a
@@ -378,68 +374,28 @@ func (w *Writer) unwrap() {
 }
 
 func (w *Writer) intern(name string) uint64 {
-	if sid := systemSymbolID(name); sid > 0 {
-		return sid
-	}
 	if sid, ok := w.ids[name]; ok {
 		return sid
 	}
 	if w.ids == nil {
 		w.ids = map[string]uint64{}
 	}
-	sid := uint64(firstLocalSymbol + len(w.names))
+	if len(w.ids) == 0 {
+		for sid := SID(1); sid < firstImported; sid++ {
+			w.ids[systemSymbols[sid]] = uint64(sid)
+		}
+		if sid, ok := w.ids[name]; ok {
+			return sid
+		}
+	}
+	if len(w.names) == MaxSymbols {
+		w.fail(fmt.Errorf("write symbol %.40q: %d symbols are in use: start a new stream with Reset", name, MaxSymbols))
+		return 0
+	}
+	sid := uint64(firstImported) + uint64(len(w.names))
 	w.ids[name] = sid
 	w.names = append(w.names, name)
 	return sid
-}
-
-// systemSymbol returns the text of a symbol id that every Ion 1.0 stream knows.
-func systemSymbol(sid uint64) string {
-	switch sid {
-	case 1:
-		return "$ion"
-	case 2:
-		return "$ion_1_0"
-	case 3:
-		return "$ion_symbol_table"
-	case 4:
-		return "name"
-	case 5:
-		return "version"
-	case 6:
-		return "imports"
-	case 7:
-		return "symbols"
-	case 8:
-		return "max_id"
-	case 9:
-		return "$ion_shared_symbol_table"
-	}
-	return ""
-}
-
-func systemSymbolID(name string) uint64 {
-	switch name {
-	case "$ion":
-		return 1
-	case "$ion_1_0":
-		return 2
-	case "$ion_symbol_table":
-		return 3
-	case "name":
-		return 4
-	case "version":
-		return 5
-	case "imports":
-		return 6
-	case "symbols":
-		return 7
-	case "max_id":
-		return 8
-	case "$ion_shared_symbol_table":
-		return 9
-	}
-	return 0
 }
 
 func headerLen(size int) int {
