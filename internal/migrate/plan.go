@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"godwit/internal/journal"
 )
 
 // Input is what a person types to start LedgerLoad.
@@ -102,6 +104,22 @@ type Plan struct {
 	Overlaps []Blocks // in more than one object; the first one counts
 	Unused   []string // data objects that no manifest names
 	Exports  []Export
+}
+
+// early tells whether a block was committed before the input's Since time.
+func (p *Plan) early(b *journal.Block) (bool, error) {
+	if p.Input.Since.Time == "" {
+		return false, nil
+	}
+	since, err := time.Parse(time.RFC3339Nano, p.Input.Since.Time)
+	if err != nil {
+		return false, err
+	}
+	at, err := time.Parse(time.RFC3339Nano, string(b.Timestamp))
+	if err != nil {
+		return false, &Stop{fmt.Errorf("object %s, offset %d: block %d has timestamp %q, which is not a time", b.Object, b.Offset, b.SequenceNo, b.Timestamp)}
+	}
+	return at.Before(since), nil
 }
 
 // Blocks is a closed range of block numbers.

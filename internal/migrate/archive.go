@@ -1,0 +1,174 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"godwit/internal/journal"
+)
+
+// An archive is what a listing and its manifests say of one ledger's exports.
+type archive struct {
+	exports []Export
+	ranges  []Range // of data objects, in no order, each object once
+	unused  []string
+	strand  string
+}
+
+// readArchive finds the data objects of an archive: those that the completion
+// manifests name, or, with Manifests "none", all that are named like one.
+func readArchive(ctx context.Context, o Objects, in *Input) (*archive, error) {
+	found := map[string]Range{}
+	keys := map[journal.KeyKind][]journal.Key{}
+	names := map[journal.KeyKind][]string{}
+	err := o.List(ctx, in.Bucket, in.Prefix, func(key, etag string, size int64, _ string) error {
+		k := journal.ParseKey(in.Prefix, key)
+		found[key] = Range{Key: key, ETag: etag, Size: size, Object: Blocks{k.First, k.Last}}
+		keys[k.Kind] = append(keys[k.Kind], k)
+		names[k.Kind] = append(names[k.Kind], key)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	a := &archive{}
+	if in.Manifests == "none" {
+		a.exports = []Export{{ID: "(without manifests)", Objects: len(names[journal.DataKey])}}
+		for _, key := range names[journal.DataKey] {
+			a.ranges = append(a.ranges, found[key])
+		}
+		if len(a.ranges) == 0 {
+			return nil, &Stop{fmt.Errorf("s3://%s/%s holds no data object named like <strand>.<first>-<last>.ion or .json: check Bucket and Prefix", in.Bucket, in.Prefix)}
+		}
+	} else if err := a.manifests(ctx, o, in, keys, names, found); err != nil {
+		return nil, err
+	}
+	var strands []string
+	for _, r := range a.ranges {
+		if s := journal.ParseKey(in.Prefix, r.Key).Strand; !slices.Contains(strands, s) {
+			strands = append(strands, s)
+		}
+	}
+	if len(strands) > 1 {
+		return nil, &Stop{fmt.Errorf("the archive holds %d ledgers (strands %s): load one at a time, by its Prefix or its ExportIds", len(strands), strings.Join(strands, ", "))}
+	}
+	a.strand = strands[0]
+	return a, nil
+}
+
+// manifests reads the completion manifests and resolves the keys they name.
+func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[journal.KeyKind][]journal.Key, names map[journal.KeyKind][]string, found map[string]Range) error {
+	started := map[string]*journal.StartedManifest{}
+	for i, k := range keys[journal.StartedKey] {
+		b, err := readAll(ctx, o, in.Bucket, names[journal.StartedKey][i])
+		if err != nil {
+			return err
+		}
+		if started[k.ExportID], err = journal.ParseStartedManifest(b); err != nil {
+			return &Stop{fmt.Errorf("read manifest %s: %w", names[journal.StartedKey][i], err)}
+		}
+	}
+	if len(keys[journal.CompletedKey]) == 0 {
+		return &Stop{noManifest(in, len(started), len(names[journal.DataKey]))}
+	}
+	for _, id := range in.ExportIds {
+		if !slices.ContainsFunc(keys[journal.CompletedKey], func(k journal.Key) bool { return k.ExportID == id }) {
+			return &Stop{fmt.Errorf("export %s has no completion manifest under s3://%s/%s: check ExportIds and Prefix; an export that never completed is loaded with \"Manifests\": \"none\"", id, in.Bucket, in.Prefix)}
+		}
+	}
+	byName := map[string][]string{} // hour folder and name -> keys
+	for _, key := range names[journal.DataKey] {
+		byName[tail(key)] = append(byName[tail(key)], key)
+	}
+	named := map[string]bool{}
+	for i, k := range keys[journal.CompletedKey] {
+		if len(in.ExportIds) > 0 && !slices.Contains(in.ExportIds, k.ExportID) {
+			continue
+		}
+		manifest := names[journal.CompletedKey][i]
+		b, err := readAll(ctx, o, in.Bucket, manifest)
+		if err != nil {
+			return err
+		}
+		m, err := journal.ParseCompletedManifest(b)
+		if err != nil {
+			return &Stop{fmt.Errorf("read manifest %s: %w", manifest, err)}
+		}
+		e := Export{ID: k.ExportID, Objects: len(m.Keys)}
+		oldPrefix := ""
+		if s := started[k.ExportID]; s != nil {
+			oldPrefix = s.Prefix
+			if s.Format != journal.UnknownFormat {
+				e.Announced = s.Format.String()
+			}
+		}
+		for _, key := range m.Keys {
+			at, err := resolve(in, key, oldPrefix, found, byName)
+			if err != nil {
+				return &Stop{fmt.Errorf("manifest %s: %w", manifest, err)}
+			}
+			if named[at] {
+				continue // two exports of one hour may share nothing but name the same object
+			}
+			named[at] = true
+			r := found[at]
+			r.Announced = e.Announced
+			if journal.ParseKey(in.Prefix, at).Kind != journal.DataKey {
+				return &Stop{fmt.Errorf("manifest %s names %s, which is not named like <strand>.<first>-<last>.ion or .json", manifest, key)}
+			}
+			a.ranges = append(a.ranges, r)
+		}
+		a.exports = append(a.exports, e)
+	}
+	if len(in.ExportIds) == 0 {
+		for _, key := range names[journal.DataKey] {
+			if !named[key] {
+				a.unused = append(a.unused, key)
+			}
+		}
+	}
+	if len(a.ranges) == 0 {
+		return &Stop{fmt.Errorf("the exports under s3://%s/%s are empty: their manifests name no object, so there is nothing to load", in.Bucket, in.Prefix)}
+	}
+	return nil
+}
+
+func noManifest(in *Input, started, data int) error {
+	where := fmt.Sprintf("s3://%s/%s holds no completion manifest (<exportId>.<strandId>.completed.manifest)", in.Bucket, in.Prefix)
+	switch {
+	case data > 0 && started > 0:
+		return fmt.Errorf("%s, only %d of started exports and %d data objects: load them with \"Manifests\": \"none\"; the report then tells which blocks are there", where, started, data)
+	case data > 0:
+		return fmt.Errorf("%s but %d data objects: load them with \"Manifests\": \"none\"", where, data)
+	}
+	return fmt.Errorf("%s and no data object: check Bucket and Prefix", where)
+}
+
+// tail is the part of a data object's key that a copy to another place keeps:
+// yyyy/mm/dd/hh/name.
+func tail(key string) string {
+	parts := strings.Split(strings.TrimSuffix(key, ".gz"), "/")
+	return path.Join(parts[max(0, len(parts)-5):]...)
+}
+
+// resolve finds the object that a manifest's key means: the key itself, the key
+// below the prefix with or without the export's own prefix, or, in an archive
+// that was copied elsewhere, the one object with the same hour folder and name.
+func resolve(in *Input, key, oldPrefix string, found map[string]Range, byName map[string][]string) (string, error) {
+	at, err := journal.ResolveKey(key, in.Prefix, oldPrefix, func(k string) bool { _, ok := found[k]; return ok })
+	if err == nil {
+		return at, nil
+	}
+	if same := byName[tail(key)]; len(same) == 1 {
+		return same[0], nil
+	}
+	var missing *journal.MissingObjectError
+	if errors.As(err, &missing) {
+		return "", fmt.Errorf("it names object %s, which is not under s3://%s/%s: copy it there from where the archive came from, or load without it by \"Manifests\": \"none\"", key, in.Bucket, in.Prefix)
+	}
+	return "", err
+}

@@ -1,0 +1,201 @@
+package migrate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"godwit/internal/change"
+	"godwit/internal/journal"
+	"godwit/internal/mapping"
+)
+
+// A load is a load after its transform: what the phases and the report work on.
+// It is read from S3 anew by each of them.
+type load struct {
+	plan     *Plan
+	segments []Segment
+	tables   []SegmentTable // by ledger table id, over all segments; "" holds what has no table
+	total    SegmentTable
+	blocks   int64
+	hashOnly int64
+	targets  []change.LoadTable  // in order of the current tables' names
+	sources  []change.LoadSource // in order of their ids
+	history  map[string]string   // ledger table name -> history table
+	current  map[string]string   // ledger table name -> current table
+	missing  []Missing
+}
+
+// A Missing is a mapped path that led to nothing in the whole load.
+type Missing struct{ Table, Column, Path string }
+
+// readLoad reads the plan and the segments of a load, and refuses a transform
+// that is not complete.
+func readLoad(ctx context.Context, o Objects, bucket, id string) (*load, error) {
+	l := &load{plan: &Plan{}, history: map[string]string{}, current: map[string]string{}}
+	if err := readJSON(ctx, o, bucket, planKey(id), l.plan); err != nil {
+		return nil, err
+	}
+	var err error
+	if l.segments, err = readSegments(ctx, o, bucket, l.plan); err != nil {
+		return nil, err
+	}
+	rules, err := compileMapping(l.plan, &change.Fields{})
+	if err != nil {
+		return nil, err
+	}
+	l.sum()
+	return l, l.resolve(rules)
+}
+
+// sum adds up the segments by table id.
+func (l *load) sum() {
+	byID := map[string]*SegmentTable{}
+	for _, s := range l.segments {
+		l.blocks += s.Blocks
+		l.hashOnly += s.HashOnly
+		for _, t := range s.Tables {
+			sum := byID[t.ID]
+			if sum == nil {
+				sum = &SegmentTable{ID: t.ID, Name: t.Name, FirstBlock: t.FirstBlock}
+				byID[t.ID] = sum
+			}
+			sum.Read += t.Read
+			sum.Staged += t.Staged
+			sum.Quarantined += t.Quarantined
+			sum.Filtered += t.Filtered
+			sum.LastBlock = max(sum.LastBlock, t.LastBlock)
+			l.total.Read += t.Read
+			l.total.Staged += t.Staged
+			l.total.Quarantined += t.Quarantined
+			l.total.Filtered += t.Filtered
+		}
+	}
+	for _, t := range byID {
+		l.tables = append(l.tables, *t)
+	}
+	slices.SortFunc(l.tables, func(a, b SegmentTable) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// resolve finds the target tables of every ledger table that is loaded.
+func (l *load) resolve(rules *mapping.Mapping) error {
+	var names []string
+	for _, t := range l.tables {
+		if t.ID != "" && l.plan.Input.wants(t.Name) && !slices.Contains(names, t.Name) {
+			names = append(names, t.Name)
+		}
+	}
+	slices.Sort(names)
+	if err := rules.Check(names); err != nil {
+		return &Stop{err}
+	}
+	for _, name := range names {
+		p, err := rules.Plan(name)
+		if err != nil {
+			return &Stop{err}
+		}
+		if p.Skip {
+			continue
+		}
+		l.targets = append(l.targets, change.LoadTable{Current: p.Current, History: p.History})
+		l.current[name], l.history[name] = p.Current.Name, p.History.Name
+		var found []int64
+		for _, s := range l.segments {
+			for i, n := range s.Found[name] {
+				if i == len(found) {
+					found = append(found, 0)
+				}
+				found[i] += n
+			}
+		}
+		for i, x := range p.Presence() {
+			if i < len(found) && found[i] == 0 {
+				l.missing = append(l.missing, Missing{name, x.Column, x.Path})
+			}
+		}
+	}
+	slices.SortFunc(l.targets, func(a, b change.LoadTable) int { return strings.Compare(a.Current.Name, b.Current.Name) })
+	active := l.active()
+	for _, t := range l.tables {
+		if current, ok := l.current[t.Name]; ok && t.ID != "" {
+			l.sources = append(l.sources, change.LoadSource{SourceTable: change.SourceTable{ID: t.ID, Name: t.Name}, Current: current, Active: active[t.ID]})
+		}
+	}
+	return nil
+}
+
+// active tells which table ids are not dropped at the end of the archive. QLDB
+// writes the drop of a table as a statement in a block, by name; the id is the
+// one that the name had then. A name has one active id at most: a later one of
+// the same name shows that the earlier was dropped, even when that block is not
+// in the archive.
+func (l *load) active() map[string]bool {
+	active := map[string]bool{}
+	byName := map[string][]SegmentTable{}
+	for _, t := range l.tables {
+		if t.ID != "" {
+			byName[t.Name] = append(byName[t.Name], t)
+		}
+	}
+	var events []journal.TableEvent
+	for _, s := range l.segments {
+		events = append(events, s.Events...)
+	}
+	for name, ids := range byName {
+		slices.SortFunc(ids, func(a, b SegmentTable) int { return int(a.FirstBlock - b.FirstBlock) })
+		now := "" // the name's active id, as of the last block looked at
+		next := 0
+		upTo := func(block int64) {
+			for next < len(ids) && ids[next].FirstBlock <= block {
+				now = ids[next].ID
+				next++
+			}
+		}
+		for _, e := range events {
+			switch {
+			case e.Kind == journal.TableDropped && e.Name == name:
+				upTo(e.Block)
+				now = ""
+			case e.Kind == journal.TableUndropped:
+				upTo(e.Block)
+				if slices.ContainsFunc(ids, func(t SegmentTable) bool { return t.ID == e.TableID }) {
+					now = e.TableID
+				}
+			}
+		}
+		upTo(1<<63 - 1)
+		if now != "" {
+			active[now] = true
+		}
+	}
+	return active
+}
+
+// tooMany words the stop of a load that set too many revisions aside.
+func (l *load) tooMany(bucket string) string {
+	var tables []string
+	for _, t := range l.tables {
+		if t.Quarantined > 0 {
+			name := t.Name
+			if t.ID == "" {
+				name = "(no table known)"
+			}
+			tables = append(tables, fmt.Sprintf("%s %d", name, t.Quarantined))
+		}
+	}
+	return fmt.Sprintf("%d revisions do not map exactly (%s), and MaxQuarantined is %d: nothing was loaded. s3://%s/loads/%s/quarantine/ lists each with its object, block, revision, path and reason: mend the mapping and start again, or start with \"MaxQuarantined\": %d to load without them",
+		l.total.Quarantined, strings.Join(tables, ", "), l.plan.Input.MaxQuarantined, bucket, l.plan.LoadID, l.total.Quarantined)
+}
+
+// load names the plan's load for the target.
+func (p *Plan) load() change.Load {
+	return change.Load{ID: p.LoadID, Schema: p.Schema, History: p.History, Strand: p.Strand, First: p.First, Last: p.Last}
+}
+
+func shortHash(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:6])
+}

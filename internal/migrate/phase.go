@@ -1,0 +1,219 @@
+package migrate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"godwit/internal/change"
+)
+
+// The phases behind the transform, in order. "reconcile" is no phase: it is what
+// "keys" stands on.
+const (
+	phaseImport  = "import"
+	phaseKeys    = "keys"
+	phaseSlices  = "slices"
+	phaseIndexes = "indexes"
+	phaseVisible = "visible"
+)
+
+// sliceRows is about how many revisions one publish slice takes, so that it fits
+// well within a call at the least capacity.
+const sliceRows = 200_000
+
+// Phase checks what a phase stands on and writes the phase's tasks.
+type Phase struct {
+	Objects    Objects
+	Target     Target
+	WorkBucket string
+	Region     string // of the work bucket
+	SliceRows  int64  // 0 is 200,000
+}
+
+// PhaseIn asks for one phase of a load.
+type PhaseIn struct{ LoadId, Phase string }
+
+// PhaseOut is where the phase's tasks lie, how many there are, and which phase
+// is next; "" ends the load.
+type PhaseOut struct {
+	Tasks ObjectRef
+	Count int
+	Next  string
+}
+
+// An ObjectRef names an object on S3.
+type ObjectRef struct{ Bucket, Key string }
+
+// Handle plans one phase. It may be repeated: it writes the same tasks.
+func (p *Phase) Handle(ctx context.Context, in PhaseIn) (PhaseOut, error) {
+	out, err := p.handle(ctx, in)
+	return out, Classify(err)
+}
+
+func (p *Phase) handle(ctx context.Context, in PhaseIn) (PhaseOut, error) {
+	l, err := readLoad(ctx, p.Objects, p.WorkBucket, in.LoadId)
+	if err != nil {
+		return PhaseOut{}, err
+	}
+	var tasks []change.Task
+	next := ""
+	switch in.Phase {
+	case phaseImport:
+		tasks, err = p.imports(ctx, l)
+		next = phaseKeys
+	case phaseKeys:
+		tasks, err = p.keys(ctx, l)
+		next = phaseSlices
+	case phaseSlices:
+		tasks, err = p.slices(ctx, l)
+		next = phaseIndexes
+	case phaseIndexes:
+		tasks, err = p.indexes(l)
+		next = phaseVisible
+	case phaseVisible:
+		tasks, err = p.visible(ctx, l)
+	default:
+		err = &Stop{fmt.Errorf("no phase is named %q", in.Phase)}
+	}
+	if err != nil {
+		return PhaseOut{}, err
+	}
+	out := PhaseOut{Tasks: ObjectRef{p.WorkBucket, tasksKey(in.LoadId, in.Phase)}, Count: len(tasks), Next: next}
+	return out, putLines(ctx, p.Objects, out.Tasks.Bucket, out.Tasks.Key, tasks)
+}
+
+func task(phase, name string, args any) (change.Task, error) {
+	b, err := json.Marshal(args)
+	return change.Task{Phase: phase, Name: name, Args: b}, err
+}
+
+// imports checks the transform, creates the hidden tables and makes one task of
+// every part.
+func (p *Phase) imports(ctx context.Context, l *load) ([]change.Task, error) {
+	if q := l.total.Quarantined; q > l.plan.Input.MaxQuarantined {
+		return nil, &Stop{errors.New(l.tooMany(p.WorkBucket))}
+	}
+	if err := p.Target.Stage(ctx, l.plan.load(), l.targets, l.sources); err != nil {
+		return nil, err
+	}
+	var tasks []change.Task
+	add := func(part Part, schema, relation string) error {
+		t, err := task(phaseImport, strings.TrimPrefix(part.Key, "parts/"+l.plan.LoadID+"/"), map[string]any{
+			"schema": schema, "relation": relation, "table_id": part.TableID,
+			"bucket": p.WorkBucket, "key": part.Key, "region": p.Region, "rows": part.Rows,
+		})
+		tasks = append(tasks, t)
+		return err
+	}
+	for _, s := range l.segments {
+		for _, part := range s.Parts {
+			if err := add(part, l.plan.load().Stage(), l.history[part.Table]); err != nil {
+				return nil, err
+			}
+		}
+		if s.Quarantine != nil {
+			if err := add(*s.Quarantine, "godwit", "quarantine"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return tasks, nil
+}
+
+// keys compares what was read, counted by its own pass, with what was staged,
+// and keys the staged history.
+func (p *Phase) keys(ctx context.Context, l *load) ([]change.Task, error) {
+	if err := l.reconcile(ctx, p.Objects, p.Target, p.WorkBucket); err != nil {
+		return nil, err
+	}
+	var tasks []change.Task
+	for _, t := range l.targets {
+		x, err := task(phaseKeys, t.History.Name, map[string]any{"history": t.History.Name})
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, x)
+	}
+	return tasks, nil
+}
+
+func (p *Phase) slices(ctx context.Context, l *load) ([]change.Task, error) {
+	rows := p.SliceRows
+	if rows == 0 {
+		rows = sliceRows
+	}
+	var tasks []change.Task
+	for _, t := range l.targets {
+		slices, err := p.Target.Slices(ctx, l.plan.LoadID, t.Current.Name, rows)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range slices {
+			x, err := task(phaseSlices, fmt.Sprintf("%s/%d", t.Current.Name, s.Number), map[string]any{"table": t.Current.Name, "low": s.Low, "high": s.High})
+			if err != nil {
+				return nil, err
+			}
+			tasks = append(tasks, x)
+		}
+	}
+	return tasks, nil
+}
+
+func (p *Phase) indexes(l *load) ([]change.Task, error) {
+	var tasks []change.Task
+	add := func(name string, args map[string]any) error {
+		t, err := task(phaseIndexes, name, args)
+		tasks = append(tasks, t)
+		return err
+	}
+	for _, t := range l.targets {
+		err := errors.Join(
+			add(t.Current.Name+" key", map[string]any{"relation": t.Current.Name, "columns": t.Current.Key, "key": true}),
+			add(t.Current.Name+" heads", map[string]any{"heads_of": t.Current.Name, "columns": []string{"relation", "doc_id"}, "key": true}))
+		if err != nil {
+			return nil, err
+		}
+		for _, x := range []change.Table{t.Current, t.History} {
+			for i, ix := range x.Indexes {
+				err := add(fmt.Sprintf("%s index %d", x.Name, i+1), map[string]any{
+					"relation": x.Name, "columns": ix.Columns, "unique": ix.Unique, "key": false, "index": indexName(x.Name, ix)})
+				if err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return tasks, nil
+}
+
+// indexName names an index after its table and columns, within PostgreSQL's 63
+// bytes.
+func indexName(table string, ix change.Index) string {
+	if ix.Name != "" {
+		return ix.Name
+	}
+	name := table + "_" + strings.Join(ix.Columns, "_")
+	if len(name) > 63 {
+		name = strings.ToValidUTF8(name[:50], "") + "_" + shortHash(name)
+	}
+	return name
+}
+
+// visible checks that the slices account for every document, and makes the one
+// task that shows the load.
+func (p *Phase) visible(ctx context.Context, l *load) ([]change.Task, error) {
+	published, err := p.Target.Published(ctx, l.plan.LoadID)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range published {
+		if t.Documents != t.Current+t.Deleted+t.Dropped+t.Withheld {
+			return nil, &Stop{fmt.Errorf("table %s: %d documents are not %d current + %d deleted + %d dropped + %d withheld: nothing was made visible; please report this", t.Table, t.Documents, t.Current, t.Deleted, t.Dropped, t.Withheld)}
+		}
+	}
+	t, err := task(phaseVisible, "load", map[string]any{})
+	return []change.Task{t}, err
+}

@@ -1,0 +1,168 @@
+package migrate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"godwit/internal/change"
+	"godwit/internal/mapping"
+)
+
+// PlanLoad shares an archive out into work items and registers the load.
+type PlanLoad struct {
+	Objects    Objects
+	Target     Target
+	WorkBucket string
+	Archives   []AllowedArchive
+}
+
+// PlanIn is the execution's input and name.
+type PlanIn struct {
+	Input     json.RawMessage
+	Execution string
+}
+
+// PlanOut names the load and where its items lie.
+type PlanOut struct {
+	LoadId    string
+	Published bool // the load is visible already
+	Items     ObjectRef
+	ItemCount int
+}
+
+// packaged names the mapping that comes with godwit.
+const packaged = "packaged"
+
+// Handle plans a load. The same input over the same objects is the same load: a
+// repeat writes the same plan.
+func (p *PlanLoad) Handle(ctx context.Context, in PlanIn) (PlanOut, error) {
+	out, err := p.handle(ctx, in)
+	return out, Classify(err)
+}
+
+func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
+	input, err := ParseInput(in.Input)
+	if err != nil {
+		return PlanOut{}, &Stop{err}
+	}
+	if err := AllowArchive(p.Archives, input.Bucket, input.Prefix); err != nil {
+		return PlanOut{}, &Stop{err}
+	}
+	plan := &Plan{Input: input, History: input.History != "none"}
+	if err := p.readMapping(ctx, plan); err != nil {
+		return PlanOut{}, err
+	}
+	a, err := readArchive(ctx, p.Objects, &input)
+	if err != nil {
+		return PlanOut{}, err
+	}
+	ranges, gaps, overlaps := claim(a.ranges, input.Since.Block)
+	if len(ranges) == 0 {
+		return PlanOut{}, &Stop{fmt.Errorf("the archive ends before block %d, which Since asks for", input.Since.Block)}
+	}
+	if len(gaps) > 0 && !input.AcceptGaps {
+		return PlanOut{}, &Stop{gapError(gaps, input.Since.Block)}
+	}
+	plan.Exports, plan.Unused, plan.Strand = a.exports, a.unused, a.strand
+	plan.Gaps, plan.Overlaps = gaps, overlaps
+	plan.First, plan.Last, plan.Objects = ranges[0].Claim.First, ranges[len(ranges)-1].Claim.Last, len(ranges)
+	for _, r := range ranges {
+		plan.Bytes += r.Size
+	}
+	work := items(ranges)
+	plan.Items = len(work)
+	if plan.LoadID, err = loadID(plan, ranges); err != nil {
+		return PlanOut{}, err
+	}
+	if input.Abandon != "" && input.Abandon != plan.LoadID {
+		if err := p.Target.Abandon(ctx, input.Abandon); err != nil {
+			return PlanOut{}, err
+		}
+	}
+	if err := putJSON(ctx, p.Objects, p.WorkBucket, planKey(plan.LoadID), plan); err != nil {
+		return PlanOut{}, err
+	}
+	out := PlanOut{LoadId: plan.LoadID, Items: ObjectRef{p.WorkBucket, itemsKey(plan.LoadID)}, ItemCount: len(work)}
+	if err := putLines(ctx, p.Objects, out.Items.Bucket, out.Items.Key, work); err != nil {
+		return PlanOut{}, err
+	}
+	out.Published, err = p.Target.Begin(ctx, plan.load())
+	return out, err
+}
+
+// readMapping reads the mapping file and sets the schema.
+func (p *PlanLoad) readMapping(ctx context.Context, plan *Plan) error {
+	text := mapping.DMV()
+	if uri := plan.Input.Mapping; uri != "" {
+		bucket, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
+		allowed := bucket == p.WorkBucket
+		for _, a := range p.Archives {
+			allowed = allowed || bucket == a.Bucket && strings.HasPrefix(key, a.Prefix)
+		}
+		if !allowed {
+			return &Stop{fmt.Errorf("the mapping %s may not be read: put it into the work bucket (aws s3 cp mapping.json s3://%s/mappings/) or beside the archive", uri, p.WorkBucket)}
+		}
+		var err error
+		if text, err = readAll(ctx, p.Objects, bucket, key); err != nil {
+			return err
+		}
+	}
+	plan.Mapping = text
+	if !json.Valid(text) {
+		// Keep the plan writable; the parser words what is wrong, with its line.
+		plan.Mapping = nil
+		_, err := mapping.Parse(text)
+		return &Stop{fmt.Errorf("read the mapping: %w", err)}
+	}
+	file, err := mapping.Parse(text)
+	if err != nil {
+		return &Stop{fmt.Errorf("read the mapping: %w", err)}
+	}
+	plan.Schema = file.Schema
+	if plan.Input.Schema != "" {
+		plan.Schema = plan.Input.Schema
+		file.Schema = plan.Schema
+	}
+	if _, err := mapping.Compile(file, &change.Fields{}); err != nil {
+		return &Stop{fmt.Errorf("compile the mapping: %w", err)}
+	}
+	for _, t := range plan.Input.Tables {
+		if strings.TrimSpace(t) == "" {
+			return &Stop{fmt.Errorf("Tables names an empty ledger table")}
+		}
+	}
+	return nil
+}
+
+func gapError(gaps []Blocks, since int64) error {
+	if len(gaps) == 1 && gaps[0].First == since {
+		return fmt.Errorf("the archive begins at block %d: add the export that holds %s, or load from there on with \"Since\": %d", gaps[0].Last+1, gaps[0], gaps[0].Last+1)
+	}
+	return fmt.Errorf("%s are in no object of the archive: add the exports that hold them, or load without them with \"AcceptGaps\": true (documents may then miss revisions)", words(gaps))
+}
+
+// loadID derives a load's name from its cause alone: the objects, as they are
+// now, what is asked of them, the mapping and the schema.
+func loadID(plan *Plan, ranges []Range) (string, error) {
+	tables := slices.Clone(plan.Input.Tables)
+	slices.Sort(tables)
+	b, err := json.Marshal(struct {
+		Ranges  []Range
+		Mapping string
+		Schema  string
+		Tables  []string
+		Since   Since
+		History bool
+		Strand  string
+	}{ranges, string(plan.Mapping), plan.Schema, tables, plan.Input.Since, plan.History, plan.Strand})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16]), nil
+}

@@ -1,0 +1,114 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"godwit/internal/journal"
+)
+
+// A Segment is what one stretch of an item's blocks became: the unit of
+// repetition. Where segments begin and end depends on the blocks alone, so that
+// a repeated segment writes the same objects with the same bytes.
+type Segment struct {
+	Item       int
+	Number     int
+	Last       bool // of its item
+	Blocks     int64
+	FirstBlock int64 // meaningful when Blocks > 0
+	LastBlock  int64
+	HashOnly   int64 // revisions of QLDB's own tables, which hold a hash and no record
+	Tables     []SegmentTable
+	Events     []journal.TableEvent `json:",omitempty"`
+	Parts      []Part               `json:",omitempty"`
+	Quarantine *Part                `json:",omitempty"` // COPY part of the quarantine list
+	Found      map[string][]int64   `json:",omitempty"` // by ledger table name: how often each mapped column's path was there
+}
+
+// A SegmentTable counts the revisions of one ledger table in one segment. Read =
+// Staged + Quarantined + Filtered.
+type SegmentTable struct {
+	ID, Name                            string
+	Read, Staged, Quarantined, Filtered int64
+	FirstBlock, LastBlock               int64
+}
+
+// A Part is one COPY-ready object.
+type Part struct {
+	TableID string
+	Table   string // ledger table name
+	Key     string
+	Rows    int64
+	Bytes   int64 // compressed
+}
+
+// parallel is how many small objects are read at a time.
+const parallel = 32
+
+// each calls do for 0..n-1, parallel at a time, and returns the first error.
+func each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range min(parallel, n) {
+		wg.Go(func() {
+			for i := range next {
+				if err := do(ctx, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// readSegments reads the segments of a load, in order, and refuses a set that is
+// not complete: each item's segments count from 0 to one that is its last.
+func readSegments(ctx context.Context, o Objects, bucket string, plan *Plan) ([]Segment, error) {
+	var keys []string
+	err := o.List(ctx, bucket, segmentPrefix(plan.LoadID), func(key, _ string, _ int64, _ string) error {
+		keys = append(keys, key)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	segments := make([]Segment, len(keys))
+	err = each(ctx, len(keys), func(ctx context.Context, i int) error {
+		return readJSON(ctx, o, bucket, keys[i], &segments[i])
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(segments, func(a, b Segment) int {
+		if a.Item != b.Item {
+			return a.Item - b.Item
+		}
+		return a.Number - b.Number
+	})
+	item, number := 0, 0
+	for _, s := range segments {
+		if s.Item != item || s.Number != number {
+			return nil, fmt.Errorf("load %s: segment %d of item %d is missing under s3://%s/%s: redrive the execution", plan.LoadID, number, item, bucket, segmentPrefix(plan.LoadID))
+		}
+		number++
+		if s.Last {
+			item, number = item+1, 0
+		}
+	}
+	if item != plan.Items || number != 0 {
+		return nil, fmt.Errorf("load %s: %d of %d items were transformed: redrive the execution", plan.LoadID, item, plan.Items)
+	}
+	return segments, nil
+}

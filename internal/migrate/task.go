@@ -1,0 +1,58 @@
+package migrate
+
+import (
+	"context"
+
+	"godwit/internal/change"
+)
+
+// RunTask does a batch of database tasks, one after the other.
+type RunTask struct{ Target Target }
+
+// RunTaskIn is a batch of tasks and, when an earlier call could not finish it,
+// where that call stood.
+type RunTaskIn struct {
+	LoadId string
+	Items  []change.Task
+	Resume *RunTaskResume `json:",omitempty"`
+}
+
+// RunTaskResume is where to go on.
+type RunTaskResume struct {
+	Next  int // index of the first task that is not known to be done
+	Waits int // calls that found it running
+}
+
+// RunTaskOut says whether the batch is done, or how long to wait before asking
+// again.
+type RunTaskOut struct {
+	Done        bool
+	Resume      *RunTaskResume `json:",omitempty"`
+	WaitSeconds int
+}
+
+// longestWait is the longest pause, in seconds, between two looks at a running
+// task.
+const longestWait = 60
+
+// Handle runs the tasks in order. A task that outlives its call goes on in the
+// database; Handle then returns Resume. It may be repeated with any input that it
+// was given before: a task that committed is not done again.
+func (r *RunTask) Handle(ctx context.Context, in RunTaskIn) (RunTaskOut, error) {
+	at := RunTaskResume{}
+	if in.Resume != nil {
+		at = *in.Resume
+	}
+	for ; at.Next < len(in.Items); at = (RunTaskResume{Next: at.Next + 1}) {
+		done, err := r.Target.Run(ctx, in.LoadId, in.Items[at.Next], at.Waits > 0)
+		if err != nil {
+			return RunTaskOut{}, Classify(err)
+		}
+		if !done {
+			wait := min(longestWait, 1<<min(at.Waits, 10))
+			at.Waits++
+			return RunTaskOut{Resume: &at, WaitSeconds: wait}, nil
+		}
+	}
+	return RunTaskOut{Done: true}, nil
+}

@@ -1,0 +1,228 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"godwit/internal/change"
+	"godwit/internal/journal"
+	"godwit/internal/mapping"
+)
+
+// WorkIn is a batch of items and, when an earlier call handed on, where it
+// stood.
+type WorkIn struct {
+	LoadId string
+	Items  []Item
+	Resume *Resume `json:",omitempty"`
+}
+
+// WorkOut says whether the batch is done, or where to go on.
+type WorkOut struct {
+	Done   bool
+	Resume *Resume `json:",omitempty"`
+}
+
+// Resume is a place between two segments.
+type Resume struct {
+	Item     int              // index into Items
+	Segment  int              // number of the next segment of the item
+	Range    int              // index into the item's ranges
+	Position journal.Position // in the range's object
+	Next     int64            // number of the block expected there; 0 in a range not begun
+	Counts   *ItemCount       `json:",omitempty"` // of the count step: what it has so far
+}
+
+// Transform makes COPY-ready parts of a ledger's blocks.
+type Transform struct {
+	Objects    Objects
+	WorkBucket string
+	// SegmentBytes ends a segment, in bytes of COPY text written or of blocks
+	// read, whichever comes first; 0 is 64 MiB. It bounds what one import does
+	// in a call and what a repeat does again.
+	SegmentBytes int64
+	Now          func() time.Time
+}
+
+const defaultSegmentBytes = 64 << 20
+
+// Handle transforms the blocks of its items, segment by segment, and hands on
+// before the deadline. Repeating it with the same input writes the same objects
+// again.
+func (t *Transform) Handle(ctx context.Context, in WorkIn) (WorkOut, error) {
+	out, err := t.handle(ctx, in)
+	return out, Classify(err)
+}
+
+func (t *Transform) handle(ctx context.Context, in WorkIn) (WorkOut, error) {
+	stop, limited := handOn(ctx, t.Now())
+	var plan Plan
+	if err := readJSON(ctx, t.Objects, t.WorkBucket, planKey(in.LoadId), &plan); err != nil {
+		return WorkOut{}, err
+	}
+	fields := &change.Fields{}
+	rules, err := compileMapping(&plan, fields)
+	if err != nil {
+		return WorkOut{}, err
+	}
+	at := Resume{}
+	if in.Resume != nil {
+		at = *in.Resume
+	}
+	limit := t.SegmentBytes
+	if limit == 0 {
+		limit = defaultSegmentBytes
+	}
+	var w *walk // stays open between two segments of one range
+	defer func() { w.close() }()
+	for at.Item < len(in.Items) {
+		item := &in.Items[at.Item]
+		seg := newSegment(&plan, item, at.Segment, rules)
+		for !seg.ended && at.Range < len(item.Ranges) {
+			if w == nil {
+				if w, err = openRange(ctx, t.Objects, &plan, &item.Ranges[at.Range], &at, fields); err != nil {
+					return WorkOut{}, err
+				}
+			}
+			ended, err := w.fill(ctx, seg, &at, limit)
+			if err != nil {
+				return WorkOut{}, err
+			}
+			if ended {
+				w.close()
+				w = nil
+			}
+		}
+		last := at.Range == len(item.Ranges)
+		if err := seg.store(ctx, t.Objects, t.WorkBucket, last); err != nil {
+			return WorkOut{}, err
+		}
+		// Stored. A crash from here on repeats the segment, byte for byte.
+		at.Segment++
+		if last {
+			at = Resume{Item: at.Item + 1}
+		}
+		if limited && at.Item < len(in.Items) && t.Now().After(stop) {
+			return WorkOut{Resume: &at}, nil
+		}
+	}
+	return WorkOut{Done: true}, nil
+}
+
+// A walk reads the claimed blocks of one range, checking that the object holds
+// what its name says.
+type walk struct {
+	r       *Range
+	plan    *Plan
+	reader  *journal.Reader
+	due     int64 // number of the next block
+	checked int
+}
+
+// fill reads blocks into seg until the range (ended) or the segment ends, and
+// moves at.
+func (w *walk) fill(ctx context.Context, seg *segment, at *Resume, limit int64) (ended bool, err error) {
+	began := at.Position.Offset
+	for {
+		b, err := w.next(ctx)
+		if errors.Is(err, io.EOF) {
+			*at = Resume{Item: at.Item, Segment: at.Segment, Range: at.Range + 1}
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if err := seg.block(b); err != nil {
+			return false, err
+		}
+		at.Position, at.Next = w.reader.Position(), b.SequenceNo+1
+		if seg.full(limit, at.Position.Offset-began) {
+			return false, nil
+		}
+	}
+}
+
+// openRange opens a range where at stands in it.
+func openRange(ctx context.Context, o Objects, plan *Plan, r *Range, at *Resume, fields *change.Fields) (*walk, error) {
+	announced := journal.UnknownFormat
+	if r.Announced != "" {
+		var err error
+		if announced, err = journal.ParseFormat(r.Announced); err != nil {
+			return nil, fmt.Errorf("object %s: %w", r.Key, err)
+		}
+	}
+	opts := journal.Options{Object: r.Key, Fields: fields, Announced: announced}
+	w := &walk{r: r, plan: plan, due: r.Object.First}
+	if at.Next != 0 {
+		opts.Resume = &at.Position
+		w.due = at.Next
+	}
+	reader, err := journal.Open(func(offset int64) (io.ReadCloser, error) {
+		return o.Open(ctx, plan.Input.Bucket, r.Key, r.ETag, offset)
+	}, opts)
+	if err != nil {
+		return nil, fmt.Errorf("open object %s: %w", r.Key, err)
+	}
+	w.reader = reader
+	return w, nil
+}
+
+func (w *walk) close() {
+	if w != nil {
+		_ = w.reader.Close() // read only
+	}
+}
+
+// next returns the next claimed block; io.EOF behind the last.
+func (w *walk) next(ctx context.Context) (*journal.Block, error) {
+	for {
+		if w.due > w.r.Claim.Last && w.r.Claim.Last < w.r.Object.Last {
+			return nil, io.EOF // another object has the rest
+		}
+		if w.checked++; w.checked%64 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		b, err := w.reader.Next()
+		if errors.Is(err, io.EOF) {
+			if w.due != w.r.Object.Last+1 {
+				return nil, &Stop{fmt.Errorf("object %s ends before block %d where its name says that it holds %s: the object is cut short; copy it again from where the archive came from", w.r.Key, w.due, w.r.Object)}
+			}
+			return nil, io.EOF
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case b.SequenceNo != w.due:
+			return nil, &Stop{fmt.Errorf("object %s, offset %d: block %d stands where block %d is due: the object is not as QLDB exported it", w.r.Key, b.Offset, b.SequenceNo, w.due)}
+		case b.Strand != w.plan.Strand:
+			return nil, &Stop{fmt.Errorf("object %s, offset %d: block %d is of strand %s, the archive of strand %s: an archive holds one ledger", w.r.Key, b.Offset, b.SequenceNo, b.Strand, w.plan.Strand)}
+		}
+		w.due++
+		if b.SequenceNo >= w.r.Claim.First {
+			return b, nil
+		}
+	}
+}
+
+// compileMapping compiles the plan's mapping; fields gets the names it asks for.
+func compileMapping(plan *Plan, fields *change.Fields) (*mapping.Mapping, error) {
+	file, err := mapping.Parse(plan.Mapping)
+	if err != nil {
+		return nil, &Stop{fmt.Errorf("read the mapping: %w", err)}
+	}
+	m, err := mapping.Compile(file, fields)
+	if err != nil {
+		return nil, &Stop{fmt.Errorf("compile the mapping: %w", err)}
+	}
+	return m, nil
+}
+
+// wants tells whether the input's Tables choose a ledger table.
+func (in *Input) wants(table string) bool {
+	return len(in.Tables) == 0 || slices.Contains(in.Tables, table)
+}
