@@ -111,6 +111,11 @@ func prepare(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return fill(root, key, func(part string) error { return build(ctx, dir, part) })
+}
+
+// fill returns the folder of a key, built beside it by build if it is absent.
+func fill(root, key string, build func(part string) error) (string, error) {
 	whole := filepath.Join(root, key)
 	if exists(whole) {
 		return whole, nil
@@ -121,7 +126,7 @@ func prepare(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("make a folder to build the cache in: %w", err)
 	}
 	defer os.RemoveAll(part) // gone already if renamed
-	if err := build(ctx, dir, part); err != nil {
+	if err := build(part); err != nil {
 		return "", fmt.Errorf("build the PostgreSQL cache: %w", err)
 	}
 	if err := os.Rename(part, whole); err != nil && !exists(whole) {
