@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -57,10 +58,14 @@ func NewFunction(scope constructs.Construct, id string, e Environment, p Functio
 		}
 		variables[name] = jsii.String(value)
 	}
+	binary := path.Join(p.Assets, e.Architecture, p.Name)
+	if _, err := os.Stat(path.Join(binary, "bootstrap")); err != nil {
+		return nil, fmt.Errorf("function %s is not built for %s: %w; run make build, or make synth ENV=%s", p.Name, e.Architecture, err, e.Name)
+	}
 	logs := awslogs.NewLogGroup(scope, jsii.String(id+"Log"), &awslogs.LogGroupProps{
 		EncryptionKey: p.LogsKey,
 		Retention:     logRetention,
-		RemovalPolicy: removalPolicy(e),
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY, // the evidence of a load is its report, not its log
 	})
 	f := &Function{Name: p.Name}
 	f.Role = awsiam.NewRole(scope, jsii.String(id+"Role"), &awsiam.RoleProps{
@@ -76,7 +81,7 @@ func NewFunction(scope constructs.Construct, id string, e Environment, p Functio
 		Runtime:               awslambda.Runtime_PROVIDED_AL2023(),
 		Architecture:          architecture,
 		Handler:               jsii.String("bootstrap"),
-		Code:                  awslambda.Code_FromAsset(jsii.String(path.Join(p.Assets, e.Architecture, p.Name)), nil),
+		Code:                  awslambda.Code_FromAsset(jsii.String(binary), nil),
 		MemorySize:            jsii.Number(memoryMB),
 		Timeout:               awscdk.Duration_Minutes(jsii.Number(p.Minutes)),
 		Environment:           &variables,

@@ -19,10 +19,7 @@ type grants struct {
 
 func (g grants) preflight(r awsiam.Role) {
 	g.readArchives(r, true)
-	g.locateBuckets(r)
-	g.readWork(r, mappingsPrefix+"*")
 	allow(r, []string{"rds:DescribeDBClusters"}, g.target.ClusterARN)
-	g.database(r, g.target.LoaderSecret)
 }
 
 func (g grants) prepare(r awsiam.Role) {
@@ -85,15 +82,6 @@ func (g grants) readArchives(r awsiam.Role, list bool) {
 	}
 }
 
-// locateBuckets lets a role ask for the regions of the buckets.
-func (g grants) locateBuckets(r awsiam.Role) {
-	buckets := []string{*g.data.Work.BucketArn()}
-	for _, a := range g.e.Archives {
-		buckets = append(buckets, "arn:"+g.partition+":s3:::"+a.Bucket)
-	}
-	allow(r, []string{"s3:GetBucketLocation"}, buckets...)
-}
-
 func (g grants) listWork(r awsiam.Role) {
 	allowIf(r, map[string]any{"StringLike": map[string]any{"s3:prefix": loadsPrefix + "*"}}, []string{"s3:ListBucket"}, *g.data.Work.BucketArn())
 }
@@ -119,11 +107,10 @@ func (g grants) workObjects(r awsiam.Role, patterns []string) []string {
 }
 
 // database lets a role run statements through the Data API with secrets, which
-// the service fetches as the caller.
+// the service fetches as the caller. No function opens a transaction that spans
+// calls.
 func (g grants) database(r awsiam.Role, secrets ...Secret) {
-	allow(r, []string{
-		"rds-data:BeginTransaction", "rds-data:CommitTransaction", "rds-data:ExecuteStatement", "rds-data:RollbackTransaction",
-	}, g.target.ClusterARN)
+	allow(r, []string{"rds-data:ExecuteStatement"}, g.target.ClusterARN)
 	for _, s := range secrets {
 		allow(r, []string{"secretsmanager:GetSecretValue"}, s.ARN)
 		if s.KeyARN != "" {

@@ -121,7 +121,7 @@ func (s *LedgerStack) machine(e Environment, data *DataStack, definition string)
 		LogGroupName:  jsii.String("/aws/vendedlogs/states/" + name),
 		EncryptionKey: data.Operations,
 		Retention:     logRetention,
-		RemovalPolicy: removalPolicy(e),
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
 	s.Load = awsstepfunctions.NewStateMachine(s.Stack, jsii.String("LedgerLoad"), &awsstepfunctions.StateMachineProps{
 		StateMachineName: jsii.String(name),
@@ -136,6 +136,5 @@ func (s *LedgerStack) machine(e Environment, data *DataStack, definition string)
 			// are admitted to one by one.
 			IncludeExecutionData: jsii.Bool(false),
 		},
-		RemovalPolicy: removalPolicy(e),
 	})
 }

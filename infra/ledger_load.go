@@ -19,14 +19,16 @@ import (
 //
 // What the functions take and give (members in PascalCase):
 //
-//	Preflight  the execution's input            -> {}
-//	Prepare    {Input}                          -> {}
-//	Plan       {Input, Execution}               -> {LoadId, Published, Items: {Bucket, Key}, ItemCount}
-//	Transform  {LoadId, Items, Resume?}         -> {Done, Resume?}
-//	Count      {LoadId, Items, Resume?}         -> {Done, Resume?}
-//	Phase      {LoadId, Phase}                  -> {Tasks: {Bucket, Key}, Count, Next}
-//	Task       {LoadId, Items, Resume?, Waited} -> {Done, Resume?, WaitSeconds}
-//	Report     {LoadId, Execution}              -> the execution's output
+//	Preflight  the execution's input   -> {Missing, Warnings}
+//	Prepare    {Input, Preflight}      -> {}
+//	Plan       {Input, Execution}      -> {LoadId, Published, Items: {Bucket, Key}, ItemCount}
+//	Transform  {LoadId, Items, Resume} -> {Done, Resume?}
+//	Count      {LoadId, Items, Resume} -> {Done, Resume?}
+//	Phase      {LoadId, Phase}         -> {Tasks: {Bucket, Key}, Count, Next}
+//	Task       {LoadId, Items, Resume} -> {Done, Resume?, WaitSeconds}
+//	Report     {LoadId, Execution}     -> the execution's output
+//
+// Resume is null at first, then what the last answer held.
 //
 // Every step may be repeated: an execution that failed is redriven, or another
 // is started with the same input, and goes on where the first one stopped.
@@ -93,19 +95,19 @@ func LedgerLoadDefinition(p LedgerLoadProps) (string, error) {
 		"TimeoutSeconds": loadDays * 24 * 3600,
 		"States": object{
 			"Preflight": with(p.call(config.LedgerPreflight, "{% $states.input %}"), object{
-				"Comment": "Names everything that is missing, before anything is changed",
+				"Comment": "Names everything that is missing",
 				"Assign":  object{"input": "{% $states.input %}"},
 				"Next":    "Prepare",
 			}),
-			"Prepare": with(p.call(config.TargetPrepare, object{"Input": "{% $input %}"}), object{
-				"Comment": "Extension, schemas, loader role: the only holder of the admin secret",
+			"Prepare": with(p.call(config.TargetPrepare, object{"Input": "{% $input %}", "Preflight": "{% $states.input %}"}), object{
+				"Comment": "Extension, loader role, grants; stops the load when something is missing. The only holder of the admin secret",
 				"Next":    "Plan",
 			}),
 			"Plan": with(p.call(config.LedgerPlan, object{"Input": "{% $input %}", "Execution": "{% $states.context.Execution.Name %}"}), object{
 				"Comment": "Cuts the archive into items of block ranges",
 				"Assign": object{
 					"load":  "{% $states.result.Payload %}",
-					"phase": object{"Next": firstPhase},
+					"phase": "{% {'Next': '" + firstPhase + "'} %}",
 				},
 				"Next": "Published",
 			}),
@@ -176,17 +178,17 @@ func (p LedgerLoadProps) eachItem(label, function string) object {
 	return p.distributed(label, object{
 		"Bucket": "{% $load.Items.Bucket %}",
 		"Key":    "{% $load.Items.Key %}",
-	}, itemsPerChild, p.Concurrency.Transform, p.turns(function, object{}))
+	}, itemsPerChild, p.Concurrency.Transform, p.turns(label, function, false))
 }
 
 // eachTask is a map over the phase's tasks, whose children call the function
 // until it is done and wait in between as long as it says. The concurrency is of
 // its own: the database bounds it, not the archive.
 func (p LedgerLoadProps) eachTask() object {
-	return p.distributed("Tasks", object{
+	return p.distributed("Task", object{
 		"Bucket": "{% $phase.Tasks.Bucket %}",
 		"Key":    "{% $phase.Tasks.Key %}",
-	}, tasksPerChild, p.Concurrency.Tasks, p.turns(config.TargetTask, object{"Waited": "{% $waited %}"}))
+	}, tasksPerChild, p.Concurrency.Tasks, p.turns("Task", config.TargetTask, true))
 }
 
 // distributed is a Distributed Map over the lines of an object on S3. One
@@ -219,52 +221,47 @@ func (p LedgerLoadProps) distributed(label string, lines object, batch, concurre
 }
 
 // turns is the child of a map: it calls the function, and again with what the
-// function wants to resume from, until it is done. extra are further members of
-// the payload.
-func (p LedgerLoadProps) turns(function string, extra object) object {
+// function wants to resume from, until it is done. Names of states are unique in
+// the whole definition, children included, so that they begin with the label.
+func (p LedgerLoadProps) turns(label, function string, waits bool) object {
+	name := func(state string) string { return label + state }
+	choices := []object{
+		{"Condition": "{% $states.input.Done %}", "Next": name("Finished")},
+		{"Condition": "{% $turn >= " + number(maxTurns) + " %}", "Next": name("TooLong")},
+	}
+	states := object{
+		name("Begin"): object{
+			"Type":   "Pass",
+			"Assign": object{"batch": "{% $states.input %}", "resume": "{% null %}", "turn": 0},
+			"Next":   name("Work"),
+		},
+		name("Work"): with(p.call(function, object{
+			"LoadId": "{% $batch.BatchInput.LoadId %}",
+			"Items":  "{% $batch.Items %}",
+			"Resume": "{% $resume %}",
+		}), object{
+			"Assign": object{
+				"resume": "{% $exists($states.result.Payload.Resume) ? $states.result.Payload.Resume : null %}",
+				"turn":   "{% $turn + 1 %}",
+			},
+			"Next": name("Done"),
+		}),
+		name("TooLong"): object{
+			"Type":  "Fail",
+			"Error": "StopTooLong",
+			"Cause": function + " is not done after " + number(maxTurns) + " calls; start LedgerLoad again with the same input to go on from here",
+		},
+		name("Finished"): object{"Type": "Succeed"},
+	}
+	if waits {
+		choices = append(choices, object{"Condition": "{% $states.input.WaitSeconds > 0 %}", "Next": name("Wait")})
+		states[name("Wait")] = object{"Type": "Wait", "Seconds": "{% $states.input.WaitSeconds %}", "Next": name("Work")}
+	}
+	states[name("Done")] = object{"Type": "Choice", "Choices": choices, "Default": name("Work")}
 	return object{
 		"ProcessorConfig": object{"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-		"StartAt":         "Begin",
-		"States": object{
-			"Begin": object{
-				"Type": "Pass",
-				"Assign": object{
-					"batch":  "{% $states.input %}",
-					"resume": nil,
-					"turn":   1,
-					"waited": 0,
-				},
-				"Next": "Work",
-			},
-			"Work": with(p.call(function, with(object{
-				"LoadId": "{% $batch.BatchInput.LoadId %}",
-				"Items":  "{% $batch.Items %}",
-				"Resume": "{% $resume %}",
-			}, extra)), object{
-				"Assign": object{
-					"resume": "{% $exists($states.result.Payload.Resume) ? $states.result.Payload.Resume : null %}",
-					"turn":   "{% $turn + 1 %}",
-					"waited": "{% $exists($states.result.Payload.WaitSeconds) ? $waited + $states.result.Payload.WaitSeconds : 0 %}",
-				},
-				"Next": "Done",
-			}),
-			"Done": object{
-				"Type": "Choice",
-				"Choices": []object{
-					{"Condition": "{% $states.input.Done %}", "Next": "Finish"},
-					{"Condition": "{% $turn > " + number(maxTurns) + " %}", "Next": "TooManyTurns"},
-					{"Condition": "{% $exists($states.input.WaitSeconds) and $states.input.WaitSeconds > 0 %}", "Next": "Wait"},
-				},
-				"Default": "Work",
-			},
-			"Wait": object{"Type": "Wait", "Seconds": "{% $states.input.WaitSeconds %}", "Next": "Work"},
-			"TooManyTurns": object{
-				"Type":  "Fail",
-				"Error": "StopTooManyTurns",
-				"Cause": function + " is not done after " + number(maxTurns) + " calls; start LedgerLoad again with the same input to go on from here",
-			},
-			"Finish": object{"Type": "Succeed"},
-		},
+		"StartAt":         name("Begin"),
+		"States":          states,
 	}
 }
 

@@ -99,7 +99,7 @@ func newStack(app awscdk.App, id string, e Environment, description string) awsc
 	if e.Account != "" {
 		env.Account = jsii.String(e.Account)
 	}
-	return awscdk.NewStack(app, jsii.String(id), &awscdk.StackProps{
+	stack := awscdk.NewStack(app, jsii.String(id), &awscdk.StackProps{
 		Env:                   env,
 		Description:           jsii.String(description),
 		TerminationProtection: jsii.Bool(e.Removal == retain),
@@ -110,6 +110,13 @@ func newStack(app awscdk.App, id string, e Environment, description string) awsc
 			GenerateBootstrapVersionRule: jsii.Bool(false),
 		}),
 	})
+	// With an account given CDK would look the zones up, with credentials. The
+	// network names zones by position: this value keeps CDK from asking and is
+	// not used.
+	if e.Account != "" {
+		stack.Node().SetContext(jsii.String("availability-zones:account="+e.Account+":region="+e.Region), []string{"unused"})
+	}
+	return stack
 }
 
 // Synth writes the cloud assembly. Findings of cdk-nag and of CDK's own rules

@@ -83,7 +83,7 @@ func NewTargetStack(app awscdk.App, id string, e Environment, data *DataStack) *
 // secret makes the secret of a role in the database, with a password of its own.
 func (s *TargetStack) secret(id, user string, key awskms.IKey, e Environment) awssecretsmanager.Secret {
 	secret := awssecretsmanager.NewSecret(s.Stack, jsii.String(id), &awssecretsmanager.SecretProps{
-		Description:   jsii.String("godwit " + e.Name + ": the database role " + user),
+		Description: jsii.String("godwit " + e.Name + ": the database role " + user),
 		// By its ARN: for a key of its own CDK would add action patterns to the
 		// key's policy, which the account's statement there makes needless.
 		EncryptionKey: awskms.Key_FromKeyArn(s.Stack, jsii.String(id+"Key"), key.KeyArn()),
@@ -170,12 +170,7 @@ func (s *TargetStack) newCluster(e Environment, data *DataStack, key awskms.IKey
 
 // network makes a VPC of isolated subnets, whose only route leads to S3.
 func (s *TargetStack) network(e Environment, data *DataStack) awsec2.Vpc {
-	// Zones by position, which CloudFormation resolves. With an account given CDK
-	// would look the zones up with credentials: the context value, never used,
-	// keeps it from asking.
-	if e.Account != "" {
-		s.Node().SetContext(jsii.String("availability-zones:account="+e.Account+":region="+e.Region), []string{"unused", "unused"})
-	}
+	// Zones by position, which CloudFormation resolves.
 	names := make([]*string, zones)
 	for i := range names {
 		names[i] = awscdk.Fn_Select(jsii.Number(i), awscdk.Fn_GetAzs(jsii.String("")))
@@ -183,7 +178,7 @@ func (s *TargetStack) network(e Environment, data *DataStack) awsec2.Vpc {
 	logs := awslogs.NewLogGroup(s.Stack, jsii.String("FlowLog"), &awslogs.LogGroupProps{
 		EncryptionKey: data.Operations,
 		Retention:     logRetention,
-		RemovalPolicy: removalPolicy(e),
+		RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
 	})
 	return awsec2.NewVpc(s.Stack, jsii.String("Network"), &awsec2.VpcProps{
 		AvailabilityZones: &names,

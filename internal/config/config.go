@@ -59,7 +59,7 @@ func Needs(function string) []string {
 	target := []string{ClusterARN, Database, LoaderSecret}
 	switch function {
 	case LedgerPreflight:
-		return append(target, Archives, WorkBucket, ImportRole)
+		return []string{Archives, WorkBucket, ClusterARN, ImportRole}
 	case TargetPrepare:
 		return append(target, AdminSecret)
 	case LedgerPlan:

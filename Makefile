@@ -1,0 +1,125 @@
+# godwit: build, try on this machine, test, deploy. `make` prints what there is.
+#
+# Everything that is built lands in build/ and is built again only when what it
+# is made from changed.
+
+MAKEFLAGS += --no-print-directory
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# The demo's ledger.
+DOCUMENTS ?= 2000
+FORMAT ?= ION_BINARY
+LAYOUT ?=
+SEED ?= 1
+# The archive and mapping of `make load`.
+ARCHIVE ?=
+MAPPING ?=
+# Any value keeps the local database running after demo and load.
+KEEP ?=
+# An environment of cdk.json.
+ENV ?=
+
+GOLANGCI_LINT_VERSION := v2.12.0
+
+# Lambda's name of this machine's architecture, and Go's of Lambda's.
+HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+GOARCH_arm64 := arm64
+GOARCH_x86_64 := amd64
+# The demo environment runs on this machine, the others on Graviton.
+ARCHITECTURE = $(if $(filter demo,$(ENV)),$(HOST),arm64)
+
+sources = $(shell find $(1) -name node_modules -prune -o -name testdata -prune -o -type f -not -name '*_test.go' -print)
+FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal/local internal/ledgergen internal/receiptcheck,$(wildcard internal/*)))
+LOCAL_SOURCES := go.mod go.sum $(call sources,internal)
+INFRA_SOURCES := go.mod go.sum $(call sources,infra internal/config)
+
+.PHONY: help demo load test bench lint build synth diff bootstrap deploy destroy soak golden
+.DEFAULT_GOAL := help
+
+help: ## say what there is
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
+	@echo 'Variables: ENV=$(ENV) DOCUMENTS=$(DOCUMENTS) FORMAT=$(FORMAT) LAYOUT=$(LAYOUT) SEED=$(SEED) KEEP=$(KEEP) ARCHIVE=$(ARCHIVE) MAPPING=$(MAPPING)'
+
+demo: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## load a made-up ledger on this machine: DOCUMENTS= FORMAT=ION_BINARY|ION_TEXT|JSON LAYOUT=aws-sample SEED= KEEP=1
+	@build/godwit-local demo -assembly build/cdk.out -documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)' $(if $(KEEP),-keep)
+
+load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## load your own archive into a database on this machine: ARCHIVE=./folder MAPPING=file KEEP=1
+	@[ -n '$(ARCHIVE)' ] || { echo 'which archive? make load ARCHIVE=./folder [MAPPING=file] [KEEP=1]' >&2; exit 2; }
+	@build/godwit-local load -assembly build/cdk.out -archive '$(ARCHIVE)' $(if $(MAPPING),-mapping '$(MAPPING)') $(if $(KEEP),-keep)
+
+test: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## run every test
+	go test -timeout 20m ./...
+
+bench: build/cdk.out/manifest.json build/postgres.stamp ## print speeds as ratios to a limit and to a plain way
+	go test -run '^$$' -bench . -timeout 30m ./internal/...
+
+soak: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, kills at every call of larger ledgers
+	@$(MAKE) demo DOCUMENTS=1000000
+	go test -count 1 -timeout 6h -tags soak ./internal/local/...
+
+lint: build/bin/golangci-lint-$(GOLANGCI_LINT_VERSION) ## check form and common mistakes
+	@$< run ./...
+
+build: build/arm64.stamp build/infra ## build the functions and the CDK app
+	@echo "built in build/arm64:"; ls build/arm64
+
+synth: environment build/$(ARCHITECTURE).stamp build/infra build/cli.stamp ## write the templates of ENV= to build/cdk/$ENV, checked by cdk-nag
+	@$(CDK) synth --quiet
+
+diff: environment build/$(ARCHITECTURE).stamp build/infra build/cli.stamp ## what deploy would change in ENV=
+	@$(CDK) diff
+
+bootstrap: environment build/$(ARCHITECTURE).stamp build/infra build/cli.stamp ## once per account and region: prepare it for the CDK
+	@$(CDK) bootstrap
+
+deploy: environment build/$(ARCHITECTURE).stamp build/infra build/cli.stamp ## create or change the stacks of ENV=
+	@$(CDK) deploy --all --outputs-file build/cdk/$(ENV).outputs.json
+
+destroy: environment build/$(ARCHITECTURE).stamp build/infra build/cli.stamp ## delete the stacks of ENV=; data stays where its removal is "retain"
+	@$(CDK) destroy --all
+
+golden: build/postgres.stamp ## write the expected results of tests anew; read the diff before committing it
+	go test $(shell grep -rl --include='*_test.go' 'flag.Bool("update"' infra internal | xargs -r -n1 dirname | sort -u | sed 's|^|./|') -update
+
+# What the targets are made from.
+
+CDK = infra/node_modules/.bin/cdk --app 'build/infra -environment $(ENV)' --output build/cdk/$(ENV) --no-notices
+
+.PHONY: environment
+environment:
+	@[ -n '$(ENV)' ] || { echo "which environment of cdk.json? for example: make $(firstword $(MAKECMDGOALS)) ENV=dev" >&2; exit 2; }
+
+# One compilation for all functions of an architecture. The flags leave nothing
+# in a binary that depends on the machine or the folder, so that unchanged code
+# is an unchanged asset.
+build/%.stamp: $(FUNCTION_SOURCES)
+	@mkdir -p build/$*.new
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH_$*) go build -trimpath -tags lambda.norpc -ldflags '-s -w -buildid=' -o build/$*.new/ ./functions/...
+	@rm -rf build/$*; for f in build/$*.new/*; do mkdir -p build/$*/$${f##*/}; mv $$f build/$*/$${f##*/}/bootstrap; done; rmdir build/$*.new
+	@touch $@
+
+build/infra: $(INFRA_SOURCES)
+	go build -o $@ ./infra
+
+build/godwit-local: $(LOCAL_SOURCES)
+	go build -o $@ ./internal/local/godwit-local
+
+# The demo's stacks, without the CDK CLI and without credentials.
+build/cdk.out/manifest.json: build/infra build/$(HOST).stamp cdk.json
+	@rm -rf build/cdk.out
+	@CDK_OUTDIR=build/cdk.out build/infra -environment demo 2> build/synth.log || { cat build/synth.log >&2; exit 1; }
+	@touch $@
+
+build/cli.stamp: infra/package-lock.json
+	cd infra && npm ci --no-audit --no-fund --loglevel=error
+	@mkdir -p build && touch $@
+
+build/postgres.stamp: internal/local/postgres/package-lock.json
+	cd internal/local/postgres && npm ci --no-audit --no-fund --loglevel=error
+	@mkdir -p build && touch $@
+
+build/bin/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	GOBIN=$(CURDIR)/build/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv build/bin/golangci-lint $@

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// wildcards are the statements that may name a pattern, reviewed one by one. A
+// pattern that is not here fails the test, and so does an entry that nothing
+// uses. Resources are written as synthesis.text does; <archive> is a configured
+// archive, <environment> the environment's name.
+var wildcards = []struct{ role, actions, resource, why string }{
+	{"*", "xray:PutTelemetryRecords xray:PutTraceSegments", "*", "the actions have no resources"},
+	{"LedgerLoadRole", "xray:GetSamplingRules xray:GetSamplingTargets", "*", "the actions have no resources"},
+	{
+		"LedgerLoadRole", "logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups logs:DescribeResourcePolicies logs:GetLogDelivery " +
+			"logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery", "*", "log delivery has no resources (Step Functions Developer Guide, logging)",
+	},
+	{"PreflightRole", "s3:GetObject", "<archive>", "the archive's objects: to tell that they are readable"},
+	{"PlanRole", "s3:GetObject", "<archive>", "manifests are found by their names"},
+	{"TransformRole", "s3:GetObject", "<archive>", "the plan names the objects"},
+	{"CountRole", "s3:GetObject", "<archive>", "the plan names the objects"},
+	{"PlanRole", "s3:GetObject", "${Work.Arn}/mappings/*", "the execution's input names the mapping file"},
+	{"PlanRole", "s3:GetObject", "${Work.Arn}/loads/*", "keys hold the load's id"},
+	{"PlanRole", "s3:PutObject", "${Work.Arn}/loads/*", "keys hold the load's id"},
+	{"TransformRole", "s3:GetObject", "${Work.Arn}/loads/*", "keys hold the load's id"},
+	{"TransformRole", "s3:PutObject", "${Work.Arn}/loads/*/segments/*", "keys hold the load's id and the item"},
+	{"TransformRole", "s3:PutObject", "${Work.Arn}/loads/*/quarantine/*", "keys hold the load's id and the item"},
+	{"TransformRole", "s3:PutObject", "${Work.Arn}/parts/*", "keys hold the load's id, the table and the item"},
+	{"CountRole", "s3:GetObject", "${Work.Arn}/loads/*", "keys hold the load's id"},
+	{"CountRole", "s3:PutObject", "${Work.Arn}/loads/*/counts/*", "keys hold the load's id and the item"},
+	{"PhaseRole", "s3:GetObject", "${Work.Arn}/loads/*", "keys hold the load's id"},
+	{"PhaseRole", "s3:PutObject", "${Work.Arn}/loads/*/tasks/*", "keys hold the load's id and the phase"},
+	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*", "keys hold the load's id"},
+	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/report.html", "keys hold the load's id"},
+	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/report.json", "keys hold the load's id"},
+	{"ImportRole", "s3:GetObject", "${Work.Arn}/parts/*", "keys hold the load's id, the table and the item"},
+	{"LedgerLoadRole", "s3:GetObject", "${Work.Arn}/loads/*/items.jsonl", "keys hold the load's id"},
+	{"LedgerLoadRole", "s3:GetObject", "${Work.Arn}/loads/*/tasks/*", "keys hold the load's id and the phase"},
+	{"LedgerLoadRole", "s3:AbortMultipartUpload s3:GetObject s3:ListMultipartUploadParts s3:PutObject", "${Work.Arn}/loads/*/results/*", "keys hold the ids of load and map run"},
+	{"LedgerLoadRole", "states:DescribeExecution states:StopExecution", "execution:LedgerLoad-<environment>:*", "executions of the machine itself, as the Developer Guide writes them"},
+	{"LedgerLoadRole", "states:DescribeExecution states:StopExecution", "execution:LedgerLoad-<environment>/*", "children of its maps"},
+	{"LedgerLoadRole", "states:RedriveExecution", "execution:LedgerLoad-<environment>/*", "children of its maps"},
+}
+
+func TestNoPolicyNamesMoreThanItMust(t *testing.T) {
+	used := make([]bool, len(wildcards))
+	each(t, func(t *testing.T, s *synthesis) {
+		for _, p := range s.resources("AWS::IAM::Policy") {
+			role := strings.Trim(strings.Join(s.texts(p.Properties["Roles"]), " "), "${}")
+			for _, statement := range statements(p.Properties["PolicyDocument"]) {
+				actions := s.texts(statement["Action"])
+				for _, a := range actions {
+					if strings.Contains(a, "*") {
+						t.Errorf("%s may %s: name the actions", role, a)
+					}
+				}
+				if statement["Effect"] != "Allow" || statement["NotAction"] != nil || statement["NotResource"] != nil {
+					t.Errorf("%s: statement %v is not a plain permission", role, statement)
+				}
+				for _, resource := range s.texts(statement["Resource"]) {
+					if strings.Contains(resource, "*") {
+						s.reviewed(t, used, role, actions, resource)
+					}
+				}
+			}
+		}
+		for _, r := range s.resources("AWS::IAM::Role") {
+			if r.Properties["ManagedPolicyArns"] != nil {
+				t.Errorf("role %s has managed policies %v", r, r.Properties["ManagedPolicyArns"])
+			}
+		}
+	})
+	for i, w := range wildcards {
+		if !used[i] {
+			t.Errorf("no role has the reviewed pattern %+v any longer", w)
+		}
+	}
+}
+
+func (s *synthesis) reviewed(t *testing.T, used []bool, role string, actions []string, resource string) {
+	t.Helper()
+	for _, a := range s.Environment.Archives {
+		if resource == "arn:aws:s3:::"+a.Bucket+"/"+a.Prefix+"*" {
+			resource = "<archive>"
+		}
+	}
+	resource = strings.Replace(resource, "LedgerLoad-"+s.Environment.Name, "LedgerLoad-<environment>", 1)
+	if i := strings.Index(resource, "execution:"); i >= 0 {
+		resource = resource[i:]
+	}
+	// Action by action, because CDK merges statements about one resource.
+	for _, action := range actions {
+		found := false
+		for i, w := range wildcards {
+			if (w.role == role || w.role == "*") && w.resource == resource && slices.Contains(strings.Fields(w.actions), action) {
+				used[i], found = true, true
+				break
+			}
+		}
+		if !found {
+			t.Errorf("%s may %s on %s, which is not in the reviewed table", role, action, resource)
+		}
+	}
+}
+
+// Policies of resources may name their own resource as a whole and nobody else's
+// service without a reason.
+func TestResourcePoliciesAdmitOnlyKnownPrincipals(t *testing.T) {
+	known := map[string]string{
+		"arn:aws:iam::${AWS::AccountId}:root":            "the account's own roles, as far as their policies go",
+		"arn:aws:iam::111122223333:root":                 "the same, where the account is given",
+		"arn:aws:iam::111122223333:role/existing-import": "the imported cluster's role reads parts",
+		"cloudwatch.amazonaws.com":                       "alarms publish to an encrypted topic",
+		"events.amazonaws.com":                           "the same for events",
+		"logging.s3.amazonaws.com":                       "access logs",
+	}
+	each(t, func(t *testing.T, s *synthesis) {
+		for _, kind := range []string{"AWS::S3::BucketPolicy", "AWS::KMS::Key", "AWS::SNS::TopicPolicy"} {
+			for _, r := range s.resources(kind) {
+				document := r.Properties["PolicyDocument"]
+				if document == nil {
+					document = r.Properties["KeyPolicy"]
+				}
+				for _, statement := range statements(document) {
+					if statement["Effect"] == "Deny" {
+						continue
+					}
+					principals, ok := statement["Principal"].(map[string]any)
+					if !ok {
+						t.Errorf("%s admits %v", r, statement["Principal"])
+					}
+					for _, p := range principals {
+						for _, name := range s.texts(p) {
+							if known[name] == "" && name != "logs."+s.Environment.Region+".amazonaws.com" {
+								t.Errorf("%s admits %s", r, name)
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestImportRoleReadsPartsOnly(t *testing.T) {
+	s := synthesize(t, "prod")
+	for _, r := range s.resources("AWS::IAM::Role") {
+		if r.ID == "ImportRole" {
+			trust := statements(r.Properties["AssumeRolePolicyDocument"])[0]
+			if at(trust, "Principal", "Service") != "rds.amazonaws.com" || at(trust, "Condition", "StringEquals", "aws:SourceAccount") == nil {
+				t.Errorf("the import role is trusted to %v", trust)
+			}
+		}
+	}
+	var got []string
+	for _, p := range s.resources("AWS::IAM::Policy") {
+		if p.ID == "ImportRoleDefaultPolicy" {
+			for _, statement := range statements(p.Properties["PolicyDocument"]) {
+				got = append(got, s.text(statement["Action"])+" "+s.text(statement["Resource"]))
+			}
+		}
+	}
+	want := []string{"s3:GetObject ${Work.Arn}/parts/*", "s3:ListBucket ${Work.Arn}", "kms:Decrypt ${DataKey.Arn}"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the import role may %v, want %v", got, want)
+	}
+}
+
+// Only target-prepare opens the admin's secret.
+func TestAdminSecretHasOneReader(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		var readers []string
+		for _, p := range s.resources("AWS::IAM::Policy") {
+			for _, statement := range statements(p.Properties["PolicyDocument"]) {
+				for _, resource := range s.texts(statement["Resource"]) {
+					if resource == "${AdminSecret}" || strings.Contains(resource, "secret:existing") {
+						readers = append(readers, p.ID)
+					}
+				}
+			}
+		}
+		if !slices.Equal(readers, []string{"PrepareRoleDefaultPolicy"}) {
+			t.Errorf("the admin's secret is read by %v", readers)
+		}
+	})
+}
+
+// statements are those of a policy document.
+func statements(document any) []map[string]any {
+	list, _ := at(document, "Statement").([]any)
+	out := make([]map[string]any, len(list))
+	for i, s := range list {
+		out[i], _ = s.(map[string]any)
+	}
+	return out
+}

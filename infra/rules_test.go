@@ -1,0 +1,360 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"godwit/internal/config"
+)
+
+// What must never change, in any environment.
+
+func TestEveryStoreIsEncryptedAndPrivate(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		for _, b := range s.resources("AWS::S3::Bucket") {
+			if b.Type != "AWS::S3::Bucket" {
+				continue
+			}
+			rules, _ := at(b.Properties, "BucketEncryption", "ServerSideEncryptionConfiguration").([]any)
+			if len(rules) != 1 {
+				t.Errorf("bucket %s has no encryption", b)
+				continue
+			}
+			algorithm := at(rules[0], "ServerSideEncryptionByDefault", "SSEAlgorithm")
+			if want := map[string]string{"Work": "aws:kms", "AccessLogs": "AES256"}[b.ID]; algorithm != want {
+				t.Errorf("bucket %s is encrypted with %v, want %s", b, algorithm, want)
+			}
+			for _, block := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
+				if at(b.Properties, "PublicAccessBlockConfiguration", block) != true {
+					t.Errorf("bucket %s does not set %s", b, block)
+				}
+			}
+			if at(b.Properties, "VersioningConfiguration", "Status") != "Enabled" {
+				t.Errorf("bucket %s keeps no versions", b)
+			}
+			if !s.refusesPlainHTTP(b.ID) {
+				t.Errorf("bucket %s has no policy that denies requests without TLS", b)
+			}
+		}
+		for _, c := range s.resources("AWS::RDS::DBCluster") {
+			if c.Properties["StorageEncrypted"] != true || s.text(c.Properties["KmsKeyId"]) != "${DataKey.Arn}" {
+				t.Errorf("cluster %s is not encrypted with the data key", c)
+			}
+		}
+		for _, i := range s.resources("AWS::RDS::DBInstance") {
+			if i.Properties["PubliclyAccessible"] != false {
+				t.Errorf("instance %s may be reached from outside", i)
+			}
+		}
+		for _, secret := range s.resources("AWS::SecretsManager::Secret") {
+			if s.text(secret.Properties["KmsKeyId"]) != "${SecretsKey.Arn}" {
+				t.Errorf("secret %s is not encrypted with the secrets' key", secret)
+			}
+		}
+		for _, k := range s.resources("AWS::KMS::Key") {
+			if k.Properties["EnableKeyRotation"] != true {
+				t.Errorf("key %s does not rotate", k)
+			}
+		}
+	})
+}
+
+func (s *synthesis) refusesPlainHTTP(bucket string) bool {
+	for _, p := range s.resources("AWS::S3::BucketPolicy") {
+		if s.text(p.Properties["Bucket"]) != "${"+bucket+"}" {
+			continue
+		}
+		for _, statement := range statements(p.Properties["PolicyDocument"]) {
+			if statement["Effect"] == "Deny" && s.text(statement["Action"]) == "s3:*" &&
+				at(statement, "Condition", "Bool", "aws:SecureTransport") == "false" &&
+				slices.Equal(s.texts(statement["Resource"]), []string{"${" + bucket + ".Arn}", "${" + bucket + ".Arn}/*"}) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestNothingIsReachableFromOutside(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		for _, kind := range []string{
+			"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::EIP",
+			"AWS::Lambda::Url", "AWS::Lambda::Permission",
+		} {
+			for _, r := range s.resources(kind) {
+				t.Errorf("%s is a way in", r)
+			}
+		}
+		for _, g := range s.resources("AWS::EC2::SecurityGroup") {
+			if g.Properties["SecurityGroupIngress"] != nil {
+				t.Errorf("security group %s admits %v", g, g.Properties["SecurityGroupIngress"])
+			}
+		}
+	})
+}
+
+func TestDataIsRetainedWhereAsked(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		want := map[string]string{retain: "Retain", destroy: "Delete"}[s.Environment.Removal]
+		for _, kind := range []string{"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::RDS::DBCluster"} {
+			for _, r := range s.resources(kind) {
+				if r.Type != kind { // a bucket's policy
+					continue
+				}
+				if r.Whole["DeletionPolicy"] != want || r.Whole["UpdateReplacePolicy"] != want {
+					t.Errorf("%s: DeletionPolicy %v, UpdateReplacePolicy %v, want %s", r, r.Whole["DeletionPolicy"], r.Whole["UpdateReplacePolicy"], want)
+				}
+			}
+		}
+		for _, c := range s.resources("AWS::RDS::DBCluster") {
+			if c.Properties["DeletionProtection"] != (s.Environment.Removal == retain) {
+				t.Errorf("cluster %s: DeletionProtection %v with removal %s", c, c.Properties["DeletionProtection"], s.Environment.Removal)
+			}
+		}
+	})
+	if _, e := environment(t, "prod"); e.Removal != retain {
+		t.Errorf("prod's removal is %s, want %s", e.Removal, retain)
+	}
+}
+
+func TestPartsExpireAndOldVersionsGo(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		for _, b := range s.resources("AWS::S3::Bucket") {
+			if b.ID != "Work" || b.Type != "AWS::S3::Bucket" {
+				continue
+			}
+			text, _ := json.Marshal(at(b.Properties, "LifecycleConfiguration", "Rules"))
+			for _, want := range []string{`"ExpirationInDays":30`, `"Prefix":"parts/"`, `"NoncurrentDays":14`, `"DaysAfterInitiation":7`} {
+				if !strings.Contains(string(text), want) {
+					t.Errorf("bucket %s: no %s among its lifecycle rules %s", b, want, text)
+				}
+			}
+			for _, rule := range at(b.Properties, "LifecycleConfiguration", "Rules").([]any) {
+				if at(rule, "ExpirationInDays") != nil && at(rule, "Prefix") != partsPrefix {
+					t.Errorf("bucket %s: rule %v removes more than parts", b, rule)
+				}
+			}
+		}
+	})
+}
+
+func TestFunctionsAreOursAndGivenExactlyWhatTheyRead(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		logs := map[string]bool{}
+		for _, l := range s.resources("AWS::Logs::LogGroup") {
+			logs["${"+l.ID+"}"] = l.Properties["RetentionInDays"] == float64(90) && s.text(l.Properties["KmsKeyId"]) == "${OperationsKey.Arn}"
+			if !logs["${"+l.ID+"}"] {
+				t.Errorf("log group %s is not kept for 90 days under the operations key", l)
+			}
+		}
+		roles := map[string]bool{}
+		list := s.resources("AWS::Lambda::Function")
+		if len(list) != len(functions) {
+			t.Errorf("%d functions, want %d", len(list), len(functions))
+		}
+		for _, f := range list {
+			p := f.Properties
+			name := ""
+			for _, n := range functions {
+				if strings.Contains(s.text(p["Description"]), n) || s.functionName(f) == n {
+					name = n
+				}
+			}
+			for member, want := range map[string]any{
+				"Runtime": "provided.al2023", "Handler": "bootstrap", "MemorySize": float64(1769),
+			} {
+				if p[member] != want {
+					t.Errorf("function %s: %s is %v, want %v", f, member, p[member], want)
+				}
+			}
+			if got := s.text(p["Architectures"]); s.Environment.Name != "demo" && got != `["arm64"]` {
+				t.Errorf("function %s runs on %s", f, got)
+			}
+			if at(p, "TracingConfig", "Mode") != "Active" || at(p, "LoggingConfig", "LogFormat") != "JSON" {
+				t.Errorf("function %s: tracing %v, log format %v", f, at(p, "TracingConfig", "Mode"), at(p, "LoggingConfig", "LogFormat"))
+			}
+			if !logs[s.text(at(p, "LoggingConfig", "LogGroup"))] {
+				t.Errorf("function %s writes to no log group of ours", f)
+			}
+			if minutes := p["Timeout"].(float64) / 60; minutes < 1 || minutes > 15 {
+				t.Errorf("function %s may run %v minutes", f, minutes)
+			}
+			role := s.text(p["Role"])
+			if roles[role] {
+				t.Errorf("function %s shares its role %s", f, role)
+			}
+			roles[role] = true
+			variables, _ := at(p, "Environment", "Variables").(map[string]any)
+			want := slices.Sorted(slices.Values(config.Needs(name)))
+			if got := sortedKeys(variables); name == "" || !slices.Equal(got, want) {
+				t.Errorf("function %s (%s) is given %v, reads %v", f, name, got, want)
+			}
+			values := map[string]string{}
+			for n, v := range variables {
+				values[n] = s.text(v)
+			}
+			lookup := func(n string) (string, bool) { v, ok := values[n]; return v, ok }
+			if _, err := config.Read(name, lookup); err != nil {
+				t.Errorf("function %s cannot read what it is given: %v", f, err)
+			}
+		}
+	})
+}
+
+// functionName is the folder of a function, which its asset was made from: the
+// test's binaries hold their own names.
+func (s *synthesis) functionName(f resource) string {
+	key, _ := at(f.Properties, "Code", "S3Key").(string)
+	text, err := os.ReadFile(filepath.Join(s.Dir, "asset."+strings.TrimSuffix(key, ".zip"), "bootstrap"))
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+func TestNoCustomResources(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		for _, r := range s.resources("") {
+			if strings.HasPrefix(r.Type, "Custom::") || r.Type == "AWS::CloudFormation::CustomResource" {
+				t.Errorf("%s is a custom resource", r)
+			}
+		}
+	})
+}
+
+func TestStacksReferOneWay(t *testing.T) {
+	order := []string{"data", "target", "ledger"}
+	each(t, func(t *testing.T, s *synthesis) {
+		for i, stack := range order {
+			text, _ := json.Marshal(s.Templates[stack])
+			for _, later := range order[i:] {
+				if strings.Contains(string(text), `"Fn::ImportValue":"godwit-`+s.Environment.Name+"-"+later) {
+					t.Errorf("stack %s refers to %s", stack, later)
+				}
+			}
+		}
+	})
+}
+
+// A lookup would need credentials at synth, and would store what it found in a file.
+func TestSynthLooksNothingUp(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		var manifest struct{ Missing []any }
+		text, err := os.ReadFile(filepath.Join(s.Dir, "manifest.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &manifest); err != nil {
+			t.Fatal(err)
+		}
+		if len(manifest.Missing) > 0 {
+			t.Errorf("synth wants to look up %v", manifest.Missing)
+		}
+		if strings.Contains(string(text), "dummy") {
+			t.Error("synth made values up that a lookup would have found")
+		}
+	})
+}
+
+func TestEverythingThatGoesWrongRaisesAnAlarmThatIsHeard(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		alarms := map[string]bool{}
+		for _, a := range s.resources("AWS::CloudWatch::Alarm") {
+			alarms[a.ID] = true
+			if got := s.texts(a.Properties["AlarmActions"]); !slices.Equal(got, []string{"${Alarms}"}) {
+				t.Errorf("alarm %s tells %v", a, got)
+			}
+			if a.Properties["Statistic"] != "Sum" || a.Properties["TreatMissingData"] != "notBreaching" {
+				t.Errorf("alarm %s: statistic %v, missing data %v", a, a.Properties["Statistic"], a.Properties["TreatMissingData"])
+			}
+		}
+		wanted := []string{"LedgerLoadFailed", "LedgerLoadTimedOut", "LedgerLoadAborted", "Quarantined"}
+		for _, f := range s.resources("AWS::Lambda::Function") {
+			wanted = append(wanted, f.ID+"Errors", f.ID+"Throttles")
+		}
+		for _, w := range wanted {
+			if !alarms[w] {
+				t.Errorf("there is no alarm %s", w)
+			}
+		}
+		for _, topic := range s.resources("AWS::SNS::Topic") {
+			if topic.Type == "AWS::SNS::Topic" && s.text(topic.Properties["KmsMasterKeyId"]) != "${OperationsKey.Arn}" {
+				t.Errorf("topic %s is not encrypted with the operations key", topic)
+			}
+		}
+		if !s.admits("AWS::SNS::TopicPolicy", "AlarmsPolicy", "sns:Publish") {
+			t.Error("the topic does not admit CloudWatch")
+		}
+		if !s.admits("AWS::KMS::Key", "OperationsKey", "kms:GenerateDataKey") || !s.admits("AWS::KMS::Key", "OperationsKey", "kms:Decrypt") {
+			t.Error("the topic's key does not admit CloudWatch")
+		}
+		subscriptions := s.resources("AWS::SNS::Subscription")
+		if (s.Environment.AlarmEmail != "") != (len(subscriptions) == 1) {
+			t.Errorf("%d subscriptions for the address %q", len(subscriptions), s.Environment.AlarmEmail)
+		}
+	})
+}
+
+// admits reports whether the policy of a resource lets CloudWatch do something.
+func (s *synthesis) admits(kind, id, action string) bool {
+	for _, r := range s.resources(kind) {
+		if r.ID != id {
+			continue
+		}
+		document := r.Properties["PolicyDocument"]
+		if document == nil {
+			document = r.Properties["KeyPolicy"]
+		}
+		for _, statement := range statements(document) {
+			if statement["Effect"] == "Allow" && slices.Contains(s.texts(at(statement, "Principal", "Service")), "cloudwatch.amazonaws.com") &&
+				slices.Contains(s.texts(statement["Action"]), action) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestImportedClusterPrintsWhatAStackCannotDo(t *testing.T) {
+	outputs := func(name string) map[string]string {
+		s := synthesize(t, name)
+		list := map[string]string{}
+		for stack, template := range s.Templates {
+			for id, o := range template["Outputs"].(map[string]any) {
+				list[stack+"."+id] = s.text(o.(map[string]any)["Value"])
+			}
+		}
+		return list
+	}
+	got := outputs("imported")
+	for id, want := range map[string]string{
+		"target.AttachImportRole": "aws rds add-role-to-db-cluster --region eu-west-1 --db-cluster-identifier existing --feature-name s3Import --role-arn ${ImportRole.Arn}",
+		"target.EnableDataAPI":    "aws rds enable-http-endpoint --region eu-west-1 --resource-arn arn:aws:rds:eu-west-1:111122223333:cluster:existing",
+		"target.ClusterArn":       "arn:aws:rds:eu-west-1:111122223333:cluster:existing",
+		"data.WorkBucket":         "${Work}",
+		"ledger.LedgerLoadArn":    "${LedgerLoad}",
+	} {
+		if got[id] != want {
+			t.Errorf("output %s is %q, want %q", id, got[id], want)
+		}
+	}
+	if got := outputs("importedwithrole")["target.AttachImportRole"]; got != "" {
+		t.Errorf("a role that is attached already is to be attached: %s", got)
+	}
+	s := synthesize(t, "importedwithrole")
+	role := "arn:aws:iam::111122223333:role/existing-import"
+	for _, kind := range []string{"AWS::S3::BucketPolicy", "AWS::KMS::Key"} {
+		admitted := false
+		for _, r := range s.resources(kind) {
+			text, _ := json.Marshal(r.Properties)
+			admitted = admitted || strings.Contains(string(text), role)
+		}
+		if !admitted {
+			t.Errorf("no %s admits the role %s", kind, role)
+		}
+	}
+}
