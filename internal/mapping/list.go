@@ -9,41 +9,39 @@ import (
 	"godwit/internal/change"
 )
 
-// value maps the node at, which is not null and which path a of c led to. bad is
-// the node that a refusal is about.
-func (p *Plan) value(t *change.Tape, c *column, a *alternative, at int32) (_ change.Value, bad int32, why string) {
+// value maps the node at, which is not null and which path a of c led to, to v.
+// bad is the node that a refusal is about.
+func (p *Plan) value(t *change.Tape, c *column, a *alternative, at int32, v *change.Value) (bad int32, why string) {
 	if c.list != noList && !(c.list == listJSON && !a.path.star) {
-		return p.elements(t, c, a, at)
+		return p.elements(t, c, a, at, v)
 	}
 	if c.typ.Kind == change.JSON {
 		start := len(p.buf)
 		p.json.dropAnnotations = c.dropAnnotations
 		p.buf, why = p.json.append(p.buf, t, at, 0)
-		return change.Value{Kind: change.JSON, Bytes: p.buf[start:]}, p.json.bad, why
+		*v = change.Value{Kind: change.JSON, Bytes: p.buf[start:]}
+		return p.json.bad, why
 	}
-	v, why := p.scalar(t, c, at)
-	return v, at, why
+	return at, p.scalar(t, c, at, v)
 }
 
-// scalar maps the node at as one value that is not jsonb.
-func (p *Plan) scalar(t *change.Tape, c *column, at int32) (_ change.Value, why string) {
+// scalar maps the node at as one value that is neither null nor jsonb.
+func (p *Plan) scalar(t *change.Tape, c *column, at int32, v *change.Value) (why string) {
 	n := &t.Nodes[at]
 	switch {
 	case n.Flags&change.Annotated != 0 && !c.dropAnnotations:
-		return change.Value{}, hasAnnotations
-	case n.Kind == change.Null:
-		return change.Value{Kind: change.Null}, ""
+		return hasAnnotations
 	case n.Kind == change.List:
-		return change.Value{}, `is a list: say "list": "array" or "join", or map it to jsonb`
+		return `is a list: say "list": "array" or "join", or map it to jsonb`
 	case n.Kind == change.Struct:
-		return change.Value{}, "is a struct: map a field of it, or the whole to jsonb"
+		return "is a struct: map a field of it, or the whole to jsonb"
 	}
-	v := t.Value(n)
+	v.Kind, v.Int, v.Bytes = n.Kind, n.Int, t.Bytes(n)
 	if n.Flags&change.Clob != 0 && c.typ.Kind == change.Text {
 		// A clob has no encoding; ASCII is the same in all.
 		for _, b := range v.Bytes {
 			if b >= 0x80 {
-				return v, "is a clob with other bytes than ASCII: map it to bytea"
+				return "is a clob with other bytes than ASCII: map it to bytea"
 			}
 		}
 		v.Kind = change.Text
@@ -53,13 +51,13 @@ func (p *Plan) scalar(t *change.Tape, c *column, at int32) (_ change.Value, why 
 
 // elements maps the list at. Elements without a value at the path's tail count
 // as null.
-func (p *Plan) elements(t *change.Tape, c *column, a *alternative, at int32) (_ change.Value, bad int32, why string) {
+func (p *Plan) elements(t *change.Tape, c *column, a *alternative, at int32, v *change.Value) (bad int32, why string) {
 	n := &t.Nodes[at]
 	switch {
 	case n.Kind != change.List:
-		return change.Value{}, at, "is not a list"
+		return at, "is not a list"
 	case n.Flags&change.Annotated != 0 && !c.dropAnnotations:
-		return change.Value{}, at, hasAnnotations
+		return at, hasAnnotations
 	}
 	p.list = p.list[:0]
 	if c.list != listJoin {
@@ -69,7 +67,7 @@ func (p *Plan) elements(t *change.Tape, c *column, a *alternative, at int32) (_ 
 	for e := at + 1; e < n.End; e = t.Nodes[e].End {
 		node, bad, why := p.element(t, a, e)
 		if why != "" {
-			return change.Value{}, bad, why
+			return bad, why
 		}
 		if !first {
 			if c.list == listJoin {
@@ -80,7 +78,7 @@ func (p *Plan) elements(t *change.Tape, c *column, a *alternative, at int32) (_ 
 		}
 		first = false
 		if bad, why := p.appendElement(t, c, e, node); why != "" {
-			return change.Value{}, bad, why
+			return bad, why
 		}
 	}
 	kind := change.JSON
@@ -88,16 +86,18 @@ func (p *Plan) elements(t *change.Tape, c *column, a *alternative, at int32) (_ 
 	case c.list != listJoin:
 		p.list = append(p.list, ']')
 	case first && c.emptyNull:
-		return change.Value{Kind: change.Null}, at, ""
+		*v = change.Value{Kind: change.Null}
+		return at, ""
 	default:
 		kind = change.Text
 		if why := lengthWhy(p.list, c.typ.Length); why != "" {
-			return change.Value{}, at, why + " when joined"
+			return at, why + " when joined"
 		}
 	}
 	start := len(p.buf)
 	p.buf = append(p.buf, p.list...)
-	return change.Value{Kind: kind, Bytes: p.buf[start:]}, at, ""
+	*v = change.Value{Kind: kind, Bytes: p.buf[start:]}
+	return at, ""
 }
 
 // element follows the path's tail into the element e; 0 is nothing there.
@@ -165,7 +165,8 @@ func (p *Plan) appendElement(t *change.Tape, c *column, e, node int32) (bad int3
 	if c.list == listJoin {
 		c.typ.Length = 0 // holds for the whole
 	}
-	v, why := p.scalar(t, c, node)
+	var v change.Value
+	why = p.scalar(t, c, node, &v)
 	c.typ.Length = limit
 	if why != "" {
 		return node, why

@@ -144,7 +144,7 @@ func (p *Plan) mapDocument(rec *change.Record, mapped []change.Value) *ValueErro
 		var node int32
 		switch {
 		case a != nil && a.path.meta != inDocument:
-			mapped[i], why = p.special(rec, c, a.path.meta)
+			why = p.special(rec, c, a.path.meta, &mapped[i])
 			node = p.json.bad
 		case at == 0 && blocked != 0:
 			return p.refuse(rec, c, c.name, nodePath(t, blocked), t.Nodes[blocked].Kind, "stands where a path expects a struct: give the column several paths, or map the field to jsonb")
@@ -154,7 +154,7 @@ func (p *Plan) mapDocument(rec *change.Record, mapped []change.Value) *ValueErro
 				why, node = hasAnnotations, at
 			}
 		default:
-			mapped[i], node, why = p.value(t, c, a, at)
+			node, why = p.value(t, c, a, at, &mapped[i])
 		}
 		switch {
 		case why != "" && a != nil && a.path.meta != inDocument && a.path.meta != wholeDocument:
@@ -235,15 +235,16 @@ func (p *Plan) find(t *change.Tape, c *column) (found *alternative, at, blocked 
 	return found, at, blocked
 }
 
-// special makes a value of what a special path names.
-func (p *Plan) special(rec *change.Record, c *column, m meta) (_ change.Value, why string) {
-	v := change.Value{Kind: change.Text}
+// special maps what a special path names to v.
+func (p *Plan) special(rec *change.Record, c *column, m meta, v *change.Value) (why string) {
+	*v = change.Value{Kind: change.Text}
 	switch m {
 	case wholeDocument:
 		p.json.dropAnnotations = c.dropAnnotations
 		at := len(p.buf)
 		p.buf, why = p.json.append(p.buf, rec.Fields, 0, 0)
-		return change.Value{Kind: change.JSON, Bytes: p.buf[at:]}, why
+		*v = change.Value{Kind: change.JSON, Bytes: p.buf[at:]}
+		return why
 	case docID:
 		v.Bytes = rec.Key
 	case txID:
@@ -258,13 +259,13 @@ func (p *Plan) special(rec *change.Record, c *column, m meta) (_ change.Value, w
 		p.buf = append(p.buf, rec.Table.Name...)
 		v.Bytes = p.buf[len(p.buf)-len(rec.Table.Name):]
 	case version:
-		v = change.Value{Kind: change.Int, Int: int64(rec.Version)}
+		*v = change.Value{Kind: change.Int, Int: int64(rec.Version)}
 	case sequenceNo:
-		v = change.Value{Kind: change.Int, Int: rec.Origin.Block}
+		*v = change.Value{Kind: change.Int, Int: rec.Origin.Block}
 	case txTime:
-		v = change.Value{Kind: change.Timestamp, Bytes: rec.At}
+		*v = change.Value{Kind: change.Timestamp, Bytes: rec.At}
 	case revisionHash:
-		v = change.Value{Kind: change.Bytes, Bytes: rec.Hash}
+		*v = change.Value{Kind: change.Bytes, Bytes: rec.Hash}
 	}
 	return p.convert(c, v)
 }

@@ -10,10 +10,10 @@ import (
 	"godwit/internal/change"
 )
 
-// convert makes v, which is neither null nor a container, a value of c's type
-// (its element type for an array), or says why that is not exact. What it has to
-// write lands behind p.buf; all else is borrowed from v.
-func (p *Plan) convert(c *column, v change.Value) (_ change.Value, why string) {
+// convert turns v, which is neither null nor a container, into a value of c's
+// type (its element type for an array) in place, or says why that is not exact.
+// What it has to write lands behind p.buf; all else is borrowed.
+func (p *Plan) convert(c *column, v *change.Value) (why string) {
 	switch c.typ.Kind {
 	case change.Text:
 		return p.toText(c, v)
@@ -25,48 +25,52 @@ func (p *Plan) convert(c *column, v change.Value) (_ change.Value, why string) {
 		return p.toFloat(c, v)
 	case change.Bool:
 		if v.Kind == change.Bool {
-			return v, ""
+			return ""
 		}
 	case change.Date:
 		if v.Kind == change.Date {
-			return v, ""
+			return ""
 		}
 		t, why := asTimestamp(v)
 		if why != "" {
-			return v, why
+			return why
 		}
-		day, why := t.date()
-		return change.Value{Kind: change.Date, Bytes: day}, why
+		v.Kind = change.Date
+		v.Bytes, why = t.date()
+		return why
 	case change.Timestamp:
 		t, why := asTimestamp(v)
 		if why != "" {
-			return v, why
+			return why
 		}
-		var text []byte
-		text, p.buf, why = t.clock(p.buf, c.typ.Zone)
-		return change.Value{Kind: change.Timestamp, Bytes: text}, why
+		v.Kind = change.Timestamp
+		v.Bytes, p.buf, why = t.clock(p.buf, c.typ.Zone)
+		return why
 	case change.Time:
 		if v.Kind == change.Time || v.Kind == change.Text {
 			if !timeOfDay(v.Bytes) {
-				return v, "is not a time of day, 15:04:05 with at most microseconds"
+				return "is not a time of day, 15:04:05 with at most microseconds"
 			}
-			return change.Value{Kind: change.Time, Bytes: v.Bytes}, ""
+			v.Kind = change.Time
+			return ""
 		}
 	case change.UUID:
 		if v.Kind == change.UUID || v.Kind == change.Text {
 			if !uuidText(v.Bytes) {
-				return v, "is not a UUID, 8-4-4-4-12 hexadecimal digits"
+				return "is not a UUID, 8-4-4-4-12 hexadecimal digits"
 			}
-			return change.Value{Kind: change.UUID, Bytes: v.Bytes}, ""
+			v.Kind = change.UUID
+			return ""
 		}
 	case change.Bytes:
 		return p.toBytes(c, v)
 	case change.JSON:
 		at := len(p.buf)
-		p.buf, why = appendJSONScalar(p.buf, v)
-		return change.Value{Kind: change.JSON, Bytes: p.buf[at:]}, why
+		p.buf, why = appendJSONScalar(p.buf, *v)
+		*v = change.Value{Kind: change.JSON, Bytes: p.buf[at:]}
+		return why
 	}
-	return v, wrongKind
+	return wrongKind
 }
 
 const (
@@ -75,16 +79,17 @@ const (
 	notUTF8   = "is not UTF-8"
 )
 
-func (p *Plan) toText(c *column, v change.Value) (_ change.Value, why string) {
+func (p *Plan) toText(c *column, v *change.Value) (why string) {
 	switch v.Kind {
 	case change.Text, change.Timestamp, change.Date, change.Time, change.UUID:
 	default:
-		return v, wrongKind
+		return wrongKind
 	}
 	if why := textWhy(v.Bytes); why != "" {
-		return v, why
+		return why
 	}
-	return change.Value{Kind: change.Text, Bytes: v.Bytes}, lengthWhy(v.Bytes, c.typ.Length)
+	v.Kind = change.Text
+	return lengthWhy(v.Bytes, c.typ.Length)
 }
 
 func textWhy(s []byte) string {
@@ -105,7 +110,7 @@ func lengthWhy(s []byte, limit int) string {
 	return ""
 }
 
-func (p *Plan) toInt(c *column, v change.Value) (_ change.Value, why string) {
+func (p *Plan) toInt(c *column, v *change.Value) (why string) {
 	n := v.Int
 	switch {
 	case v.Kind == change.Int && v.Bytes == nil:
@@ -114,53 +119,56 @@ func (p *Plan) toInt(c *column, v change.Value) (_ change.Value, why string) {
 		d, buf, ok := splitDecimal(p.buf, v.Bytes)
 		p.buf = buf[:at]
 		if !ok {
-			return v, "is not a decimal number"
+			return "is not a decimal number"
 		}
 		if n, why = d.int64(); why != "" {
-			return v, why
+			return why
 		}
 	default:
-		return v, wrongKind
+		return wrongKind
 	}
 	if shift := 64 - c.typ.Bits; n<<shift>>shift != n {
-		return v, "is out of the column's range"
+		return "is out of the column's range"
 	}
-	return change.Value{Kind: change.Int, Int: n}, ""
+	*v = change.Value{Kind: change.Int, Int: n}
+	return ""
 }
 
-func (p *Plan) toDecimal(c *column, v change.Value) (_ change.Value, why string) {
+func (p *Plan) toDecimal(c *column, v *change.Value) (why string) {
 	limited := c.typ.Precision > 0
 	switch {
 	case v.Kind == change.Int && v.Bytes == nil && !limited:
-		return v, ""
+		return ""
 	case v.Kind == change.Int && v.Bytes == nil:
 		at := len(p.buf)
 		p.buf = strconv.AppendInt(p.buf, v.Int, 10)
 		v.Bytes = p.buf[at:]
 	case v.Kind == change.Int || v.Kind == change.Decimal:
 		if !limited && plainDecimal(v.Bytes) {
-			return change.Value{Kind: change.Decimal, Bytes: v.Bytes}, ""
+			*v = change.Value{Kind: change.Decimal, Bytes: v.Bytes}
+			return ""
 		}
 	default:
-		return v, wrongKind
+		return wrongKind
 	}
 	var d decimal
 	var ok bool
 	if d, p.buf, ok = splitDecimal(p.buf, v.Bytes); !ok {
-		return v, "is not a decimal number"
+		return "is not a decimal number"
 	}
 	if why = d.numericWhy(); why == "" && limited {
 		why = d.scaleWhy(c.typ)
 	}
 	if why != "" {
-		return v, why
+		return why
 	}
 	at := len(p.buf)
 	p.buf = d.append(p.buf)
-	return change.Value{Kind: change.Decimal, Bytes: p.buf[at:]}, ""
+	*v = change.Value{Kind: change.Decimal, Bytes: p.buf[at:]}
+	return ""
 }
 
-func (p *Plan) toFloat(c *column, v change.Value) (_ change.Value, why string) {
+func (p *Plan) toFloat(c *column, v *change.Value) (why string) {
 	var f float64
 	switch v.Kind {
 	case change.Float:
@@ -173,49 +181,51 @@ func (p *Plan) toFloat(c *column, v change.Value) (_ change.Value, why string) {
 		}
 		d, buf, ok := splitDecimal(p.buf, v.Bytes)
 		if !ok {
-			return v, "is not a decimal number"
+			return "is not a decimal number"
 		}
 		if f, p.buf, why = floatOf(buf, &d, c.typ.Bits); why != "" {
-			return v, why
+			return why
 		}
 	default:
-		return v, wrongKind
+		return wrongKind
 	}
 	if c.typ.Bits == 32 {
 		switch {
 		case math.IsNaN(f) || math.IsInf(f, 0):
-			return v, "is not finite: map it to double precision"
+			return "is not finite: map it to double precision"
 		case float64(float32(f)) != f:
-			return v, "is finer or greater than real holds: map it to double precision"
+			return "is finer or greater than real holds: map it to double precision"
 		}
 	}
 	if math.IsNaN(f) {
 		f = math.NaN() // PostgreSQL has one NaN
 	}
-	return change.Value{Kind: change.Float, Int: int64(math.Float64bits(f))}, ""
+	*v = change.Value{Kind: change.Float, Int: int64(math.Float64bits(f))}
+	return ""
 }
 
-func (p *Plan) toBytes(c *column, v change.Value) (_ change.Value, why string) {
+func (p *Plan) toBytes(c *column, v *change.Value) (why string) {
 	switch {
 	case v.Kind == change.Bytes:
-		return v, ""
+		return ""
 	case v.Kind == change.Text && c.base64:
 		at := len(p.buf)
 		buf, err := base64.StdEncoding.Strict().AppendDecode(p.buf, v.Bytes)
 		// The decoder skips line ends, which no export writes.
 		if err != nil || bytes.ContainsAny(v.Bytes, "\r\n") {
-			return v, "is not base64 text with padding"
+			return "is not base64 text with padding"
 		}
 		p.buf = buf
-		return change.Value{Kind: change.Bytes, Bytes: p.buf[at:]}, ""
+		*v = change.Value{Kind: change.Bytes, Bytes: p.buf[at:]}
+		return ""
 	case v.Kind == change.Text:
-		return v, `is text: say "encoding": "base64" if it is base64, or map it to text`
+		return `is text: say "encoding": "base64" if it is base64, or map it to text`
 	}
-	return v, wrongKind
+	return wrongKind
 }
 
 // asTimestamp reads a timestamp, a date, or text that is one from end to end.
-func asTimestamp(v change.Value) (t timestamp, why string) {
+func asTimestamp(v *change.Value) (t timestamp, why string) {
 	switch v.Kind {
 	case change.Timestamp, change.Date, change.Text:
 		t, ok := parseTimestamp(v.Bytes)
