@@ -12,6 +12,9 @@ type Load struct {
 	Last    int64  // block
 }
 
+// Stage names the hidden schema of the load.
+func (l Load) Stage() string { return "godwit_load_" + l.ID[:min(16, len(l.ID))] }
+
 // A LoadTable is the pair of target tables that the ledger tables of one name
 // become.
 type LoadTable struct {
@@ -51,4 +54,13 @@ type Published struct {
 	Dropped   int64  // documents of dropped ledger tables
 	Withheld  int64  // documents whose latest revision is in quarantine
 	Present   int64  // revisions that the target already had
+}
+
+// A PhaseTime tells when the tasks of one phase ran. Times are RFC 3339 in UTC.
+type PhaseTime struct {
+	Phase    string
+	Started  string
+	Finished string
+	Tasks    int64
+	Rows     int64 // 0 where the phase moves none
 }

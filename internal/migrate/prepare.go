@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -13,11 +12,8 @@ type Prepare struct {
 	Target func(ctx context.Context) error
 }
 
-// PrepareIn is the execution's input and what Preflight found.
-type PrepareIn struct {
-	Input     json.RawMessage
-	Preflight PreflightOut
-}
+// PrepareIn is what Preflight found.
+type PrepareIn struct{ Preflight PreflightOut }
 
 // Handle prepares the database, or stops the load with everything that is
 // missing.

@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS godwit.task (
   table_id text,
   rows     bigint,
   counts   jsonb,
+  begun_at timestamptz NOT NULL DEFAULT now(),
   done_at  timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (load_id, phase, name)
 );
@@ -291,18 +292,20 @@ BEGIN
     'current', v_current, 'present_by_table', v_present);
 END $f$;
 
--- build_index adds one key or index to a hidden table.
+-- build_index adds one key or index to a hidden table, or to the heads of one.
 CREATE OR REPLACE FUNCTION godwit.build_index(p_load text, p_args jsonb) RETURNS bigint LANGUAGE plpgsql AS $f$
 DECLARE
   v_stage text;
+  v_relation text := p_args->>'relation';
   v_columns text := (SELECT string_agg(format('%I', c), ', ' ORDER BY o) FROM jsonb_array_elements_text(p_args->'columns') WITH ORDINALITY AS a (c, o));
 BEGIN
-  SELECT l.stage_schema INTO STRICT v_stage FROM godwit.load l WHERE l.load_id = p_load;
+  SELECT l.stage_schema, coalesce(v_relation, godwit.head_table(l.target_schema, p_args->>'heads_of'))
+    INTO STRICT v_stage, v_relation FROM godwit.load l WHERE l.load_id = p_load;
   IF (p_args->>'key')::boolean THEN
-    EXECUTE format('ALTER TABLE %I.%I ADD PRIMARY KEY (%s)', v_stage, p_args->>'relation', v_columns);
+    EXECUTE format('ALTER TABLE %I.%I ADD PRIMARY KEY (%s)', v_stage, v_relation, v_columns);
   ELSE
     EXECUTE format('CREATE %s INDEX %I ON %I.%I (%s)', CASE WHEN (p_args->>'unique')::boolean THEN 'UNIQUE' ELSE '' END,
-      p_args->>'index', v_stage, p_args->>'relation', v_columns);
+      p_args->>'index', v_stage, v_relation, v_columns);
   END IF;
   RETURN 0;
 END $f$;

@@ -14,9 +14,6 @@ import (
 //go:embed install.sql
 var installSQL string
 
-// stage returns the hidden schema of a load.
-func stage(l change.Load) string { return "godwit_load_" + l.ID[:min(16, len(l.ID))] }
-
 // A Conflict says that another load is under way into the same schema.
 type Conflict struct{ Schema, Running string }
 
@@ -30,7 +27,7 @@ func (e *Conflict) Error() string {
 func (db *DB) Begin(ctx context.Context, l change.Load) (published bool, err error) {
 	err = db.Exec(ctx, `INSERT INTO godwit.load (load_id, target_schema, stage_schema, history, state, strand, first_block, last_block)
 VALUES (:load, :schema, :stage, :history, 'loading', :strand, :first, :last) ON CONFLICT (load_id) DO NOTHING`,
-		Param{"load", l.ID}, Param{"schema", l.Schema}, Param{"stage", stage(l)}, Param{"history", l.History},
+		Param{"load", l.ID}, Param{"schema", l.Schema}, Param{"stage", l.Stage()}, Param{"history", l.History},
 		Param{"strand", l.Strand}, Param{"first", l.First}, Param{"last", l.Last})
 	var e *Error
 	if errors.As(err, &e) && e.State == "23505" {
@@ -70,7 +67,7 @@ func (db *DB) Stage(ctx context.Context, l change.Load, tables []change.LoadTabl
 	if err != nil {
 		return err
 	}
-	if err := db.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+Quote(stage(l))); err != nil {
+	if err := db.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+Quote(l.Stage())); err != nil {
 		return fmt.Errorf("create the staging schema: %w", err)
 	}
 	for _, t := range tables {
@@ -79,7 +76,7 @@ func (db *DB) Stage(ctx context.Context, l change.Load, tables []change.LoadTabl
 			return err
 		}
 		for _, x := range []change.Table{t.History, t.Current} {
-			ddl, err := createTable(stage(l), x)
+			ddl, err := createTable(l.Stage(), x)
 			if err != nil {
 				return err
 			}

@@ -105,3 +105,21 @@ WHERE t.load_id = :load GROUP BY t.current_name ORDER BY t.current_name`, Param{
 	}
 	return out, nil
 }
+
+// Times tells when a load began, as phase "load", and when the tasks of each of
+// its phases ran, in order.
+func (db *DB) Times(ctx context.Context, load string) ([]change.PhaseTime, error) {
+	var out []change.PhaseTime
+	err := db.Query(ctx, &out, `SELECT phase, to_char(started AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS started,
+  to_char(finished AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS finished, tasks, rows
+FROM (SELECT 'load' AS phase, started_at AS started, coalesce(published_at, started_at) AS finished, 0::bigint AS tasks, 0::bigint AS rows
+      FROM godwit.load WHERE load_id = :load
+      UNION ALL
+      SELECT phase, min(begun_at), max(done_at), count(*), coalesce(sum(rows), 0)::bigint
+      FROM godwit.task WHERE load_id = :load GROUP BY phase) AS p
+ORDER BY 2`, Param{"load", load})
+	if err != nil {
+		return nil, fmt.Errorf("read the times of load %s: %w", load, err)
+	}
+	return out, nil
+}

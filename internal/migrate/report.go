@@ -1,0 +1,256 @@
+package migrate
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"crypto/sha256"
+
+	"godwit/internal/change"
+	"godwit/internal/report"
+)
+
+// Report writes the report that ends a load.
+type Report struct {
+	Objects    Objects
+	Target     Target
+	WorkBucket string
+	Cluster    string // ARN
+	Database   string
+	Now        func() time.Time
+}
+
+// ReportIn names the load and the execution.
+type ReportIn struct {
+	LoadId    string
+	Published bool // the load was visible before this execution
+	Execution string
+}
+
+// ReportOut is the output of the execution.
+type ReportOut struct {
+	LoadId  string
+	Verdict string
+	Said    string // the verdict in a sentence
+	Report  string // s3 URI of report.html
+	Read    int64  // revisions
+	Staged  int64
+	Aside   int64 // quarantined
+	Left    int64 // filtered
+}
+
+// Handle writes report.json and report.html beside the plan. It may be repeated.
+func (r *Report) Handle(ctx context.Context, in ReportIn) (ReportOut, error) {
+	out, err := r.handle(ctx, in)
+	return out, Classify(err)
+}
+
+func (r *Report) handle(ctx context.Context, in ReportIn) (ReportOut, error) {
+	l, err := readLoad(ctx, r.Objects, r.WorkBucket, in.LoadId)
+	if err != nil {
+		return ReportOut{}, err
+	}
+	d, err := r.data(ctx, l, in)
+	if err != nil {
+		return ReportOut{}, err
+	}
+	if d, err = d.Complete(); err != nil {
+		return ReportOut{}, err
+	}
+	text, err := d.JSON()
+	if err != nil {
+		return ReportOut{}, err
+	}
+	html, err := d.HTML()
+	if err != nil {
+		return ReportOut{}, err
+	}
+	if err := r.Objects.Put(ctx, r.WorkBucket, reportKey(in.LoadId, "json"), text, "application/json", ""); err != nil {
+		return ReportOut{}, err
+	}
+	if err := r.Objects.Put(ctx, r.WorkBucket, reportKey(in.LoadId, "html"), html, "text/html; charset=utf-8", ""); err != nil {
+		return ReportOut{}, err
+	}
+	return ReportOut{
+		LoadId: in.LoadId, Verdict: string(d.Verdict), Said: d.Sentence,
+		Report: "s3://" + r.WorkBucket + "/" + reportKey(in.LoadId, "html"),
+		Read:   l.total.Read, Staged: l.total.Staged, Aside: l.total.Quarantined, Left: l.total.Filtered,
+	}, nil
+}
+
+func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, error) {
+	p := l.plan
+	input, err := json.Marshal(p.Input)
+	if err != nil {
+		return report.Load{}, err
+	}
+	sum := sha256.Sum256(p.Mapping)
+	d := report.Load{
+		LoadID: p.LoadID, Outcome: report.Visible, Execution: in.Execution, Input: input, Finished: r.Now(),
+		Mapping: report.Mapping{From: p.Input.Mapping, SHA256: hex.EncodeToString(sum[:])},
+		Archive: report.Archive{
+			Bucket: p.Input.Bucket, Prefix: p.Input.Prefix, Strand: p.Strand, FirstBlock: p.First, LastBlock: p.Last,
+			Blocks: l.blocks, Objects: int64(p.Objects), Bytes: p.Bytes, SystemRevisions: l.hashOnly, Unused: p.Unused,
+		},
+		Target: report.Target{Cluster: r.Cluster, Database: r.Database, Schema: p.Schema, History: p.History},
+	}
+	if in.Published {
+		d.Outcome = report.Already
+	}
+	if d.Mapping.From == "" {
+		d.Mapping.From = packaged
+	}
+	for _, e := range p.Exports {
+		d.Archive.Exports = append(d.Archive.Exports, report.Export{ID: e.ID, Objects: int64(e.Objects), Format: e.Announced})
+	}
+	for _, b := range p.Gaps {
+		d.Archive.Gaps = append(d.Archive.Gaps, report.Blocks(b))
+	}
+	for _, b := range p.Overlaps {
+		d.Archive.Overlaps = append(d.Archive.Overlaps, report.Blocks(b))
+	}
+	for _, m := range l.missing {
+		d.NeverFound = append(d.NeverFound, report.MappingPath(m))
+	}
+	if err := r.tables(ctx, l, &d); err != nil {
+		return d, err
+	}
+	if err := r.quarantine(ctx, l, &d); err != nil {
+		return d, err
+	}
+	return d, r.times(ctx, l, &d)
+}
+
+func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
+	counted, err := readCounts(ctx, r.Objects, r.WorkBucket, l.plan)
+	if err != nil {
+		return err
+	}
+	published, err := r.Target.Published(ctx, l.plan.LoadID)
+	if err != nil {
+		return err
+	}
+	byCurrent := map[string]change.Published{}
+	for _, t := range published {
+		byCurrent[t.Table] = t
+	}
+	active := map[string]bool{}
+	for _, s := range l.sources {
+		active[s.ID] = s.Active
+	}
+	byName := map[string]*report.Table{}
+	for _, t := range l.tables {
+		name := t.Name
+		if t.ID == "" {
+			name = "(no table known)"
+		}
+		x := byName[name]
+		if x == nil {
+			x = &report.Table{Name: name, Target: l.current[t.Name], Evidence: &report.Evidence{}}
+			if x.Target != "" {
+				c := byCurrent[x.Target]
+				x.Present, x.Documents, x.Current, x.Deleted, x.Dropped, x.Withheld = c.Present, c.Documents, c.Current, c.Deleted, c.Dropped, c.Withheld
+				if l.plan.History {
+					x.History = l.history[t.Name]
+				}
+			}
+			byName[name] = x
+		}
+		if t.ID != "" {
+			x.IDs = append(x.IDs, report.TableID{ID: t.ID, Active: active[t.ID], Revisions: t.Read})
+		}
+		x.Read += t.Read
+		x.Staged += t.Staged
+		x.Quarantined += t.Quarantined
+		x.Filtered += t.Filtered
+		x.Evidence.Revisions += counted.Tables[t.ID]
+	}
+	for _, x := range byName {
+		d.Tables = append(d.Tables, *x)
+	}
+	slices.SortFunc(d.Tables, func(a, b report.Table) int { return strings.Compare(a.Name, b.Name) })
+	return nil
+}
+
+// listed is how many quarantined revisions a report shows.
+const listed = 100
+
+func (r *Report) quarantine(ctx context.Context, l *load, d *report.Load) error {
+	d.Quarantine.Total = l.total.Quarantined
+	if d.Quarantine.Total == 0 {
+		return nil
+	}
+	d.Quarantine.Where = fmt.Sprintf("s3://%s/loads/%s/quarantine/", r.WorkBucket, l.plan.LoadID)
+	for _, s := range l.segments {
+		if s.Quarantine == nil {
+			continue
+		}
+		b, err := readAll(ctx, r.Objects, r.WorkBucket, quarantineKey(l.plan.LoadID, s.Item, s.Number))
+		if err != nil {
+			return err
+		}
+		lines := bufio.NewScanner(bytes.NewReader(b))
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			var a Aside
+			if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+				return fmt.Errorf("read the quarantine list: %w", err)
+			}
+			d.Quarantine.First = append(d.Quarantine.First, report.Quarantined{
+				Table: a.Table, Document: a.Document, Version: a.Version, Object: a.Object, Block: a.Block,
+				Revision: int64(a.Revision), Path: a.Path, Reason: a.Reason,
+			})
+			if len(d.Quarantine.First) == listed {
+				return nil
+			}
+		}
+		if err := lines.Err(); err != nil {
+			return fmt.Errorf("read the quarantine list: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *Report) times(ctx context.Context, l *load, d *report.Load) error {
+	times, err := r.Target.Times(ctx, l.plan.LoadID)
+	if err != nil {
+		return err
+	}
+	var bytes int64
+	for _, s := range l.segments {
+		for _, p := range s.Parts {
+			bytes += p.Bytes
+		}
+	}
+	for _, t := range times {
+		started, err := time.Parse(time.RFC3339Nano, t.Started)
+		if err != nil {
+			return err
+		}
+		finished, err := time.Parse(time.RFC3339Nano, t.Finished)
+		if err != nil {
+			return err
+		}
+		if t.Phase == "load" {
+			d.Started = started
+			continue
+		}
+		if t.Phase == phaseImport {
+			// The transform ends where the import begins; it is timed by that.
+			d.Phases = append(d.Phases, report.Phase{Name: "read and map", Started: d.Started, Finished: started, Rows: l.total.Read, Bytes: l.plan.Bytes, Tasks: int64(l.plan.Items)})
+		}
+		x := report.Phase{Name: t.Phase, Started: started, Finished: finished, Rows: t.Rows, Tasks: t.Tasks}
+		if t.Phase == phaseImport {
+			x.Bytes = bytes
+		}
+		d.Phases = append(d.Phases, x)
+	}
+	return nil
+}
