@@ -96,7 +96,7 @@ func LedgerLoadDefinition(p LedgerLoadProps) (string, error) {
 		"States": object{
 			"Preflight": with(p.call(config.LedgerPreflight, "{% $states.input %}"), object{
 				"Comment": "Names everything that is missing",
-				"Assign":  object{"input": "{% $states.input %}"},
+				"Assign":  object{"input": "{% $states.input %}", "preflight": "{% $states.result.Payload %}"},
 				"Next":    "Prepare",
 			}),
 			"Prepare": with(p.call(config.TargetPrepare, object{"Input": "{% $input %}", "Preflight": "{% $states.input %}"}), object{
@@ -134,7 +134,7 @@ func LedgerLoadDefinition(p LedgerLoadProps) (string, error) {
 				"Choices": []object{{"Condition": "{% $phase.Next != '' %}", "Next": "NextPhase"}},
 				"Default": "Report",
 			},
-			"Report": with(p.call(config.LedgerReport, object{"LoadId": "{% $load.LoadId %}", "Execution": "{% $states.context.Execution.Name %}"}), object{
+			"Report": with(p.call(config.LedgerReport, object{"LoadId": "{% $load.LoadId %}", "Published": "{% $load.Published %}", "Execution": "{% $states.context.Execution.Name %}"}), object{
 				"End": true,
 			}),
 		},
