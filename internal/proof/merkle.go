@@ -29,9 +29,6 @@ func (t *Tree) Clone() Tree {
 	return c
 }
 
-// Len returns the number of leaves.
-func (t *Tree) Len() uint64 { return t.n }
-
 // Add appends a leaf.
 func (t *Tree) Add(leaf Hash) {
 	t.peaks = append(t.peaks, leaf)
