@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -12,8 +13,11 @@ type Prepare struct {
 	Target func(ctx context.Context) error
 }
 
-// PrepareIn is what Preflight found.
-type PrepareIn struct{ Preflight PreflightOut }
+// PrepareIn is the execution's input and what Preflight found.
+type PrepareIn struct {
+	Input     json.RawMessage
+	Preflight PreflightOut
+}
 
 // Handle prepares the database, or stops the load with everything that is
 // missing.
