@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rdsdata"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -31,7 +32,10 @@ type echo struct {
 }
 
 func (e *echo) Describe(r *http.Request, body []byte) ([]gateway.Call, error) {
-	if r.Header.Get("X-Unknown-Operation") != "" {
+	switch e.action {
+	case "":
+		return nil, nil
+	case "unknown operation":
 		return nil, errors.New("operation Unknown is not known to local")
 	}
 	return []gateway.Call{{Action: e.action, Resources: []string{"arn:aws:x:::thing"}}}, nil
@@ -115,13 +119,14 @@ func TestSignedCallsOfEveryProtocolReachTheirService(t *testing.T) {
 }
 
 func TestAccessDeniedNamesRoleActionResourceInEveryProtocol(t *testing.T) {
-	services := map[string]*echo{"s3": {action: "s3:PutObject"}, "rds-data": {action: "rds-data:ExecuteStatement"}, "states": {action: "states:StartExecution"}}
+	services := map[string]*echo{"s3": {action: "s3:PutObject"}, "rds-data": {action: "rds-data:ExecuteStatement"}, "states": {action: "states:StartExecution"}, "rds": {action: "rds:DescribeDBClusters"}}
 	g := start(t, gateway.Config{Authorizer: only{}}, services)
 	cfg, ctx := settings(g, g.Issue(role, nil)), t.Context()
 	_, err1 := s3.NewFromConfig(cfg).PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String("work"), Key: aws.String("k"), Body: strings.NewReader("x")})
 	_, err2 := rdsdata.NewFromConfig(cfg).BeginTransaction(ctx, &rdsdata.BeginTransactionInput{ResourceArn: aws.String("arn:aws:rds:x"), SecretArn: aws.String("s")})
 	_, err3 := sfn.NewFromConfig(cfg).StartExecution(ctx, &sfn.StartExecutionInput{StateMachineArn: aws.String("arn")})
-	for code, err := range map[string]error{"AccessDenied": err1, "AccessDeniedException": err2, "AccessDeniedException ": err3} {
+	_, err4 := rds.NewFromConfig(cfg).DescribeDBClusters(ctx, &rds.DescribeDBClustersInput{})
+	for code, err := range map[string]error{"AccessDenied ": err4, "AccessDenied": err1, "AccessDeniedException": err2, "AccessDeniedException ": err3} {
 		var api smithy.APIError
 		if !errors.As(err, &api) || api.ErrorCode() != strings.TrimSpace(code) {
 			t.Errorf("got %v, want %s", err, code)
@@ -249,7 +254,7 @@ func TestFaultsHappenBeforeOrAfterTheEffect(t *testing.T) {
 }
 
 func TestWhatLocalDoesNotKnowStopsTheRun(t *testing.T) {
-	for name, service := range map[string]*echo{"action": {action: "unknown:Do"}, "service": nil} {
+	for name, service := range map[string]*echo{"action": {action: "unknown:Do"}, "operation": {action: "unknown operation"}, "no action": {}, "service": nil} {
 		services := map[string]*echo{}
 		if service != nil {
 			services["states"] = service

@@ -177,10 +177,13 @@ func (g *Gateway) Admit(role string, calls ...Call) (int, Fault, error) {
 	for i := range calls {
 		calls[i].Role, calls[i].Seq = role, seq
 	}
+	if len(calls) == 0 {
+		return seq, None, g.stopped(fmt.Errorf("judge a request by %q: the service names no action", role))
+	}
 	if err := g.judge(calls); err != nil {
 		return seq, None, err
 	}
-	if role != "" && g.config.Fault != nil && len(calls) > 0 {
+	if role != "" && g.config.Fault != nil {
 		fault = g.config.Fault(calls[0])
 	}
 	g.mu.Lock()
