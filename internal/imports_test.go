@@ -98,7 +98,9 @@ type listed struct {
 	Module     *struct{ Path string }
 }
 
-func (p listed) folder() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
+func (p listed) folder() string {
+	return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+}
 
 const module = "godwit"
 
