@@ -21,6 +21,7 @@ import (
 
 	"godwit/internal/local/gateway"
 	"godwit/internal/local/s3"
+	"godwit/internal/local/template"
 )
 
 const key = "arn:aws:kms:us-east-1:111122223333:key/k1"
@@ -104,6 +105,48 @@ func TestObjectComesBackAsWritten(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestFolderOutlivesTheService(t *testing.T) {
+	dir := t.TempDir()
+	w := start(t, s3.Config{Dir: dir})
+	for _, k := range []string{"kept", "gone", "kept"} {
+		if err := w.service.Put("plain", k, []byte(k), s3.Options{ContentEncoding: "gzip", StorageClass: "GLACIER_IR"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.service.Delete("plain", "gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.service.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A crash in the middle of a line loses that line alone.
+	journal, err := os.OpenFile(filepath.Join(dir, "journal.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := journal.WriteString(`{"Bucket":"pl`); err != nil {
+		t.Fatal(err)
+	}
+	journal.Close()
+	again := start(t, s3.Config{Dir: dir})
+	list, err := again.service.List("plain", "")
+	if err != nil || len(list) != 1 || list[0].Key != "kept" || list[0].StorageClass != "GLACIER_IR" || list[0].Header["Content-Encoding"] != "gzip" {
+		t.Fatalf("got %+v, %v", list, err)
+	}
+	if body, _, err := again.service.Get("plain", "kept"); err != nil || string(body) != "kept" {
+		t.Errorf("got %q, %v", body, err)
+	}
+	if err := again.service.Put("plain", "new", []byte("x"), s3.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "plain", "kept")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s3.New(s3.Config{Account: "1", Region: "us-east-1", Dir: dir}); err == nil || !strings.Contains(err.Error(), "plain/kept") {
+		t.Errorf("a lost file: got %v, want an error naming the object", err)
 	}
 }
 
@@ -424,6 +467,30 @@ func TestUnknownRequestsAreErrorsByName(t *testing.T) {
 		}
 		if _, err := w.service.Describe(r, nil); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s %s: got %v, want an error naming %q", test.method, test.target, err, test.want)
+		}
+	}
+}
+
+func TestBucketOfRefusesUnknownProperties(t *testing.T) {
+	of := func(properties map[string]any) (s3.Bucket, error) {
+		return s3.BucketOf(&template.Resource{Stack: &template.Stack{Region: "eu-west-1"}, LogicalID: "Work", ID: "work", Properties: properties})
+	}
+	encryption := func(algorithm, id string) map[string]any {
+		return map[string]any{"BucketEncryption": map[string]any{"ServerSideEncryptionConfiguration": []any{map[string]any{
+			"BucketKeyEnabled": true, "ServerSideEncryptionByDefault": map[string]any{"SSEAlgorithm": algorithm, "KMSMasterKeyID": id},
+		}}}}
+	}
+	got, err := of(encryption("aws:kms", key))
+	if diff := cmp.Diff(s3.Bucket{Name: "work", Region: "eu-west-1", KMSKey: key, BucketKey: true}, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	for want, properties := range map[string]map[string]any{
+		"NotificationConfiguration": {"NotificationConfiguration": map[string]any{}},
+		"aws:kms:dsse":              encryption("aws:kms:dsse", key),
+		"alias/k":                   encryption("aws:kms", "alias/k"),
+	} {
+		if _, err := of(properties); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error naming %q", err, want)
 		}
 	}
 }

@@ -29,7 +29,7 @@ import (
 type Config struct {
 	Account string           // of the caller, for kms:CallerAccount
 	Region  string           // of buckets that name none
-	Dir     string           // keeps bodies in files named like their keys below it; "" keeps them in memory
+	Dir     string           // keeps objects in files named like their keys below it, for the next service too; "" keeps them in memory
 	Now     func() time.Time // nil is time.Now
 }
 
@@ -69,9 +69,22 @@ func New(c Config) (*Service, error) {
 		}
 	}
 	st := &store{dir: c.Dir, now: c.Now, buckets: map[string]*bucket{}}
+	if c.Dir != "" {
+		if err := st.openJournal(); err != nil {
+			return nil, fmt.Errorf("folder of the local s3: %w", err)
+		}
+	}
 	// The gateway checks the clock; metadata are limited to 2 KB as on S3.
 	fake := gofakes3.New(st, gofakes3.WithTimeSkewLimit(0), gofakes3.WithMetadataSizeLimit(0))
 	return &Service{config: c, store: st, fake: fake.Server()}, nil
+}
+
+// Close closes the journal of a service that keeps its objects on disk.
+func (s *Service) Close() error {
+	if s.store.journal == nil {
+		return nil
+	}
+	return s.store.journal.Close()
 }
 
 // CreateBucket adds a bucket; its name must follow S3's rules and be free.
@@ -242,7 +255,7 @@ func (s *Service) SetStorageClass(bucketName, key, class string) error {
 	}
 	moved.header["X-Amz-Storage-Class"] = class
 	s.store.buckets[bucketName].objects[key] = &moved
-	return nil
+	return s.store.note(bucketName, key, &moved)
 }
 
 var storageClasses = map[string]bool{

@@ -32,6 +32,8 @@ type store struct {
 
 	mu      sync.RWMutex
 	buckets map[string]*bucket
+	journal *os.File                      // every put and delete when dir is set; see journal.go
+	found   map[string]map[string]*object // what the journal held, by bucket, until the bucket is created
 }
 
 type bucket struct {
@@ -106,6 +108,9 @@ func (s *store) put(bucketName, key string, o *object, conditions *gofakes3.PutC
 		}
 	}
 	o.modified = s.now()
+	if err := s.note(bucketName, key, o); err != nil {
+		return err
+	}
 	b.objects[key] = o
 	b.sorted = b.sorted && old != nil
 	return nil
@@ -138,6 +143,11 @@ func (s *store) toFile(bucketName, key string, o *object) error {
 	}
 	o.file, o.body = file, nil
 	return nil
+}
+
+// owns says whether a file is one that the store made.
+func (s *store) owns(file string) bool {
+	return s.dir != "" && strings.HasPrefix(file, s.dir+string(filepath.Separator))
 }
 
 func replaceFile(file string, body []byte) error {
@@ -271,7 +281,12 @@ func (s *store) create(b Bucket) error {
 	if s.buckets[b.Name] != nil {
 		return gofakes3.ResourceError(gofakes3.ErrBucketAlreadyExists, b.Name)
 	}
-	s.buckets[b.Name] = &bucket{Bucket: b, created: s.now(), objects: map[string]*object{}}
+	objects := s.found[b.Name]
+	if objects == nil {
+		objects = map[string]*object{}
+	}
+	delete(s.found, b.Name)
+	s.buckets[b.Name] = &bucket{Bucket: b, created: s.now(), objects: objects}
 	return nil
 }
 
@@ -389,9 +404,12 @@ func (s *store) DeleteObject(bucketName, key string) (gofakes3.ObjectDeleteResul
 	if o == nil {
 		return gofakes3.ObjectDeleteResult{}, nil
 	}
+	if err := s.note(bucketName, key, nil); err != nil {
+		return gofakes3.ObjectDeleteResult{}, err
+	}
 	delete(b.objects, key)
 	b.sorted = false
-	if o.file != "" && s.dir != "" && strings.HasPrefix(o.file, s.dir+string(filepath.Separator)) {
+	if s.owns(o.file) {
 		if err := os.Remove(o.file); err != nil {
 			return gofakes3.ObjectDeleteResult{}, fmt.Errorf("delete object %s/%s: %w", bucketName, key, err)
 		}
