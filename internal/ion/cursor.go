@@ -322,6 +322,10 @@ func (c *Cursor) StepOut() bool {
 	return true
 }
 
+// Live reports whether there is a current value: after a Next that found one,
+// until StepIn or StepOut.
+func (c *Cursor) Live() bool { return c.live }
+
 // Type returns the type of the current value. A null has the type that it names.
 func (c *Cursor) Type() Type { return c.typ }
 

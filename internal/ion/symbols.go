@@ -5,9 +5,13 @@ import (
 	"unicode/utf8"
 )
 
-// MaxSymbols is the greatest number of symbols with text that one table holds;
-// a writer that needs more starts a new table. It bounds memory.
-const MaxSymbols = 1 << 21
+// MaxSymbols and MaxSymbolBytes are the greatest number of symbols that one table
+// holds, and of bytes in the lists that brought them; a writer that needs more
+// starts a new table. They bound memory.
+const (
+	MaxSymbols     = 1 << 21
+	MaxSymbolBytes = 128 << 20
+)
 
 // The system symbols that every table begins with.
 var systemSymbols = [...]string{
@@ -37,6 +41,7 @@ type SymbolTable struct {
 	first   SID // of the local symbols, less firstImported: the imported ones
 	local   []string
 	known   []bool // nil while all local symbols have text
+	bytes   int    // of the lists that brought the local symbols
 	epoch   int    // grows when symbols are forgotten
 }
 
@@ -63,6 +68,7 @@ func (e *SymbolError) Error() string {
 func (t *SymbolTable) Reset() {
 	clear(t.local)
 	t.imports, t.first, t.local, t.known = t.imports[:0], 0, t.local[:0], nil
+	t.bytes = 0
 	t.epoch++
 }
 
@@ -224,6 +230,9 @@ func (t *SymbolTable) loadSymbols(c *Cursor) error {
 	// One string holds all texts of the list, so that a table costs a few
 	// allocations, however many symbols it has.
 	list := c.Body()
+	if t.bytes += len(list); t.bytes > MaxSymbolBytes {
+		return c.wrong(fmt.Sprintf("symbol table holds more than %d bytes", MaxSymbolBytes))
+	}
 	all := string(list)
 	base := c.body
 	c.StepIn()
