@@ -113,9 +113,9 @@ func (l Load) follow() []Finding {
 		add("quarantine-differs", Error, again, "The quarantine holds %s, but %s are listed.", count(l.Quarantine.Total, "revision"), number(n))
 	}
 	if total.Quarantined > 0 {
-		next := "Read the reasons below, mend the mapping, and load into a fresh schema; or accept the loss and keep the quarantined revisions."
+		next := "Read the reasons in this report, mend the mapping, and load into a fresh schema; or accept the loss and keep the quarantined revisions."
 		if l.Quarantine.Where != "" {
-			next = "Read the reasons below, mend the mapping, and load into a fresh schema; or accept the loss and keep " + l.Quarantine.Where + "."
+			next = "Read the reasons in this report, mend the mapping, and load into a fresh schema; or accept the loss and keep " + l.Quarantine.Where + "."
 		}
 		add("quarantined", Warning, next, "%s of %s did not map exactly and %s set aside.", number(total.Quarantined), count(total.Read, "revision"), was(total.Quarantined))
 	}
@@ -123,14 +123,23 @@ func (l Load) follow() []Finding {
 		add("withheld", Warning, "Mend what the quarantine says of them: godwit shows no older revision in place of the latest.",
 			"%s not in the current tables, because the latest revision is in quarantine.", count(total.Withheld, "document", "is", "are"))
 	}
-	missing := new(big.Int)
-	for _, g := range l.Archive.Gaps {
+	a := l.Archive
+	missing, within := new(big.Int), new(big.Int) // blocks; within: between the first and the last that were read
+	early := false                                // a gap says already that the first blocks are missing
+	for _, g := range a.Gaps {
 		missing.Add(missing, sum(g.Last, -g.First, 1))
+		early = early || g.First < a.FirstBlock
+		if first, last := max(g.First, a.FirstBlock), min(g.Last, a.LastBlock); first <= last {
+			within.Add(within, sum(last, -first, 1))
+		}
 	}
-	if n := len(l.Archive.Gaps); n > 0 {
+	if len(a.Gaps) > 0 {
 		add("gap", Warning, "Look for another copy of the archive that has them, and load it into the same schema: what is already there is not loaded twice.",
-			"%s missing in the archive between block %s and block %s: %s.", plural(group(missing.String()), missing.Cmp(big.NewInt(1)) == 0, "block", "is", "are"),
-			number(l.Archive.FirstBlock), number(l.Archive.LastBlock), ranges(l.Archive.Gaps))
+			"%s missing in the archive: %s.", plural(group(missing.String()), missing.Cmp(big.NewInt(1)) == 0, "block", "is", "are"), ranges(a.Gaps))
+	}
+	if want := within.Sub(sum(a.LastBlock, -a.FirstBlock, 1), within); a.Blocks != 0 && l.Outcome != Stopped && want.Cmp(sum(a.Blocks)) != 0 {
+		add("blocks-differ", Error, again, "%s read, but block %s to block %s without the missing ones are %s.", count(a.Blocks, "block", "was", "were"),
+			number(a.FirstBlock), number(a.LastBlock), group(want.String()))
 	}
 	if n := int64(len(l.Archive.Unused)); n > 0 {
 		add("unused", Warning, "If they belong to the ledger, load them with \"Manifests\": \"none\".",
@@ -156,8 +165,8 @@ func (l Load) follow() []Finding {
 	if n := int64(len(l.Archive.Overlaps)); n > 0 {
 		add("overlap", Note, "", "Exports overlap in %s; each block was read once.", ranges(l.Archive.Overlaps))
 	}
-	if l.Archive.FirstBlock > 0 {
-		add("begins-late", Note, "", "What was read begins at block %s, not at the ledger's first block 0.", number(l.Archive.FirstBlock))
+	if a.FirstBlock > 0 && !early {
+		add("begins-late", Note, "", "What was read begins at block %s, not at the ledger's first block 0.", number(a.FirstBlock))
 	}
 	if total.Present > 0 {
 		add("present", Note, "", "%s already in the target, with the same hashes; nothing was written for %s.", count(total.Present, "revision", "was", "were"), them(total.Present))
@@ -248,18 +257,16 @@ func (l Load) total() Table {
 
 // verdict needs the findings complete.
 func (l Load) verdict() Verdict {
-	worst := len(l.Findings) // findings are sorted, worst first
-	if worst > 0 {
-		worst = rank(l.Findings[0].Severity)
-	} else {
-		worst = rank(Note)
+	worst := Note
+	if len(l.Findings) > 0 {
+		worst = l.Findings[0].Severity // sorted, worst first
 	}
 	switch {
 	case l.Outcome == Stopped:
 		return NotLoaded
-	case worst == rank(Error):
+	case worst == Error:
 		return DoesNotAddUp
-	case worst == rank(Warning):
+	case worst == Warning:
 		return LoadedWithFindings
 	case l.Outcome == Already:
 		return AlreadyLoaded
@@ -309,10 +316,20 @@ func (l Load) sentence() string {
 	return s + before
 }
 
+// word says what became of the staged revisions.
+func (l Load) word() string {
+	if l.Outcome == Stopped {
+		return "staged"
+	}
+	return "loaded"
+}
+
 // proof says what a load's figures show, and what they do not.
 func (l Load) proof() string {
 	switch n := l.uncounted(); {
-	case n == 0 && len(l.Tables) > 0:
+	case len(l.Tables) == 0:
+		return "This load read no revision of a table; it did not recompute hashes."
+	case n == 0:
 		return "This load counted every revision twice; it did not recompute hashes. The first count was made by the loader, the second by an independent pass over the archive. Whether the archive is what QLDB wrote is not shown here."
 	case n == int64(len(l.Tables)):
 		return "This load's revisions were counted by the loader alone; it did not recompute hashes. Whether the archive is what QLDB wrote is not shown here."

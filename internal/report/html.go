@@ -2,10 +2,13 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"math/big"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,9 +31,8 @@ func (l Load) HTML() ([]byte, error) {
 		return nil, fmt.Errorf("read the report's style: %w", err)
 	}
 	t, err := template.New("report.html.tmpl").Funcs(template.FuncMap{
-		"num": number, "when": when, "plain": plain,
+		"num": number, "when": when, "plain": plain, "parts": parts,
 		"size":  func(n int64) string { return size(float64(n)) },
-		"id":    func(prefix string, s Severity) string { return prefix + "-" + string(s) },
 		"title": func(s string) string { return strings.ToUpper(s[:1]) + s[1:] },
 	}).ParseFS(files, "report.html.tmpl")
 	if err != nil {
@@ -50,18 +52,22 @@ type page struct {
 	CSS      template.CSS
 	Tone     string // ok, warn, bad
 	Title    string
+	Word     string // what became of a revision that is neither quarantined nor filtered
 	Facts    []fact
 	Rows     []row
 	Total    row
-	Findings []Finding
+	Advice   []advice
 	Plot     []bar
 	Some     struct{ Quarantined, Filtered bool } // the plot's legend
 	Timeline timeline
 	Never    []MappingPath
 	Set      []Quarantined
+	Reasons  []reason
+	Partial  bool // Reasons does not cover the whole quarantine
 	Gaps     []Blocks
 	Overlaps []Blocks
 	Unused   []string
+	Counted  string // by the independent pass, in all; "" when it did not see every table
 	Asked    string // the input, indented
 	Proof    string
 	Checked  bool // some table has evidence
@@ -70,7 +76,34 @@ type page struct {
 	Merged   bool // some revision was in the target already
 }
 
+// A reason is why revisions of one table are in quarantine.
+type reason struct {
+	Table, Path, Reason string
+	Revisions           int64
+}
+
 type fact struct{ Figure, Label, Note string }
+
+// Advice is findings of one severity that the same step mends.
+type advice struct {
+	Severity Severity
+	Texts    []string
+	Next     string
+}
+
+// newAdvice joins neighbours, so that forty tables with one trouble give one
+// piece of advice.
+func newAdvice(fs []Finding) []advice {
+	var out []advice
+	for _, f := range fs {
+		if n := len(out) - 1; n >= 0 && f.Next != "" && out[n].Next == f.Next && out[n].Severity == f.Severity {
+			out[n].Texts = append(out[n].Texts, f.Text)
+			continue
+		}
+		out = append(out, advice{f.Severity, []string{f.Text}, f.Next})
+	}
+	return out
+}
 
 // A row is one ledger table with its errors.
 type row struct {
@@ -102,8 +135,8 @@ type phase struct {
 	Phase
 	X, Width string // percent; "" when it did not begin
 	Took     string
-	RowRate  string // rows per second
-	ByteRate string
+	RowRate  string // per second, without a unit
+	ByteRate string // per second, with its unit
 	Begun    bool
 	Ended    bool
 }
@@ -111,7 +144,7 @@ type phase struct {
 type tick struct{ X, Label, Anchor string }
 
 func newPage(l Load, css template.CSS) page {
-	p := page{Load: l, CSS: css, Proof: l.proof(), Findings: l.Findings}
+	p := page{Load: l, CSS: css, Proof: l.proof(), Advice: newAdvice(l.Findings), Word: l.word()}
 	switch l.Verdict {
 	case Loaded, AlreadyLoaded:
 		p.Tone = "ok"
@@ -131,10 +164,19 @@ func newPage(l Load, css template.CSS) page {
 		p.Sums = p.Sums || t.Evidence != nil && t.Evidence.Checksum != ""
 		p.Merged = p.Merged || t.Present > 0
 	}
+	if l.uncounted() == 0 {
+		n := new(big.Int)
+		for _, t := range l.Tables {
+			n.Add(n, big.NewInt(t.Evidence.Revisions))
+		}
+		p.Counted = group(n.String())
+	}
 	p.Facts = l.facts(total)
 	p.plot()
-	p.Timeline = newTimeline(l.Phases)
+	p.Timeline = newTimeline(l.Phases, l.Finished)
 	p.Never, p.Set = head(l.NeverFound), head(l.Quarantine.First)
+	p.Reasons = head(reasons(l.Quarantine.First))
+	p.Partial = int64(len(l.Quarantine.First)) < l.Quarantine.Total
 	p.Gaps, p.Overlaps, p.Unused = head(l.Archive.Gaps), head(l.Archive.Overlaps), head(l.Archive.Unused)
 	p.More = int64(len(p.Set)) < l.Quarantine.Total
 	if len(l.Input) > 0 {
@@ -146,7 +188,40 @@ func newPage(l Load, css template.CSS) page {
 	return p
 }
 
+// parts cuts a long name where a line may end: behind its separators.
+func parts(name string) []string {
+	var out []string
+	name = plain(name)
+	for name != "" {
+		i := strings.IndexAny(name, "/._-:") + 1
+		if i == 0 || len(out) == 40 {
+			i = len(name)
+		}
+		out, name = append(out, name[:i]), name[i:]
+	}
+	return out
+}
+
 func head[T any](s []T) []T { return s[:min(len(s), mostShown)] }
+
+// reasons counts quarantined revisions by table, path and reason, the commonest
+// first: that is the order in which a mapping is mended.
+func reasons(set []Quarantined) []reason {
+	at := map[reason]int{}
+	var out []reason
+	for _, q := range set {
+		k := reason{Table: q.Table, Path: q.Path, Reason: q.Reason}
+		i, ok := at[k]
+		if !ok {
+			i = len(out)
+			at[k] = i
+			out = append(out, k)
+		}
+		out[i].Revisions++
+	}
+	slices.SortStableFunc(out, func(a, b reason) int { return cmp.Compare(b.Revisions, a.Revisions) })
+	return out
+}
 
 func (l Load) facts(t Table) []fact {
 	took := time.Duration(-1)
@@ -159,7 +234,7 @@ func (l Load) facts(t Table) []fact {
 	}
 	speed := ""
 	if r := rate(t.Read, took); r != "" {
-		speed = strings.TrimSuffix(r, "/s") + " revisions a second"
+		speed = r + " revisions a second"
 	}
 	left := ""
 	if t.Withheld > 0 {
@@ -167,8 +242,8 @@ func (l Load) facts(t Table) []fact {
 	}
 	return []fact{
 		{number(t.Read), "revisions read", of},
-		{number(t.Staged), "revisions loaded", "of " + count(int64(len(l.Tables)), "ledger table")},
-		{number(t.Quarantined), "set aside", left},
+		{number(t.Staged), "revisions " + l.word(), "of " + count(int64(len(l.Tables)), "ledger table")},
+		{number(t.Quarantined), "revisions quarantined", left},
 		{number(t.Current), "current documents", number(t.Deleted) + " deleted"},
 		{span(took), "from start to report", speed},
 	}
@@ -185,7 +260,7 @@ func (p *page) plot() {
 		p.Some.Filtered = p.Some.Filtered || t.Filtered > 0
 	}
 	for _, t := range p.Tables {
-		b := bar{Name: t.Name, Read: t.Read}
+		b := bar{Name: shorten(plain(t.Name), 48), Read: t.Read} // the table has the name whole
 		x := 0.0
 		for _, c := range []struct {
 			class string
@@ -208,6 +283,9 @@ func (p *page) plot() {
 		if t.Filtered > 0 {
 			extra = append(extra, number(t.Filtered)+" filtered")
 		}
+		if !adds(t.Read, t.Staged, t.Quarantined, t.Filtered) {
+			extra = append(extra, "does not add up")
+		}
 		b.Extra = strings.Join(extra, ", ")
 		p.Plot = append(p.Plot, b)
 	}
@@ -215,8 +293,9 @@ func (p *page) plot() {
 
 func percent(x float64) string { return fmt.Sprintf("%.3f%%", x) }
 
-// newTimeline places the phases between the first start and the last end.
-func newTimeline(phases []Phase) timeline {
+// newTimeline places the phases between the first start and the last end. A
+// phase that did not finish lasts until the report.
+func newTimeline(phases []Phase, report time.Time) timeline {
 	var t timeline
 	var first, last time.Time
 	for _, p := range phases {
@@ -226,7 +305,11 @@ func newTimeline(phases []Phase) timeline {
 		if first.IsZero() || p.Started.Before(first) {
 			first = p.Started
 		}
-		for _, x := range []time.Time{p.Started, p.Finished} {
+		end := p.Finished
+		if end.IsZero() {
+			end = report
+		}
+		for _, x := range []time.Time{p.Started, end} {
 			if x.After(last) {
 				last = x
 			}

@@ -71,7 +71,7 @@ type Archive struct {
 	Strand          string
 	FirstBlock      int64 // sequence number of the first block read; 0 is the ledger's first
 	LastBlock       int64
-	Blocks          int64 // blocks read, each counted once
+	Blocks          int64 // blocks read, each counted once; 0 when nobody counted
 	Objects         int64 // data objects read
 	Bytes           int64 // of those objects, as stored
 	SystemRevisions int64 // revisions that hold only a hash: QLDB's own, without data, of no table

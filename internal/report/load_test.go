@@ -60,7 +60,7 @@ func clean() report.Load {
 func troubled() report.Load {
 	l := clean()
 	l.Input = json.RawMessage(`{"Bucket":"ledger-archive","Prefix":"dmv/","MaxQuarantined":1000,"AcceptGaps":true}`)
-	l.Archive.FirstBlock = 118
+	l.Archive.FirstBlock, l.Archive.Blocks = 118, 1874-118-112
 	l.Archive.Exports = append(l.Archive.Exports, report.Export{ID: "2pT1qkzL0Y8Ez5uKbn6WmA", Objects: 3})
 	l.Archive.Gaps = []report.Blocks{{First: 401, Last: 401}, {First: 1200, Last: 1310}}
 	l.Archive.Overlaps = []report.Blocks{{First: 700, Last: 820}}
@@ -151,6 +151,7 @@ func huge() report.Load {
 			})
 		}
 	}
+	l.Archive.LastBlock, l.Archive.Blocks = 999_999_999_999, 1_000_000_000_000-16_000
 	for i := range 4000 {
 		l.Archive.Gaps = append(l.Archive.Gaps, report.Blocks{First: int64(i * 10), Last: int64(i*10 + 3)})
 		l.Archive.Unused = append(l.Archive.Unused, fmt.Sprintf("dmv/unused-%d.ion", i))

@@ -8,11 +8,13 @@ import (
 	"flag"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -194,7 +196,7 @@ func TestVerdicts(t *testing.T) {
 			"Everything arrived: all 5,242 revisions of 4 ledger tables, blocks 0 to 1,873, are in schema dmv. An earlier execution with the same input had loaded it; nothing was changed now."},
 		{"quarantined", troubled(), report.LoadedWithFindings,
 			"The load is visible in schema dmv; 42 of 5,242 revisions were set aside. Something may be missing: read the findings."},
-		{"gap", with(func(l *report.Load) { l.Archive.Gaps = []report.Blocks{{First: 3, Last: 3}} }), report.LoadedWithFindings,
+		{"gap", with(func(l *report.Load) { l.Archive.Gaps, l.Archive.Blocks = []report.Blocks{{First: 3, Last: 3}}, 1873 }), report.LoadedWithFindings,
 			"The load is visible in schema dmv; every revision read is accounted for. Something may be missing: read the findings."},
 		{"already with findings", with(func(l *report.Load) {
 			l.Outcome, l.Archive.Unused = report.Already, []string{"x"}
@@ -246,12 +248,17 @@ func TestEveryFaultIsAFinding(t *testing.T) {
 		{"table-twice", "Ledger table Person is in this report twice.", func(l *report.Load) { l.Tables[2].Name = "Person" }},
 		{"quarantine-differs", "The quarantine holds 2 revisions, but the tables' accounts name 0.", func(l *report.Load) { l.Quarantine.Total = 2 }},
 		{"not-counted", "1 ledger table was not counted by the independent pass.", func(l *report.Load) { l.Tables[2].Evidence = nil }},
-		{"gap", "3 blocks are missing in the archive between block 0 and block 1,873: block 7, blocks 9 to 10.", func(l *report.Load) {
+		{"gap", "3 blocks are missing in the archive: block 7, blocks 9 to 10.", func(l *report.Load) {
+			l.Archive.Blocks -= 3
 			l.Archive.Gaps = []report.Blocks{{First: 7, Last: 7}, {First: 9, Last: 10}}
 		}},
 		{"unused", "1 data object in the archive was not read, because no manifest names it.", func(l *report.Load) { l.Archive.Unused = []string{"k"} }},
 		{"overlap", "Exports overlap in blocks 1 to 2; each block was read once.", func(l *report.Load) { l.Archive.Overlaps = []report.Blocks{{First: 1, Last: 2}} }},
-		{"begins-late", "What was read begins at block 5, not at the ledger's first block 0.", func(l *report.Load) { l.Archive.FirstBlock = 5 }},
+		{"begins-late", "What was read begins at block 5, not at the ledger's first block 0.", func(l *report.Load) { l.Archive.FirstBlock, l.Archive.Blocks = 5, 1869 }},
+		{"gap", "5 blocks are missing in the archive: blocks 0 to 4.", func(l *report.Load) {
+			l.Archive.FirstBlock, l.Archive.Blocks, l.Archive.Gaps = 5, 1869, []report.Blocks{{First: 0, Last: 4}}
+		}},
+		{"blocks-differ", "1,873 blocks were read, but block 0 to block 1,873 without the missing ones are 1,874.", func(l *report.Load) { l.Archive.Blocks-- }},
 		{"no-history", "The history was not kept, as the input asks: the target holds current documents only.", func(l *report.Load) { l.Target.History = false }},
 		{"path-never-found", "1 path of the mapping matched nothing in any revision.", func(l *report.Load) {
 			l.NeverFound = []report.MappingPath{{Table: "Person", Column: "c", Path: "P"}, {Table: "Not loaded", Column: "c", Path: "P"}}
@@ -358,7 +365,7 @@ func elements(t *testing.T, page string) []string {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(page))
 	d.Strict = false
-	d.AutoClose = []string{"meta", "br"}
+	d.AutoClose = []string{"meta", "br", "wbr"}
 	d.Entity = xml.HTMLEntity
 	var out []string
 	for {
@@ -494,4 +501,62 @@ func TestMembersAreAsDocumented(t *testing.T) {
 	}
 	walk("", v)
 	golden(t, "members.txt", []byte(strings.Join(paths[1:], "\n")+"\n"))
+}
+
+// Every pair of colours that carries text differs by 4.5 to 1 at least, every
+// bar by 3 to 1 (WCAG 2.1, 1.4.3 and 1.4.11), in light, in dark and in print.
+func TestColoursHaveContrast(t *testing.T) {
+	css, err := os.ReadFile("report.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	themes := regexp.MustCompile(`(?s):root \{(.*?)\}`).FindAllStringSubmatch(string(css), -1)
+	if len(themes) != 3 {
+		t.Fatalf("got %d themes, want light, dark and print", len(themes))
+	}
+	for _, theme := range themes {
+		colour := map[string]float64{}
+		for _, m := range regexp.MustCompile(`--([a-z0-9-]+): #([0-9a-f]{3,6});`).FindAllStringSubmatch(theme[1], -1) {
+			colour[m[1]] = luminance(t, m[2])
+		}
+		for _, c := range []struct {
+			ink, on string
+			least   float64
+		}{
+			{"ink", "bg", 7}, {"ink", "band", 7}, {"ink", "ok-bg", 7}, {"ink", "warn-bg", 7}, {"ink", "bad-bg", 7}, {"ink", "note-bg", 7},
+			{"soft", "bg", 4.5}, {"soft", "band", 4.5}, {"soft", "note-bg", 4.5}, {"soft", "bad-bg", 4.5}, {"faint", "bg", 4.5}, {"faint", "band", 4.5}, {"faint", "bad-bg", 4.5},
+			{"link", "bg", 4.5}, {"ok", "bg", 4.5}, {"ok", "band", 4.5}, {"ok", "ok-bg", 4.5}, {"warn", "warn-bg", 4.5}, {"bad", "bad-bg", 4.5},
+			{"quarantined", "bg", 4.5}, {"quarantined", "band", 4.5}, {"quarantined", "bad-bg", 4.5},
+			{"loaded", "bg", 3}, {"loaded", "track", 3}, {"filtered", "bg", 3}, {"bad", "bg", 3},
+		} {
+			a, ok := colour[c.ink]
+			b, ok2 := colour[c.on]
+			if !ok || !ok2 {
+				t.Fatalf("no colour %s or %s", c.ink, c.on)
+			}
+			if got := (max(a, b) + 0.05) / (min(a, b) + 0.05); got < c.least {
+				t.Errorf("%s on %s: %.2f to 1, want %.1f: %s", c.ink, c.on, got, c.least, strings.TrimSpace(theme[1])[:40])
+			}
+		}
+	}
+}
+
+// luminance is WCAG's relative luminance of a colour in hex.
+func luminance(t *testing.T, hex string) float64 {
+	t.Helper()
+	if len(hex) == 3 {
+		hex = string([]byte{hex[0], hex[0], hex[1], hex[1], hex[2], hex[2]})
+	}
+	n, err := strconv.ParseUint(hex, 16, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	linear := func(c uint64) float64 {
+		x := float64(c&255) / 255
+		if x <= 0.04045 {
+			return x / 12.92
+		}
+		return math.Pow((x+0.055)/1.055, 2.4)
+	}
+	return 0.2126*linear(n>>16) + 0.7152*linear(n>>8) + 0.0722*linear(n)
 }

@@ -15,7 +15,7 @@ func (l Load) Text(width int) string {
 	if err != nil {
 		return "no report: " + plain(err.Error()) + "\n"
 	}
-	head := []string{"ledger table", "read", "loaded", "quarantined", "filtered", "current", "deleted"}
+	head := []string{"ledger table", "read", l.word(), "quarantined", "filtered", "current", "deleted"}
 	row := func(name string, t Table) []string {
 		return []string{name, number(t.Read), number(t.Staged), number(t.Quarantined), number(t.Filtered), number(t.Current), number(t.Deleted)}
 	}
@@ -71,24 +71,28 @@ func (l Load) Text(width int) string {
 	b.WriteByte('\n')
 
 	t := l.total()
-	sum := "read = loaded + quarantined + filtered"
+	sum := "read = " + l.word() + " + quarantined + filtered"
 	switch {
+	case len(l.Tables) == 0:
+		b.WriteString("No revision of a ledger table was read.\n")
 	case bad > 0:
 		b.WriteString(wrap("Does NOT add up in "+number(int64(bad))+" of "+count(int64(len(l.Tables)), "table")+": see the errors below.", width, ""))
-	case len(l.Tables) > 0 && l.uncounted() == 0:
+	case l.uncounted() == 0:
 		b.WriteString(wrap("Adds up in every table: "+sum+", and an independent count of the archive agrees ("+count(t.Read, "revision")+").", width, ""))
 	default:
 		b.WriteString(wrap("Adds up in every table: "+sum+" ("+count(t.Read, "revision")+").", width, ""))
 	}
 	b.WriteByte('\n')
+	const most = 12 // findings
 	for i, f := range l.Findings {
-		const most = 12
 		if i == most {
 			b.WriteString("  and " + count(int64(len(l.Findings)-most), "more finding") + " in the report\n")
 			break
 		}
 		b.WriteString(wrap(strings.ToUpper(string(f.Severity))+": "+plain(f.Text), width, "  "))
-		if f.Next != "" && f.Severity != Note {
+		// One piece of advice for several findings is given once, after the last.
+		same := i+1 < min(len(l.Findings), most) && l.Findings[i+1].Next == f.Next
+		if f.Next != "" && f.Severity != Note && !same {
 			b.WriteString(wrap("Next: "+plain(f.Next), width, "  "))
 		}
 	}

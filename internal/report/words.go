@@ -118,12 +118,12 @@ func span(d time.Duration) string {
 	}
 }
 
-// rate writes n per second, or nothing when there is nothing to divide.
+// rate writes n per second without a unit, or nothing when there is nothing to divide.
 func rate(n int64, d time.Duration) string {
 	if n <= 0 || d <= 0 {
 		return ""
 	}
-	return digits(float64(n)/d.Seconds()) + "/s"
+	return digits(float64(n) / d.Seconds())
 }
 
 // when writes a time in UTC, to the second.
