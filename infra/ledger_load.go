@@ -96,7 +96,7 @@ func LedgerLoadDefinition(p LedgerLoadProps) (string, error) {
 		"States": object{
 			"Preflight": with(p.call(config.LedgerPreflight, "{% $states.input %}"), object{
 				"Comment": "Names everything that is missing",
-				"Assign":  object{"input": "{% $states.input %}", "preflight": "{% $states.result.Payload %}"},
+				"Assign":  object{"input": "{% $states.input %}"},
 				"Next":    "Prepare",
 			}),
 			"Prepare": with(p.call(config.TargetPrepare, object{"Input": "{% $input %}", "Preflight": "{% $states.input %}"}), object{

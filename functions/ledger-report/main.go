@@ -1,0 +1,42 @@
+// Command ledger-report is the Lambda function that writes the report of a load.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"godwit/internal/config"
+	"godwit/internal/migrate"
+	"godwit/internal/objects"
+	"godwit/internal/target"
+)
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if err := run(context.Background()); err != nil {
+		log.Error("cannot start", "err", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	c, err := config.Read(config.LedgerReport, os.LookupEnv)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("read AWS configuration: %w", err)
+	}
+	store := &objects.Store{API: s3.NewFromConfig(cfg)}
+	db := &target.DB{API: target.NewAPI(cfg), ClusterARN: c.ClusterARN, SecretARN: c.LoaderSecret, Database: c.Database}
+	h := &migrate.Report{Objects: store, Target: db, WorkBucket: c.WorkBucket, Cluster: c.ClusterARN, Database: c.Database, Now: time.Now}
+	lambda.Start(h.Handle)
+	return nil
+}

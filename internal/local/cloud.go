@@ -1,0 +1,321 @@
+// Package local owns the local AWS: it starts what the synthesized stacks
+// contain on this machine, so that the demo and the tests run the very
+// templates, state machines, policies and binaries that are deployed.
+//
+// It leaves each service to its own package below this one and wires them.
+//
+// Promises: functions get the environment that their template gives them and
+// credentials of their own; every call is judged by the policies of the
+// template; what a template holds that local does not know stops the start by
+// name; Close leaves no process behind.
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"godwit/internal/local/asl"
+	"godwit/internal/local/gateway"
+	"godwit/internal/local/iam"
+	"godwit/internal/local/lambda"
+	"godwit/internal/local/postgres"
+	"godwit/internal/local/rds"
+	"godwit/internal/local/rdsdata"
+	"godwit/internal/local/s3"
+	"godwit/internal/local/secrets"
+	"godwit/internal/local/template"
+)
+
+// Options say what to start and how.
+type Options struct {
+	Assembly string      // cloud assembly folder (cdk.out)
+	Dir      string      // keeps database and objects; "" keeps nothing
+	Buckets  []s3.Bucket // buckets that are not of the stacks: archives
+	Clock    asl.Clock   // nil: waits of state machines are leapt over
+	Logs     io.Writer   // of the functions; nil drops them
+	Progress func(asl.Event)
+	// Fault may break any call of the run.
+	Fault func(gateway.Call) gateway.Fault
+	// CallTimeout is the Data API's limit of one call; 0 is the real 45 s.
+	CallTimeout time.Duration
+}
+
+// A Cloud is the started stacks.
+type Cloud struct {
+	Stacks    []*template.Stack
+	Gateway   *gateway.Gateway
+	Judge     *iam.Judge
+	S3        *s3.Service
+	Secrets   *secrets.Store
+	RDS       *rds.Service
+	Data      *rdsdata.Server
+	Postgres  *postgres.Server
+	Engine    *asl.Engine
+	Functions map[string]*lambda.Function  // by ARN
+	Machines  map[string]*asl.StateMachine // by name: LedgerLoad
+
+	Database string // of the cluster
+	closers  []func()
+}
+
+// Start starts the stacks of an assembly. Close it after use.
+func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
+	c := &Cloud{Functions: map[string]*lambda.Function{}, Machines: map[string]*asl.StateMachine{}}
+	defer func() {
+		if err != nil {
+			c.Close()
+		}
+	}()
+	if c.Stacks, err = template.Load(o.Assembly, template.Options{}); err != nil {
+		return nil, fmt.Errorf("read the stacks in %s: %w", o.Assembly, err)
+	}
+	if len(c.Stacks) == 0 {
+		return nil, fmt.Errorf("%s holds no stack: make synth ENV=demo", o.Assembly)
+	}
+	if c.Judge, err = iam.FromStacks(c.Stacks); err != nil {
+		return nil, fmt.Errorf("read the policies of the stacks: %w", err)
+	}
+	if c.Gateway, err = gateway.New(gateway.Config{Authorizer: c.Judge, Fault: o.Fault}); err != nil {
+		return nil, err
+	}
+	c.closers = append(c.closers, func() { _ = c.Gateway.Close() }) // nothing to save
+	steps := []func(context.Context, Options) error{c.startS3, c.startSecrets, c.startDatabase, c.startFunctions, c.startMachines}
+	for _, step := range steps {
+		if err := step(ctx, o); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// Close ends every process and server of the cloud.
+func (c *Cloud) Close() {
+	for i := len(c.closers) - 1; i >= 0; i-- {
+		c.closers[i]()
+	}
+	c.closers = nil
+}
+
+func (c *Cloud) startS3(_ context.Context, o Options) error {
+	dir := ""
+	if o.Dir != "" {
+		dir = filepath.Join(o.Dir, "s3")
+	}
+	var err error
+	c.S3, err = s3.New(s3.Config{Account: c.Stacks[0].Account, Region: c.Stacks[0].Region, Dir: dir})
+	if err != nil {
+		return fmt.Errorf("start S3: %w", err)
+	}
+	for _, r := range template.ByType(c.Stacks, "AWS::S3::Bucket") {
+		var p struct {
+			BucketEncryption struct {
+				ServerSideEncryptionConfiguration []struct {
+					BucketKeyEnabled              bool
+					ServerSideEncryptionByDefault struct{ KMSMasterKeyID string }
+				}
+			}
+		}
+		if err := r.Decode(&p); err != nil {
+			return fmt.Errorf("bucket %s: %w", r.LogicalID, err)
+		}
+		b := s3.Bucket{Name: r.ID, Region: r.Stack.Region}
+		for _, e := range p.BucketEncryption.ServerSideEncryptionConfiguration {
+			b.KMSKey, b.BucketKey = e.ServerSideEncryptionByDefault.KMSMasterKeyID, e.BucketKeyEnabled
+		}
+		if err := c.S3.CreateBucket(b); err != nil {
+			return err
+		}
+	}
+	for _, b := range o.Buckets {
+		if err := c.S3.CreateBucket(b); err != nil {
+			return err
+		}
+	}
+	c.Gateway.Register("s3", c.S3)
+	return nil
+}
+
+func (c *Cloud) startSecrets(_ context.Context, _ Options) error {
+	c.Secrets = &secrets.Store{Region: c.Stacks[0].Region, Account: c.Stacks[0].Account}
+	for _, r := range template.ByType(c.Stacks, "AWS::SecretsManager::Secret") {
+		var p struct {
+			Name, KmsKeyId, SecretString string
+			GenerateSecretString         *struct {
+				SecretStringTemplate, GenerateStringKey string
+				PasswordLength                          int
+			}
+		}
+		if err := r.Decode(&p); err != nil {
+			return fmt.Errorf("secret %s: %w", r.LogicalID, err)
+		}
+		value := p.SecretString
+		if g := p.GenerateSecretString; g != nil {
+			v := map[string]string{}
+			if err := json.Unmarshal([]byte(g.SecretStringTemplate), &v); err != nil {
+				return fmt.Errorf("secret %s: read its template: %w", r.LogicalID, err)
+			}
+			v[g.GenerateStringKey] = rand.Text()
+			b, err := json.Marshal(v)
+			if err != nil {
+				return err
+			}
+			value = string(b)
+		}
+		if err := c.Secrets.Create(secretName(r.ARN()), r.ARN(), p.KmsKeyId, value); err != nil {
+			return fmt.Errorf("secret %s: %w", r.LogicalID, err)
+		}
+	}
+	c.Gateway.Register("secretsmanager", c.Secrets)
+	return nil
+}
+
+// secretName is the name within a secret's ARN, which ends in six random
+// characters.
+func secretName(arn string) string {
+	name := arn[strings.LastIndexByte(arn, ':')+1:]
+	if i := strings.LastIndexByte(name, '-'); i > 0 {
+		name = name[:i]
+	}
+	return name
+}
+
+// startDatabase starts PostgreSQL in the place of the stacks' cluster.
+func (c *Cloud) startDatabase(ctx context.Context, o Options) error {
+	clusters := template.ByType(c.Stacks, "AWS::RDS::DBCluster")
+	if len(clusters) != 1 {
+		return fmt.Errorf("the stacks have %d database clusters: local runs exactly one", len(clusters))
+	}
+	r := clusters[0]
+	resolved, err := template.ResolveSecrets(r.Properties, func(id, key string) (string, error) {
+		value, err := c.Secrets.Value(id)
+		if err != nil || key == "" {
+			return value, err
+		}
+		var members map[string]string
+		if err := json.Unmarshal([]byte(value), &members); err != nil {
+			return "", errors.New("the secret is not JSON")
+		}
+		return members[key], nil
+	})
+	if err != nil {
+		return fmt.Errorf("cluster %s: %w", r.LogicalID, err)
+	}
+	var p struct {
+		DatabaseName, MasterUsername, MasterUserPassword, Engine, EngineVersion string
+		EnableHttpEndpoint                                                      bool
+		ServerlessV2ScalingConfiguration                                        struct{ MinCapacity, MaxCapacity float64 }
+		AssociatedRoles                                                         []struct{ RoleArn, FeatureName string }
+	}
+	b, err := json.Marshal(resolved)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, &p); err != nil {
+		return fmt.Errorf("cluster %s: %w", r.LogicalID, err)
+	}
+	c.Database = p.DatabaseName
+	po := postgres.Options{Master: p.MasterUsername, Password: p.MasterUserPassword, Database: p.DatabaseName}
+	if o.Dir != "" {
+		po.Dir, po.Durable = filepath.Join(o.Dir, "postgres"), true
+	}
+	if c.Postgres, err = postgres.Start(ctx, po); err != nil {
+		return fmt.Errorf("start PostgreSQL: %w", err)
+	}
+	c.closers = append(c.closers, func() { _ = c.Postgres.Close() }) // its end is what matters
+	control := rds.Cluster{
+		ID: r.ID, ARN: r.ARN(), Engine: p.Engine, Version: p.EngineVersion, Status: "available", DataAPI: p.EnableHttpEndpoint,
+		MinACU: p.ServerlessV2ScalingConfiguration.MinCapacity, MaxACU: p.ServerlessV2ScalingConfiguration.MaxCapacity,
+	}
+	for _, role := range p.AssociatedRoles {
+		control.Roles = append(control.Roles, rds.Role{ARN: role.RoleArn, Feature: role.FeatureName})
+		if role.FeatureName != "s3Import" {
+			continue
+		}
+		k := c.Gateway.Issue(role.RoleArn, nil)
+		if err := c.Postgres.SetImport(postgres.Import{
+			Endpoint: c.Gateway.URL(), Region: r.Stack.Region,
+			AccessKeyID: k.AccessKeyID, SecretAccessKey: k.SecretAccessKey, SessionToken: k.SessionToken,
+		}); err != nil {
+			return fmt.Errorf("attach the import role: %w", err)
+		}
+	}
+	c.RDS = &rds.Service{}
+	c.RDS.Set(control)
+	c.Gateway.Register("rds", c.RDS)
+	c.Data = rdsdata.New(rdsdata.Config{Secrets: c.Secrets, Timeout: o.CallTimeout})
+	c.closers = append(c.closers, func() { _ = c.Data.Close() }) // rolls back what is open
+	c.Data.AddCluster(r.ARN(), rdsdata.Cluster{Addr: c.Postgres.Addr(), EndpointDisabled: !p.EnableHttpEndpoint})
+	c.Gateway.Register("rds-data", c.Data)
+	return nil
+}
+
+func (c *Cloud) startFunctions(_ context.Context, o Options) error {
+	for _, r := range template.ByType(c.Stacks, "AWS::Lambda::Function") {
+		var p struct {
+			Role, Runtime, Handler string
+			Timeout, MemorySize    int
+			Environment            struct{ Variables map[string]string }
+			LoggingConfig          struct{ LogFormat string }
+		}
+		if err := r.Decode(&p); err != nil {
+			return fmt.Errorf("function %s: %w", r.LogicalID, err)
+		}
+		if p.Runtime != "provided.al2023" {
+			return fmt.Errorf("function %s has runtime %s: local runs provided.al2023 only", r.LogicalID, p.Runtime)
+		}
+		f := &lambda.Function{
+			ARN: r.ARN(), Name: r.ID, Role: p.Role, Bootstrap: filepath.Join(r.Asset, "bootstrap"), Env: p.Environment.Variables,
+			Timeout: time.Duration(p.Timeout) * time.Second, MemoryMB: p.MemorySize, Region: r.Stack.Region,
+			Endpoint: c.Gateway.URL(), LogFormat: p.LoggingConfig.LogFormat, Logs: o.Logs,
+			Credentials: func(kill func()) gateway.Credentials { return c.Gateway.Issue(p.Role, kill) },
+		}
+		if err := f.Validate(); err != nil {
+			return fmt.Errorf("function %s: %w", r.LogicalID, err)
+		}
+		c.Functions[f.ARN] = f
+		c.closers = append(c.closers, f.Close)
+	}
+	return nil
+}
+
+func (c *Cloud) startMachines(_ context.Context, o Options) error {
+	c.Engine = &asl.Engine{
+		Clock: o.Clock, Authorizer: c.Judge, Functions: functions(c.Functions), Objects: newStore(c.Gateway, c.Stacks[0].Region), Progress: o.Progress,
+	}
+	if c.Engine.Clock == nil {
+		c.Engine.Clock = &asl.FastClock{}
+	}
+	for _, r := range template.ByType(c.Stacks, "AWS::StepFunctions::StateMachine") {
+		var p struct{ DefinitionString, RoleArn, StateMachineName, StateMachineType string }
+		if err := r.Decode(&p); err != nil {
+			return fmt.Errorf("state machine %s: %w", r.LogicalID, err)
+		}
+		m, err := asl.Parse([]byte(p.DefinitionString), c.Engine.Resources)
+		if err != nil {
+			return fmt.Errorf("state machine %s: %w", r.LogicalID, err)
+		}
+		name := p.StateMachineName
+		if name == "" {
+			name = r.Attributes["Name"].(string)
+		}
+		c.Machines[r.LogicalID] = &asl.StateMachine{ARN: r.ARN(), Name: name, Role: p.RoleArn, Definition: p.DefinitionString, Created: time.Now(), Machine: m}
+	}
+	return nil
+}
+
+// Machine returns the state machine whose logical id begins with name.
+func (c *Cloud) Machine(name string) (*asl.StateMachine, error) {
+	for id, m := range c.Machines {
+		if strings.HasPrefix(id, name) {
+			return m, nil
+		}
+	}
+	return nil, fmt.Errorf("the stacks have no state machine %s", name)
+}

@@ -1,0 +1,76 @@
+// Command godwit-local runs the synthesized stacks on this machine: demo loads
+// a made-up ledger, load loads an archive from a folder.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"godwit/internal/ledgergen"
+	"godwit/internal/local"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "\n"+err.Error())
+		}
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("say demo, load or archive; each with -help")
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	j := local.Job{Out: os.Stdout}
+	var format, layout string
+	var generate ledgergen.Options
+	source := func() {
+		flags.IntVar(&generate.Documents, "documents", 2000, "documents in the ledger")
+		flags.StringVar(&format, "format", "ION_BINARY", "ION_BINARY, ION_TEXT or JSON")
+		flags.StringVar(&layout, "layout", "", "aws-sample: as AWS's migration sample left its exports")
+		flags.Uint64Var(&generate.Seed, "seed", 1, "chooses the ledger")
+	}
+	target := func() {
+		flags.StringVar(&j.Assembly, "assembly", "build/cdk.out", "folder of the synthesized stacks")
+		flags.BoolVar(&j.Keep, "keep", false, "keep the database running until Ctrl-C")
+		flags.StringVar(&j.Folder, "out", "build", "folder for report.html, report.json and the logs")
+	}
+	switch args[0] {
+	case "demo":
+		source()
+		target()
+	case "load":
+		target()
+		flags.StringVar(&j.Archive, "archive", "", "folder that holds the archive")
+		flags.StringVar(&j.Mapping, "mapping", "", "mapping file; default the packaged one")
+		flags.StringVar(&j.Schema, "schema", "", "target schema; default the mapping's")
+		flags.StringVar(&j.Input, "input", "", "further members of the input, as JSON")
+	case "archive":
+		source()
+		flags.StringVar(&j.Archive, "to", "", "folder to write the made-up ledger's export to")
+	default:
+		return fmt.Errorf("no command is named %s: say demo, load or archive", args[0])
+	}
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	generate.Format, generate.Layout = ledgergen.Format(format), ledgergen.Layout(layout)
+	switch args[0] {
+	case "demo":
+		j.Generate = &generate
+	case "archive":
+		return local.WriteArchive(generate, j.Archive)
+	}
+	return j.Run(ctx)
+}
