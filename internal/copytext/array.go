@@ -1,6 +1,7 @@
 package copytext
 
 import (
+	"bytes"
 	"unicode/utf8"
 
 	"godwit/internal/change"
@@ -15,6 +16,9 @@ func appendArray(dst, s []byte, t *change.Type) ([]byte, error) {
 	}
 	if !utf8.Valid(s) {
 		return dst, errUTF8
+	}
+	if bytes.IndexByte(s, 0) >= 0 {
+		return dst, errNUL
 	}
 	dst = append(dst, '{')
 	s = s[1:]
@@ -87,7 +91,7 @@ func appendElement(dst, s []byte, t *change.Type) (_ []byte, ok bool) {
 	case s[0] == '[' || s[0] == '{':
 		return dst, false
 	case s[0] != '"':
-		return append(dst, s...), true
+		return append(dst, s...), bare(s)
 	case len(s) < 2 || s[len(s)-1] != '"':
 		return dst, false
 	}
@@ -132,6 +136,16 @@ func appendElement(dst, s []byte, t *change.Type) (_ []byte, ok bool) {
 		}
 	}
 	return append(dst, '"'), true
+}
+
+// bare reports whether s is a number or a word, which need no quotes.
+func bare(s []byte) bool {
+	for _, c := range s {
+		if !('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '-' || c == '+' || c == '.') {
+			return false
+		}
+	}
+	return true
 }
 
 // unicodeEscape reads \uXXXX, or a pair of them that is one character, and
