@@ -57,7 +57,7 @@ type job struct {
 }
 
 func newExporter(o Options, c *chain, write func(Object) error) *exporter {
-	seed := mix(o.Seed+1) ^ mix(uint64(o.Documents)+2) ^ mix(uint64(o.FromBlock)<<1) ^ mix(uint64(o.UntilBlock)<<1|1)
+	seed := mix(o.Seed+1) ^ mix(uint64(o.Documents)+2) ^ mix(uint64(o.Unmappable)<<32+3) ^ mix(uint64(o.FromBlock)<<1) ^ mix(uint64(o.UntilBlock)<<1|1)
 	return &exporter{options: o, strand: c.strand, ids: idMaker{seed: seed}, write: write}
 }
 

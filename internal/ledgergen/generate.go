@@ -2,6 +2,7 @@ package ledgergen
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"godwit/internal/proof"
@@ -70,6 +71,11 @@ func (g *generator) run() error {
 			}
 		}
 		if err := g.step(); err != nil {
+			return err
+		}
+	}
+	for i := range g.options.Unmappable {
+		if err := g.unmappable(i); err != nil {
 			return err
 		}
 	}
@@ -253,6 +259,38 @@ func (g *generator) delete(tx *transaction, i int) error {
 	g.write(tx, revision{id: d.id, version: d.version + 1, saidBy: saidBy}, d.table)
 	return nil
 }
+
+// unmappable adds a block with the i-th revision that a loader must refuse.
+func (g *generator) unmappable(i int) error {
+	name, data, id := note, structure(field{"body", text("NUL \x00 inside")}), g.ids.id()
+	version, said := int64(0), "INSERT INTO "
+	switch i % 3 {
+	case 1:
+		name, data = person, g.author.document(person, id).with("LastName", text(strings.Repeat("x", 101)))
+	case 2:
+		for i := range g.live {
+			d := &g.live[i]
+			if g.ledger.Tables[d.table].Name != vehicle || d.doomed != nil || d.data.get("Color").is(longColor) {
+				continue
+			}
+			d.version++
+			d.data = d.data.with("Color", text(longColor))
+			name, data, id, version, said = vehicle, d.data, d.id, d.version, "UPDATE "
+			break
+		}
+	}
+	table := g.active(name)
+	if version == 0 {
+		g.ledger.Tables[table].Current++
+	}
+	g.ledger.Tables[table].Refused++
+	tx := &transaction{statements: []statement{{text: said + name + " ?"}}}
+	g.write(tx, revision{id: id, version: version, data: &data, saidBy: []int64{0}}, table)
+	return g.seal(tx)
+}
+
+// longColor does not fit the public sample's column.
+const longColor = "the colour of a summer sky"
 
 func (g *generator) write(tx *transaction, r revision, table int) {
 	t := &g.ledger.Tables[table]

@@ -34,10 +34,14 @@ const (
 
 // Options choose a ledger and how it is exported.
 type Options struct {
-	// Seed chooses the ledger, with Documents and nothing else.
+	// Seed chooses the ledger, with Documents and Unmappable and nothing else.
 	Seed uint64
 	// Documents is how many documents the journal inserts, all tables together.
 	Documents int
+	// Unmappable is how many revisions follow whose document a loader must
+	// refuse: a NUL in a Note, a Person's LastName of 101 characters, and an
+	// update of a Vehicle to a Color of 26, in turn. Each is its document's last.
+	Unmappable int
 	// Format of the export; empty: IonBinary.
 	Format Format
 	// Layout of the export; empty: QLDB.
@@ -46,7 +50,8 @@ type Options struct {
 	// consecutive windows of time; 0: 1, or 2 in the layout AWSSample. A window
 	// ends on a whole second. Windows may be empty in a small ledger.
 	Exports int
-	// Bucket that the manifests name; empty: a synthetic name.
+	// Bucket that the manifests name; empty: a synthetic name. In the layout
+	// AWSSample they name the bucket before the copy whatever Bucket is.
 	Bucket string
 	// Prefix of all keys, with or without a slash at its end; may be empty.
 	Prefix string
@@ -95,6 +100,7 @@ type Table struct {
 	Current   int64 // live documents; of a dropped table: at its end
 	Deleted   int64 // documents whose last revision deletes them
 	Redacted  int64 // revisions whose data was redacted
+	Refused   int64 // unmappable revisions; as many documents are not current in a target
 }
 
 // Revisions counts the revisions of all tables.
@@ -113,7 +119,7 @@ func Generate(o Options, write func(Object) error) (Ledger, error) {
 	if err := o.complete(); err != nil {
 		return Ledger{}, err
 	}
-	seed := mix(o.Seed) ^ mix(uint64(o.Documents))
+	seed := mix(o.Seed) ^ mix(uint64(o.Documents)) ^ mix(uint64(o.Unmappable)<<32)
 	g := &generator{
 		options: o,
 		random:  random{state: seed},
@@ -158,7 +164,7 @@ func (o *Options) complete() error {
 	default:
 		return fmt.Errorf("generate ledger: unknown format %q: want %s, %s or %s", o.Format, IonBinary, IonText, JSON)
 	}
-	if o.Documents < 0 || o.Exports < 0 || o.BlocksPerObject < 0 || o.FromBlock < 0 || o.UntilBlock < 0 {
+	if o.Documents < 0 || o.Unmappable < 0 || o.Exports < 0 || o.BlocksPerObject < 0 || o.FromBlock < 0 || o.UntilBlock < 0 {
 		return fmt.Errorf("generate ledger: negative count in %+v", *o)
 	}
 	if o.Exports == 0 {
@@ -167,7 +173,7 @@ func (o *Options) complete() error {
 	if o.BlocksPerObject == 0 {
 		o.BlocksPerObject = 100
 	}
-	if o.Bucket == "" {
+	if o.Bucket == "" || o.Layout == AWSSample {
 		o.Bucket = "synthetic-ledger-export"
 	}
 	return nil

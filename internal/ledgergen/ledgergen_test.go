@@ -179,6 +179,7 @@ func TestEveryHashIsTrueAndTheOracleCountsRight(t *testing.T) {
 		{Seed: 2, Documents: 300, Format: ledgergen.IonText, Exports: 3},
 		{Seed: 3, Documents: 1},
 		{Seed: 4},
+		{Seed: 5, Documents: 200, Unmappable: 7, Format: ledgergen.IonText},
 	} {
 		archive := generate(t, o)
 		a := newAudit(archive.blocks(t))
@@ -189,7 +190,7 @@ func TestEveryHashIsTrueAndTheOracleCountsRight(t *testing.T) {
 			if got == nil {
 				got = &ledgergen.Table{Name: want.Name, ID: want.ID}
 			}
-			got.Active = want.Active
+			got.Active, got.Refused = want.Active, want.Refused
 			if diff := cmp.Diff(want, *got); diff != "" {
 				t.Errorf("seed %d: oracle (-) and blocks (+) differ:\n%s", o.Seed, diff)
 			}
@@ -388,6 +389,9 @@ func TestAWSSampleLeavesWhatTheSampleLeft(t *testing.T) {
 			t.Errorf("proof of block %d leads to %v, want %v", proofs.LastBlockNum, got, l.Digest)
 		}
 	}
+	if whole := generate(t, ledgergen.Options{Seed: 9, Documents: 700}).ledger; whole.LastHash != l.LastHash {
+		t.Error("the layout changes the ledger")
+	}
 	last := a.ledger.LastBlock
 	if end := audit.blocks[last]; end.at(t, "blockHash").hash(t) != l.LastHash {
 		t.Error("the oracle's last block is another")
@@ -474,6 +478,50 @@ func TestDocumentsFitThePublicSampleTables(t *testing.T) {
 	for table, want := range map[string]int{"Person": 4, "Vehicle": 4, "VehicleRegistration": 3, "DriversLicense": 2, "Note": 50} {
 		if len(shapes[table]) < want {
 			t.Errorf("%s has %d shapes, want %d at least", table, len(shapes[table]), want)
+		}
+	}
+}
+
+func TestUnmappableRevisionsAreTheLastOfTheirDocuments(t *testing.T) {
+	for _, format := range []ledgergen.Format{ledgergen.IonBinary, ledgergen.IonText, ledgergen.JSON} {
+		a := generate(t, ledgergen.Options{Seed: 13, Documents: 100, Unmappable: 8, Format: format})
+		refused := map[string]int64{} // table id -> count
+		last := map[string]bool{}     // document -> its last revision is refused
+		for _, b := range a.blocks(t) {
+			revisions := b.find("revisions")
+			if revisions == nil {
+				continue
+			}
+			for i := range revisions.children {
+				r := &revisions.children[i].node
+				if r.find("metadata") == nil {
+					continue
+				}
+				id := r.at(t, "metadata", "id").text
+				body, name, color := r.find("data", "body"), r.find("data", "LastName"), r.find("data", "Color")
+				bad := body != nil && strings.Contains(body.text, "\x00") || name != nil && len(name.text) > 100 || color != nil && utf8.RuneCountInString(color.text) > 25
+				if bad {
+					refused[b.at(t, "transactionInfo", "documents", id, "tableId").text]++
+				}
+				last[id] = bad
+			}
+		}
+		documents := 0
+		for _, bad := range last {
+			if bad {
+				documents++
+			}
+		}
+		if documents != 8 {
+			t.Errorf("%s: %d documents end with an unmappable revision, want 8", format, documents)
+		}
+		for _, table := range a.ledger.Tables {
+			if refused[table.ID] != table.Refused {
+				t.Errorf("%s: %s has %d unmappable revisions, the oracle says %d", format, table.Name, refused[table.ID], table.Refused)
+			}
+		}
+		if len(refused) != 3 {
+			t.Errorf("%s: unmappable revisions in %d tables, want 3", format, len(refused))
 		}
 	}
 }

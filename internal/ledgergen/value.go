@@ -48,6 +48,9 @@ func (v *value) get(name string) *value {
 	return nil
 }
 
+// is says whether v is there and is the string s.
+func (v *value) is(s string) bool { return v != nil && v.text == s }
+
 // with returns a copy of a struct with the field set, at its place when it is
 // there and at the end when it is new. The original is untouched.
 func (v value) with(name string, to value) value {
