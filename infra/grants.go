@@ -7,6 +7,17 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
+// Where the functions keep what they hand on, under loads/<load id>/; see migrate.
+const (
+	planFile   = loadsPrefix + "*/plan.json"
+	itemsFile  = loadsPrefix + "*/items.jsonl"
+	segments   = loadsPrefix + "*/segments/*"
+	quarantine = loadsPrefix + "*/quarantine/*"
+	counts     = loadsPrefix + "*/counts/*"
+	tasks      = loadsPrefix + "*/tasks/*"
+	results    = loadsPrefix + "*/results/*"
+)
+
 // grants are the permissions of the ledger route's functions, one method a
 // function. They are written out and not taken from the constructs' grant
 // methods, which grant action patterns such as s3:GetObject*.
@@ -18,7 +29,7 @@ type grants struct {
 }
 
 func (g grants) preflight(r awsiam.Role) {
-	g.readArchives(r, true)
+	g.listArchives(r)
 	allow(r, []string{"rds:DescribeDBClusters"}, g.target.ClusterARN)
 }
 
@@ -27,28 +38,29 @@ func (g grants) prepare(r awsiam.Role) {
 }
 
 func (g grants) plan(r awsiam.Role) {
-	g.readArchives(r, true)
-	g.readWork(r, loadsPrefix+"*", mappingsPrefix+"*")
-	g.writeWork(r, loadsPrefix+"*")
+	g.listArchives(r)
+	g.readArchives(r)
+	g.readWork(r, mappingsPrefix+"*")
+	g.writeWork(r, planFile, itemsFile)
 	g.database(r, g.target.LoaderSecret)
 }
 
 func (g grants) transform(r awsiam.Role) {
-	g.readArchives(r, false)
-	g.readWork(r, loadsPrefix+"*")
-	g.writeWork(r, loadsPrefix+"*/segments/*", loadsPrefix+"*/quarantine/*", partsPrefix+"*")
+	g.readArchives(r)
+	g.readWork(r, planFile)
+	g.writeWork(r, segments, quarantine, partsPrefix+"*")
 }
 
 func (g grants) count(r awsiam.Role) {
-	g.readArchives(r, false)
-	g.readWork(r, loadsPrefix+"*")
-	g.writeWork(r, loadsPrefix+"*/counts/*")
+	g.readArchives(r)
+	g.readWork(r, planFile)
+	g.writeWork(r, counts)
 }
 
 func (g grants) phase(r awsiam.Role) {
-	g.listWork(r)
-	g.readWork(r, loadsPrefix+"*")
-	g.writeWork(r, loadsPrefix+"*/tasks/*")
+	g.listWork(r, segments)
+	g.readWork(r, planFile, segments, counts)
+	g.writeWork(r, tasks)
 	g.database(r, g.target.LoaderSecret)
 }
 
@@ -58,51 +70,59 @@ func (g grants) task(r awsiam.Role) {
 }
 
 func (g grants) report(r awsiam.Role) {
-	g.listWork(r)
-	g.readWork(r, loadsPrefix+"*")
+	g.listWork(r, segments)
+	g.readWork(r, planFile, segments, counts, quarantine)
 	g.writeWork(r, loadsPrefix+"*/report.json", loadsPrefix+"*/report.html")
 	g.database(r, g.target.LoaderSecret)
 }
 
-// readArchives lets a role read the configured archives, and nothing beside
-// them, and list them if it looks for objects.
-func (g grants) readArchives(r awsiam.Role, list bool) {
+// listArchives lets a role list the configured archives, and nothing beside them.
+func (g grants) listArchives(r awsiam.Role) {
 	for _, a := range g.e.Archives {
-		bucket := "arn:" + g.partition + ":s3:::" + a.Bucket
-		allow(r, []string{"s3:GetObject"}, bucket+"/"+a.Prefix+"*")
-		if list && a.Prefix == "" {
-			allow(r, []string{"s3:ListBucket"}, bucket)
-		} else if list {
-			allowIf(r, map[string]any{"StringLike": map[string]any{"s3:prefix": a.Prefix + "*"}}, []string{"s3:ListBucket"}, bucket)
+		if a.Prefix == "" {
+			allow(r, []string{"s3:ListBucket"}, g.bucket(a))
+		} else {
+			allowIf(r, object{"StringLike": object{"s3:prefix": a.Prefix + "*"}}, []string{"s3:ListBucket"}, g.bucket(a))
 		}
-		if a.KMSKeyARN != "" {
-			allow(r, []string{"kms:Decrypt"}, a.KMSKeyARN)
-		}
-		suppress(r, "AwsSolutions-IAM5", "an archive is a prefix: everything below it is read", "/^Resource::arn:.*:s3:::"+regexp.QuoteMeta(a.Bucket+"/"+a.Prefix)+"\\*$/")
 	}
 }
 
-func (g grants) listWork(r awsiam.Role) {
-	allowIf(r, map[string]any{"StringLike": map[string]any{"s3:prefix": loadsPrefix + "*"}}, []string{"s3:ListBucket"}, *g.data.Work.BucketArn())
+// readArchives lets a role read the objects of the configured archives.
+func (g grants) readArchives(r awsiam.Role) {
+	for _, a := range g.e.Archives {
+		allow(r, []string{"s3:GetObject"}, g.bucket(a)+"/"+a.Prefix+"*")
+		if a.KMSKeyARN != "" {
+			allow(r, []string{"kms:Decrypt"}, a.KMSKeyARN)
+		}
+		suppress(r, "AwsSolutions-IAM5", "an archive is a prefix: everything below it is read",
+			"/^Resource::arn:.*:s3:::"+regexp.QuoteMeta(a.Bucket+"/"+a.Prefix)+"\\*$/")
+	}
+}
+
+func (g grants) bucket(a Archive) string { return "arn:" + g.partition + ":s3:::" + a.Bucket }
+
+func (g grants) listWork(r awsiam.Role, prefix string) {
+	allowIf(r, object{"StringLike": object{"s3:prefix": prefix}}, []string{"s3:ListBucket"}, *g.data.Work.BucketArn())
 }
 
 func (g grants) readWork(r awsiam.Role, patterns ...string) {
-	allow(r, []string{"s3:GetObject"}, g.workObjects(r, patterns)...)
+	allow(r, []string{"s3:GetObject"}, g.workObjects(r, patterns...)...)
 	allow(r, []string{"kms:Decrypt"}, *g.data.Key.KeyArn())
 }
 
 func (g grants) writeWork(r awsiam.Role, patterns ...string) {
-	allow(r, []string{"s3:PutObject"}, g.workObjects(r, patterns)...)
+	allow(r, []string{"s3:PutObject"}, g.workObjects(r, patterns...)...)
 	allow(r, []string{"kms:GenerateDataKey"}, *g.data.Key.KeyArn())
 }
 
-func (g grants) workObjects(r awsiam.Role, patterns []string) []string {
+func (g grants) workObjects(r awsiam.Role, patterns ...string) []string {
 	arns := make([]string, len(patterns))
 	for i, p := range patterns {
 		arns[i] = *g.data.Work.ArnForObjects(jsii.String(p))
 	}
-	suppress(r, "AwsSolutions-IAM5", "names of objects hold the load's id; the folder is named",
-		"/^Resource::.*("+loadsPrefix+"|"+partsPrefix+"|"+mappingsPrefix+")[a-z/.*]*$/")
+	for _, p := range patterns {
+		suppress(r, "AwsSolutions-IAM5", "names of objects hold the load's id; the folder is named", "/^Resource::.*/"+regexp.QuoteMeta(p)+"$/")
+	}
 	return arns
 }
 

@@ -98,11 +98,9 @@ func (s *LedgerStack) machine(e Environment, data *DataStack, definition string)
 		allow(role, []string{"lambda:InvokeFunction"}, *f.FunctionArn())
 	}
 	// ItemReader and ResultWriter.
-	objects := func(pattern string) string {
-		return *data.Work.ArnForObjects(jsii.String(loadsPrefix + "*/" + pattern))
-	}
-	allow(role, []string{"s3:GetObject"}, objects("items.jsonl"), objects("tasks/*"))
-	allow(role, []string{"s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"}, objects("results/*"))
+	g := grants{data: data}
+	allow(role, []string{"s3:GetObject"}, g.workObjects(role, itemsFile, tasks)...)
+	allow(role, []string{"s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"}, g.workObjects(role, results)...)
 	allow(role, []string{"kms:Decrypt", "kms:GenerateDataKey"}, *data.Key.KeyArn())
 	// The children of a Distributed Map are executions of the machine itself.
 	arn := func(kind, rest string) string {
@@ -111,8 +109,7 @@ func (s *LedgerStack) machine(e Environment, data *DataStack, definition string)
 	allow(role, []string{"states:StartExecution"}, arn("stateMachine", ""))
 	allow(role, []string{"states:DescribeExecution", "states:StopExecution"}, arn("execution", ":*"), arn("execution", "/*"))
 	allow(role, []string{"states:RedriveExecution"}, arn("execution", "/*"))
-	suppress(role, "AwsSolutions-IAM5", "the names of objects and executions hold ids of loads and runs; bucket, folder and machine are named",
-		"/^Resource::.*(loads/\\*/(items\\.jsonl|tasks/\\*|results/\\*)|execution:LedgerLoad-[a-z0-9-]+(:|/)\\*)$/")
+	suppress(role, "AwsSolutions-IAM5", "names of executions hold ids of runs; the machine is named", "/^Resource::.*:execution:"+name+"[:/]\\*$/")
 	suppress(role, "AwsSolutions-IAM5", "X-Ray and the delivery of vended logs have no resources to name", "Resource::*")
 
 	logs := awslogs.NewLogGroup(s.Stack, jsii.String("LedgerLoadLog"), &awslogs.LogGroupProps{
