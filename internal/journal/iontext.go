@@ -24,11 +24,11 @@ func (w *window) value(limit int) (value []byte, at int64, err error) {
 		at = w.offset() + int64(s.i)
 		c, ok := s.peek(0)
 		if !ok {
-			if s.err == nil {
-				s.err = io.EOF
-				w.r = w.w
+			if s.err != nil || s.open || s.i > limit {
+				return nil, at, s.failure(at)
 			}
-			return nil, at, s.err
+			w.r = w.w
+			return nil, at, io.EOF
 		}
 		if c == '{' {
 			w.r += s.i // what came before is no part of the block
@@ -60,6 +60,7 @@ type textScan struct {
 	i      int // from w.r
 	limit  int
 	err    error
+	open   bool // a comment does not end
 	reason string
 }
 
@@ -134,7 +135,7 @@ func (s *textScan) comment() bool {
 		for s.i += 2; ; s.i++ {
 			c, ok := s.peek(0)
 			if !ok {
-				s.reason = "comment does not end"
+				s.open = true
 				return true
 			}
 			if next, _ := s.peek(1); c == '*' && next == '/' {
@@ -182,10 +183,7 @@ func (s *textScan) structure() bool {
 			continue
 		case '/':
 			if s.comment() {
-				if s.reason != "" {
-					return false
-				}
-				continue
+				continue // one that does not end: the block does not, either
 			}
 		case '.':
 			if s.longFraction() {
@@ -261,9 +259,13 @@ func (s *textScan) lob() bool {
 				return false
 			}
 		case c == '}':
-			if next, _ := s.peek(1); next == '}' {
+			next, ok := s.peek(1)
+			if next == '}' {
 				s.i += 2
 				return true
+			}
+			if !ok {
+				return false
 			}
 			s.reason = "blob or clob ends with one brace only"
 			return false
