@@ -112,11 +112,15 @@ func (l Load) follow() []Finding {
 	if n := int64(len(l.Quarantine.First)); n > l.Quarantine.Total {
 		add("quarantine-differs", Error, again, "The quarantine holds %s, but %s are listed.", count(l.Quarantine.Total, "revision"), number(n))
 	}
+	if total.Read == 0 && l.Outcome != Stopped {
+		add("nothing-read", Warning, "Check Bucket, Prefix, ExportIds and Since in the input: another archive may have been meant.", "No revision of a ledger table was read.")
+	}
 	if total.Quarantined > 0 {
-		next := "Read the reasons in this report, mend the mapping, and load into a fresh schema; or accept the loss and keep the quarantined revisions."
+		list := ""
 		if l.Quarantine.Where != "" {
-			next = "Read the reasons in this report, mend the mapping, and load into a fresh schema; or accept the loss and keep " + l.Quarantine.Where + "."
+			list = " (the whole list lies under " + l.Quarantine.Where + ")"
 		}
+		next := "Read the reasons in this report" + list + ", mend the mapping, and load into a fresh schema; or accept that they are missing: the archive keeps them."
 		add("quarantined", Warning, next, "%s of %s did not map exactly and %s set aside.", number(total.Quarantined), count(total.Read, "revision"), was(total.Quarantined))
 	}
 	if total.Withheld > 0 {
@@ -288,6 +292,9 @@ func (l Load) sentence() string {
 	case DoesNotAddUp:
 		return "The load is visible in " + schema + ", but its account does not add up: do not rely on it until every error below is explained." + before
 	case LoadedWithFindings:
+		if t.Read == 0 {
+			return "The load finished, but no revision of a ledger table was read; " + schema + " has nothing new. Read the findings." + before
+		}
 		s := "The load is visible in " + schema + "; "
 		if t.Quarantined > 0 {
 			s += number(t.Quarantined) + " of " + count(t.Read, "revision") + " " + was(t.Quarantined) + " set aside. "
@@ -298,8 +305,6 @@ func (l Load) sentence() string {
 	}
 	var s string
 	switch {
-	case t.Read == 0:
-		s = "The archive was read to its end and holds no revision of a table; " + schema + " has nothing new."
 	case t.Filtered > 0:
 		s = fmt.Sprintf("Everything that was asked for arrived: of %s read, %s in %s and %s left out on request.",
 			count(t.Read, "revision"), plural(number(t.Staged), t.Staged == 1, "", "is", "are"), schema, number(t.Filtered))

@@ -261,20 +261,27 @@ func (p *page) plot() {
 	}
 	for _, t := range p.Tables {
 		b := bar{Name: shorten(plain(t.Name), 48), Read: t.Read} // the table has the name whole
+		classes := []string{"loaded", "quarantined", "filtered"}
+		widths := make([]float64, 3)
+		whole := 0.0
+		for i, n := range []int64{t.Staged, t.Quarantined, t.Filtered} {
+			if n > 0 && most > 0 {
+				widths[i] = max(float64(n)/float64(most)*100, least)
+				whole += widths[i]
+			}
+		}
+		// Wider parts, or figures that do not add up, must not draw outside the
+		// plot: the widest gives way.
+		if whole > 100 {
+			i := slices.Index(widths, slices.Max(widths))
+			widths[i] = max(widths[i]-(whole-100), least)
+		}
 		x := 0.0
-		for _, c := range []struct {
-			class string
-			n     int64
-		}{{"loaded", t.Staged}, {"quarantined", t.Quarantined}, {"filtered", t.Filtered}} {
-			if c.n <= 0 || most <= 0 {
-				continue
+		for i, w := range widths {
+			if w = min(w, 100-x); w > 0 {
+				b.Parts = append(b.Parts, part{classes[i], percent(x), percent(w)})
+				x += w
 			}
-			// Figures that do not add up must not draw outside the plot.
-			w := min(max(float64(c.n)/float64(most)*(100-2*least), least), 100-x)
-			if w > 0 {
-				b.Parts = append(b.Parts, part{c.class, percent(x), percent(w)})
-			}
-			x += w
 		}
 		var extra []string
 		if t.Quarantined > 0 {

@@ -150,7 +150,7 @@ type Evidence struct {
 // A Quarantine lists revisions that did not map exactly.
 type Quarantine struct {
 	Total int64
-	Where string        `json:",omitempty"` // S3 URI under which all of them lie
+	Where string        `json:",omitempty"` // S3 URI under which the whole list lies
 	First []Quarantined // in journal order; the renderers show 100 of them
 }
 

@@ -59,16 +59,18 @@ func (l Load) Text(width int) string {
 	for _, w := range widths[1:5] {
 		revisions += w + gap
 	}
-	b.WriteString(strings.Repeat(" ", widths[0]+gap) + pad("revisions", revisions-gap) + strings.Repeat(" ", 2*gap) + "documents\n")
-	line(head)
-	b.WriteString(rule)
-	for i, r := range rows {
-		if i == len(rows)-1 {
-			b.WriteString(rule)
+	if len(l.Tables) > 0 {
+		b.WriteString(strings.Repeat(" ", widths[0]+gap) + pad("revisions", revisions-gap) + strings.Repeat(" ", 2*gap) + "documents\n")
+		line(head)
+		b.WriteString(rule)
+		for i, r := range rows {
+			if i == len(rows)-1 {
+				b.WriteString(rule)
+			}
+			line(r)
 		}
-		line(r)
+		b.WriteByte('\n')
 	}
-	b.WriteByte('\n')
 
 	t := l.total()
 	sum := "read = " + l.word() + " + quarantined + filtered"
