@@ -237,7 +237,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		reply(w, r, http.StatusNotImplemented, "NotImplemented", "the run has stopped: "+err.Error())
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.config.MaxBody))
+	body, err := g.readBody(w, r)
 	if err != nil {
 		reply(w, r, http.StatusRequestEntityTooLarge, "EntityTooLarge", err.Error())
 		return
@@ -307,6 +307,18 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		g.halt(err)
 		reply(w, r, http.StatusNotImplemented, "NotImplemented", err.Error())
 	}
+}
+
+// readBody reads the whole body, into memory of the announced length where there
+// is one.
+func (g *Gateway) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	limited := http.MaxBytesReader(w, r.Body, g.config.MaxBody)
+	if r.ContentLength < 0 || r.ContentLength > g.config.MaxBody {
+		return io.ReadAll(limited)
+	}
+	body := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(limited, body)
+	return body, err
 }
 
 func (i *identity) name() string {
