@@ -216,3 +216,63 @@ func FuzzHash(f *testing.F) {
 		}
 	})
 }
+
+// registration writes a document of the tutorial's ledger.
+func registration(w *ion.Writer) {
+	w.BeginStruct()
+	w.Field("VIN")
+	w.String("1N4AL11D75C109151")
+	w.Field("PendingPenaltyTicketAmount")
+	w.Decimal("90.25")
+	w.Field("ValidFromDate")
+	w.Timestamp("2017-08-21")
+	w.Field("Owners")
+	w.BeginStruct()
+	w.Field("PrimaryOwner")
+	w.BeginStruct()
+	w.Field("PersonId")
+	w.String("BFJKdXhnLRT27sXBnojNGW")
+	w.End()
+	w.Field("SecondaryOwners")
+	w.BeginList()
+	w.End()
+	w.End()
+	w.End()
+}
+
+func TestHashAndWriterReuseTheirMemory(t *testing.T) {
+	var w ion.Writer
+	var h ion.Hasher
+	var value, sum []byte
+	n := testing.AllocsPerRun(100, func() {
+		registration(&w)
+		var err error
+		if value, err = w.AppendValues(value[:0]); err != nil {
+			t.Fatal(err)
+		}
+		if sum, err = h.Sum(sum[:0], value, &w); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 0 {
+		t.Errorf("%v allocations a document, want none", n)
+	}
+}
+
+func BenchmarkHash(b *testing.B) {
+	var w ion.Writer
+	registration(&w)
+	value, err := w.AppendValues(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var h ion.Hasher
+	var sum []byte
+	b.SetBytes(int64(len(value)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if sum, err = h.Sum(sum[:0], value, &w); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
