@@ -187,6 +187,11 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusUnsupportedMediaType, "UnsupportedMediaType", "the local Secrets Manager speaks awsJson1.1, not "+p)
 		return
 	}
+	op := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), target)
+	if op != "GetSecretValue" && op != "DescribeSecret" {
+		fail(w, http.StatusNotImplemented, "NotImplemented", "secretsmanager:"+op+" is not served by the local Secrets Manager")
+		return
+	}
 	var in request
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 	d.DisallowUnknownFields()
@@ -198,7 +203,6 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "InvalidParameterException", "You must provide SecretId")
 		return
 	}
-	op := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), target)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sec, err := s.find(in.SecretId)
@@ -241,9 +245,6 @@ func (s *Store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if sec.kmsKey != "" {
 			out["KmsKeyId"] = sec.kmsKey
 		}
-	default:
-		fail(w, http.StatusNotImplemented, "NotImplemented", "secretsmanager:"+op+" is not served by the local Secrets Manager")
-		return
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 	json.NewEncoder(w).Encode(out) // an error means that the caller is gone
