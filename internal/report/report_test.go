@@ -306,6 +306,10 @@ func TestSumsDoNotWrapAround(t *testing.T) {
 	if got := complete(t, l); got.Verdict != report.DoesNotAddUp {
 		t.Errorf("got %s: %+v", got.Verdict, got.Findings)
 	}
+	l.Tables = append(l.Tables, report.Table{Name: "B", Read: most, Staged: most})
+	if got := l.Text(200); strings.Contains(got, "-9,223") || !strings.Contains(got, "\ntotal         9,223,372,036,854,775,807  ") {
+		t.Errorf("the totals wrapped around:\n%s", got)
+	}
 }
 
 func TestUnknownWordsAreRefusedByName(t *testing.T) {
@@ -416,6 +420,7 @@ func TestTablesAreRealTables(t *testing.T) {
 func TestBarsStayInThePlot(t *testing.T) {
 	l := broken()
 	l.Tables[0].Staged *= 50
+	l.Tables[0].Quarantined, l.Tables[0].Filtered = l.Tables[0].Staged, l.Tables[0].Staged
 	l.Phases = append(l.Phases, report.Phase{Name: "backwards", Started: at(100), Finished: at(-500)}, report.Phase{Name: "no time", Started: at(1), Finished: at(1)})
 	all := loads()
 	all["more than read"] = l
