@@ -181,6 +181,55 @@ func TestKeyIsRuledByItsPolicy(t *testing.T) {
 	}
 }
 
+func TestAnotherAccountsBucketNeedsBothSides(t *testing.T) {
+	const bucket = "arn:aws:s3:::their-archive"
+	read := `[{"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["` + bucket + `", "` + bucket + `/*"]}]`
+	admit := func(principal string) any {
+		return `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "` + principal + `"}, "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": ["` + bucket + `", "` + bucket + `/*"]}]}`
+	}
+	tests := []struct {
+		name, role string
+		policy     any
+		want       string
+	}{
+		{"both sides by account", loader, admit("arn:aws:iam::111122223333:root"), "allow"},
+		{"both sides by role", loader, admit(loader), "allow"},
+		{"no bucket policy", loader, nil, "deny"},
+		{"bucket policy for another role", loader, admit(other), "deny"},
+		{"no identity policy", other, admit(other), "deny"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			j := judge(t, read, "")
+			if err := j.AddResource(bucket, "999988887777", test.policy); err != nil {
+				t.Fatal(err)
+			}
+			err := j.Authorize(test.role, "s3:GetObject", bucket+"/exports/a", nil)
+			if got := verdict(err); got != test.want {
+				t.Errorf("got %s (%v), want %s", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestRoleOutsideTheStacks(t *testing.T) {
+	const imported = "arn:aws:iam::111122223333:role/service/import"
+	j := judge(t, `[{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]`, "")
+	if err := j.AddRole(imported, `{"Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::work/parts/*"}}`,
+		`{"Statement": {"Effect": "Allow", "Principal": {"Service": "rds.amazonaws.com"}, "Action": "sts:AssumeRole"}}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.CanAssume(imported, "rds.amazonaws.com", nil); err != nil {
+		t.Error(err)
+	}
+	if err := j.Authorize(imported, "s3:GetObject", "arn:aws:s3:::work/parts/a", nil); err != nil {
+		t.Error(err)
+	}
+	if err := j.Authorize(imported, "s3:GetObject", "arn:aws:s3:::work/plan", nil); verdict(err) != "deny" {
+		t.Errorf("outside its grant: got %v", err)
+	}
+}
+
 func TestPassRoleNeedsPermissionAndTrust(t *testing.T) {
 	j := judge(t, `[{"Effect": "Allow", "Action": "iam:PassRole", "Resource": "`+other+`", "Condition": {"StringEquals": {"iam:PassedToService": ["lambda.amazonaws.com", "states.amazonaws.com"]}}}]`, "")
 	for service, want := range map[string]string{"lambda.amazonaws.com": "allow", "states.amazonaws.com": "deny", "rds.amazonaws.com": "deny"} {

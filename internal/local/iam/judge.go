@@ -35,6 +35,7 @@ type Judge struct {
 	all       []*statement            // every statement once, in stack order
 	known     map[string]bool         // ARNs of keys whose policy is known
 	made      map[string][]*statement // managed policies of the stacks, by ARN
+	foreign   map[string]string       // other accounts' resources, by ARN, and whose they are
 }
 
 var _ gateway.Authorizer = (*Judge)(nil)
@@ -49,7 +50,7 @@ type role struct {
 
 // New makes a judge that knows no role yet.
 func New(account, region string) *Judge {
-	return &Judge{account: account, region: region, roles: map[string]*role{}, resources: map[string][]*statement{}, known: map[string]bool{}, made: map[string][]*statement{}}
+	return &Judge{account: account, region: region, roles: map[string]*role{}, resources: map[string][]*statement{}, known: map[string]bool{}, made: map[string][]*statement{}, foreign: map[string]string{}}
 }
 
 // principal is who calls: a role by ARN, or an AWS service by its principal.
@@ -100,6 +101,9 @@ func (j *Judge) decide(who principal, action, resource string, condition map[str
 	if err != nil {
 		return err
 	}
+	if account := j.foreign[j.owner(resource)]; account != "" {
+		context["aws:resourceaccount"] = account
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var identity []*statement
@@ -135,6 +139,18 @@ func (j *Judge) decide(who principal, action, resource string, condition map[str
 			byResource = append(byResource, s)
 		case account:
 			byAccount = append(byAccount, s)
+		}
+	}
+	if j.foreign[owner] != "" {
+		switch admitting := append(byResource, byAccount...); {
+		case len(admitting) == 0:
+			return denied("no resource-based policy allows the " + action + " action to account " + j.account)
+		case len(byIdentity) == 0:
+			return denied("no identity-based policy allows the " + action + " action")
+		default:
+			count(admitting, action)
+			count(byIdentity, action)
+			return nil
 		}
 	}
 	// A key or a role is ruled by its own policy: IAM counts only where that policy

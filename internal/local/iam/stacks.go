@@ -228,12 +228,21 @@ func (j *Judge) addPermission(r *template.Resource, ref Ref) error {
 	}}}, ref, "function")
 }
 
-// AddResourcePolicy gives a resource outside the stacks, such as another
-// account's bucket, the policy document that its owner wrote; JSON text or a
-// decoded value.
-func (j *Judge) AddResourcePolicy(arn string, document any) error {
-	if strings.Contains(arn, ":kms:") {
-		j.known[arn] = true
+// AddResource makes a resource outside the stacks known, such as another
+// account's archive bucket: whose it is ("" is the judge's own account), and the
+// policy that its owner wrote, as JSON text or a decoded value; nil is none. A
+// call to another account's resource needs both sides: the caller's identity
+// policy and the resource's policy.
+func (j *Judge) AddResource(arn, account string, document any) error {
+	owner := j.owner(arn)
+	if account != "" && account != j.account {
+		j.foreign[owner] = account
+	}
+	if strings.Contains(arn, ":kms:") && document != nil {
+		j.known[owner] = true
+	}
+	if document == nil {
+		return nil
 	}
 	return j.addResource(arn, document, Ref{Stack: "outside", Resource: arn}, "resource")
 }
