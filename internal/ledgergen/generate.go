@@ -112,11 +112,11 @@ func (g *generator) step() error {
 	case n < 8: // reads are journalled too
 		return g.seal(&transaction{statements: []statement{{text: "SELECT * FROM Vehicle AS v WHERE v.VIN = ?"}}})
 	}
-	return g.change(g.options.Documents)
+	return g.change()
 }
 
 // change adds a block with 1 to 40 revisions.
-func (g *generator) change(limit int) error {
+func (g *generator) change() error {
 	size := 1
 	switch n := g.random.below(10); {
 	case n >= 8:
@@ -133,7 +133,7 @@ func (g *generator) change(limit int) error {
 			err = g.update(tx, g.idle(false))
 		case g.deleted*100 < deleteShare*revisions && g.random.chance(300):
 			err = g.delete(tx, g.idle(true))
-		case g.inserted < limit:
+		case g.inserted < g.options.Documents:
 			err = g.insert(tx)
 		}
 		if err != nil {

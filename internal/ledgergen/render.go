@@ -47,8 +47,9 @@ func (v *value) appendText(dst []byte) []byte {
 			dst = v.fields[i].value.appendText(dst)
 		}
 		return append(dst, '}')
+	default: // no other kind is ever made
+		return append(dst, "null"...)
 	}
-	return append(dst, "null"...)
 }
 
 // appendJSON appends v down-converted to JSON.
@@ -90,8 +91,9 @@ func (v *value) appendJSON(dst []byte) []byte {
 			dst = v.fields[i].value.appendJSON(dst)
 		}
 		return append(dst, '}')
+	default: // no other kind is ever made
+		return append(dst, "null"...)
 	}
-	return append(dst, "null"...)
 }
 
 func (v *value) appendInt(dst []byte) []byte {

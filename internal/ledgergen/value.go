@@ -85,8 +85,6 @@ func (v *value) write(w *ion.Writer) {
 		return
 	}
 	switch v.kind {
-	case ion.NullType:
-		w.Null(ion.NullType)
 	case ion.BoolType:
 		w.Bool(v.bool)
 	case ion.IntType:
@@ -118,5 +116,7 @@ func (v *value) write(w *ion.Writer) {
 			v.fields[i].value.write(w)
 		}
 		w.End()
+	default: // no other kind is ever made
+		w.Null(v.kind)
 	}
 }
