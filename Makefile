@@ -62,22 +62,22 @@ soak: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## the
 lint: build/bin/golangci-lint-$(GOLANGCI_LINT_VERSION) ## check form and common mistakes
 	@$< run ./...
 
-build: build/arm64.stamp build/infra ## build the functions and the CDK app
+build: build/arm64/.built build/infra ## build the functions and the CDK app
 	@echo "built in build/arm64:"; ls build/arm64
 
-synth: environment build/$(ARCHITECTURE).stamp build/infra build/cli.stamp ## write the templates of ENV= to build/cdk/$ENV, checked by cdk-nag
+synth: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## write the templates of ENV= to build/cdk/$ENV, checked by cdk-nag
 	@$(CDK) synth --quiet
 
-diff: environment build/$(ARCHITECTURE).stamp build/infra build/cli.stamp ## what deploy would change in ENV=
+diff: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## what deploy would change in ENV=
 	@$(CDK) diff
 
-bootstrap: environment build/$(ARCHITECTURE).stamp build/infra build/cli.stamp ## once per account and region: prepare it for the CDK
+bootstrap: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## once per account and region: prepare it for the CDK
 	@$(CDK) bootstrap
 
-deploy: environment build/$(ARCHITECTURE).stamp build/infra build/cli.stamp ## create or change the stacks of ENV=
+deploy: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## create or change the stacks of ENV=
 	@$(CDK) deploy --all --outputs-file build/cdk/$(ENV).outputs.json
 
-destroy: environment build/$(ARCHITECTURE).stamp build/infra build/cli.stamp ## delete the stacks of ENV=; data stays where its removal is "retain"
+destroy: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## delete the stacks of ENV=; data stays where its removal is "retain"
 	@$(CDK) destroy --all
 
 golden: build/postgres.stamp ## write the expected results of tests anew; read the diff before committing it
@@ -94,11 +94,11 @@ environment:
 # One compilation for all functions of an architecture. The flags leave nothing
 # in a binary that depends on the machine or the folder, so that unchanged code
 # is an unchanged asset.
-build/%.stamp: $(FUNCTION_SOURCES)
-	@mkdir -p build/$*.new
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH_$*) go build -trimpath -tags lambda.norpc -ldflags '-s -w -buildid=' -o build/$*.new/ ./functions/...
-	@rm -rf build/$*; for f in build/$*.new/*; do mkdir -p build/$*/$${f##*/}; mv $$f build/$*/$${f##*/}/bootstrap; done; rmdir build/$*.new
-	@touch $@
+build/%/.built: $(FUNCTION_SOURCES)
+	@rm -rf build/$*/.new && mkdir -p build/$*/.new
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(GOARCH_$*) go build -trimpath -tags lambda.norpc -ldflags '-s -w -buildid=' -o build/$*/.new/ ./functions/...
+	@for f in build/$*/.new/*; do mkdir -p build/$*/$${f##*/} && mv -f $$f build/$*/$${f##*/}/bootstrap; done
+	@rmdir build/$*/.new && touch $@
 
 build/infra: $(INFRA_SOURCES)
 	go build -o $@ ./infra
@@ -107,9 +107,9 @@ build/godwit-local: $(LOCAL_SOURCES)
 	go build -o $@ ./internal/local/godwit-local
 
 # The demo's stacks, without the CDK CLI and without credentials.
-build/cdk.out/manifest.json: build/infra build/$(HOST).stamp cdk.json
+build/cdk.out/manifest.json: build/infra build/$(HOST)/.built cdk.json
 	@rm -rf build/cdk.out
-	@CDK_OUTDIR=build/cdk.out build/infra -environment demo 2> build/synth.log || { cat build/synth.log >&2; exit 1; }
+	@CDK_OUTDIR=build/cdk.out build/infra -environment demo 2> build/synth.log || { grep -v '^!!' build/synth.log >&2; exit 1; }
 	@touch $@
 
 build/cli.stamp: infra/package-lock.json
