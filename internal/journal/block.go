@@ -196,15 +196,26 @@ func (b *Block) Records() iter.Seq2[*change.Record, error] {
 // each: a transaction of QLDB holds 40 at most.
 const manyDocuments = 64
 
-// resolve checks what ties revisions to their block and gives each its table.
-func (b *Block) resolve() {
+// resolve checks what ties revisions to their block and gives each its table. A
+// document that is listed twice is the block's error: either could be meant.
+func (b *Block) resolve() error {
 	clear(b.byID)
-	if len(b.Documents) > manyDocuments {
-		if b.byID == nil {
-			b.byID = make(map[string]int32, len(b.Documents))
+	many := len(b.Documents) > manyDocuments
+	if many && b.byID == nil {
+		b.byID = make(map[string]int32, len(b.Documents))
+	}
+	for i := range b.Documents {
+		id := b.Documents[i].ID
+		_, twice := b.byID[string(id)]
+		if many {
+			b.byID[string(id)] = int32(i)
+		} else {
+			for k := range b.Documents[:i] {
+				twice = twice || bytes.Equal(b.Documents[k].ID, id)
+			}
 		}
-		for i := range b.Documents {
-			b.byID[string(b.Documents[i].ID)] = int32(i)
+		if twice {
+			return fmt.Errorf("transactionInfo: documents: document %.40q appears twice", id)
 		}
 	}
 	for i := range b.Revisions {
@@ -220,6 +231,7 @@ func (b *Block) resolve() {
 			r.err = b.check(r)
 		}
 	}
+	return nil
 }
 
 // document returns the document with the given id, or nil. Revisions come

@@ -254,8 +254,7 @@ func (d *decoder) block(b *Block) error {
 			return fmt.Errorf("value is no journal block: it has no %s", field)
 		}
 	}
-	b.resolve()
-	return nil
+	return b.resolve()
 }
 
 // enter checks that the walker's current value is a t that is not null.

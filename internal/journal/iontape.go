@@ -111,6 +111,9 @@ func (v *ionValues) fill(n *change.Node, t *change.Tape, c *ion.Cursor) (err err
 		n.Kind = change.Float
 		f, err := c.Float()
 		n.Int = int64(math.Float64bits(f))
+		if f != f {
+			n.Int = 0x7FF8 << 48 // Ion has one nan, whatever bits hold it
+		}
 		return err
 	case ion.DecimalType:
 		n.Kind = change.Decimal
