@@ -20,8 +20,8 @@ const maxNesting = 1000
 //
 //	struct -> object, list and sexp -> array, int and decimal -> number with all
 //	its digits, float -> number, its shortest decimal text, timestamp -> string
-//	in Ion's text form, blob -> base64 string, clob -> string of its bytes as
-//	characters, symbol -> string, any null -> null
+//	in Ion's text form (a day without its T), blob -> base64 string, clob ->
+//	string of its bytes as characters, symbol -> string, any null -> null
 //
 // and refuses what those rules lose in silence: annotations (unless told to drop
 // them), repeated field names, NUL, nan and infinities, negative zero, numbers
@@ -148,7 +148,9 @@ func appendJSONScalar(dst []byte, v change.Value) (_ []byte, why string) {
 		}
 		var text [32]byte
 		return appendJSONDecimal(dst, strconv.AppendFloat(text[:0], f, 'e', -1, 64))
-	case change.Text, change.Timestamp, change.Date, change.Time, change.UUID:
+	case change.Timestamp:
+		return appendString(dst, timestampText(v.Bytes))
+	case change.Text, change.Date, change.Time, change.UUID:
 		return appendString(dst, v.Bytes)
 	case change.Bytes:
 		dst = append(dst, '"')

@@ -274,7 +274,11 @@ func downConvert(t testing.TB, r ion.Reader, out *bytes.Buffer) {
 		}
 	case ion.TimestampType:
 		v, _ := r.TimestampValue()
-		quote(v.String())
+		text := v.String()
+		if len(text) == len("2019-09-16T") {
+			text = text[:10]
+		}
+		quote(text)
 	case ion.SymbolType:
 		v, _ := r.SymbolValue()
 		quote(*v.Text)

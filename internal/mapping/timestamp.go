@@ -97,6 +97,16 @@ func parseTimestamp(s []byte) (t timestamp, ok bool) {
 	return t, true
 }
 
+// timestampText returns Ion timestamp text as a string column or jsonb holds it:
+// a day as 2019-09-16, not 2019-09-16T. Both are Ion; the first is what JSON
+// exports hold.
+func timestampText(s []byte) []byte {
+	if len(s) == len("2019-09-16T") {
+		return s[:len(s)-1]
+	}
+	return s
+}
+
 // number reads n digits at the start of s.
 func number(s []byte, n int) (int, bool) {
 	if len(s) < n {

@@ -81,7 +81,9 @@ const (
 
 func (p *Plan) toText(c *column, v *change.Value) (why string) {
 	switch v.Kind {
-	case change.Text, change.Timestamp, change.Date, change.Time, change.UUID:
+	case change.Timestamp:
+		v.Bytes = timestampText(v.Bytes)
+	case change.Text, change.Date, change.Time, change.UUID:
 	default:
 		return wrongKind
 	}
