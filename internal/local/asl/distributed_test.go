@@ -435,3 +435,73 @@ func TestProgressCountsItems(t *testing.T) {
 		t.Errorf("events %s", got)
 	}
 }
+
+func TestTimeLimitOfTheParentAbortsTheChildren(t *testing.T) {
+	w := newWorld(t)
+	w.functions["f"] = func(ctx context.Context, _ json.RawMessage) (any, error) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	m := w.parse(`{"QueryLanguage":"JSONata","TimeoutSeconds":1,"StartAt":"A","States":{` + distributed(`"Items":[1]`) + `}}`)
+	x, err := w.engine.Start(t.Context(), m, "x", json.RawMessage(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := outcome(w.wait(x)); got != "TIMED_OUT States.Timeout" {
+		t.Errorf("got %s", got)
+	}
+	if got := x.Runs()[0].Result(); got.Executions.Aborted != 1 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestNoRetryLeavesAFailureToTheRedrive(t *testing.T) {
+	w := newWorld(t)
+	w.engine.NoRetry = true
+	w.functions["f"] = failing("E")
+	x := w.start(distributed(`"Items":[1],"Retry":[{"ErrorEquals":["States.ALL"]}]`), `{}`)
+	if r := w.wait(x); r.Status != asl.Failed {
+		t.Fatal(outcome(r))
+	}
+	if err := x.Redrive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := outcome(w.wait(x)); got != `[2]` {
+		t.Errorf("got %s", got)
+	}
+}
+
+// Variables and the execution's input are shared by everything that runs side by
+// side: no expression may change them.
+func TestExpressionsDoNotChangeSharedValues(t *testing.T) {
+	w := newWorld(t)
+	got := outcome(w.run(`"A":{"Type":"Pass","Assign":{"l":[3,1,2],"o":{"a":{"b":1}}},"Next":"M"},
+		"M":{"Type":"Map","Items":"{% [1..40] %}","ItemProcessor":{"StartAt":"I","States":{"I":{"Type":"Pass","Output":"{% { 's': $sort($l), 'r': $reverse($l), 'a': $append($l, 9), 'o': $o ~> |a|{'b': 2}|, 'm': $merge([$o, {'x': 1}]), 'e': $states.context.Execution.Input.l^(>$), 'h': $shuffle($l) } %}","End":true}}},
+			"Output":"{% {'l': $l, 'o': $o, 'i': $states.context.Execution.Input, 'one': $states.result[0].s} %}","End":true}`, `{"l":[1,3,2]}`))
+	if want := `{"l":[3,1,2],"o":{"a":{"b":1}},"i":{"l":[1,3,2]},"one":[1,2,3]}`; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func BenchmarkDistributedMap(b *testing.B) {
+	w := newWorld(&testing.T{})
+	w.functions["f"] = echo
+	m, err := asl.Parse([]byte(`{"QueryLanguage":"JSONata","StartAt":"A","States":{`+strings.Replace(distributed(`"Items":"{% $states.input %}","ItemSelector":{"v":"{% $states.context.Map.Item.Value %}"}`), `"End":true}}},`, `"Assign":{"n":"{% $states.result.v %}"},"Next":"X"},
+		"X":{"Type":"Choice","Choices":[{"Condition":"{% $n < 0 %}","Next":"W"}],"Default":"Y"},"Y":{"Type":"Succeed","Output":1}}},`, 1)+`}}`), w.engine.Resources)
+	if err != nil {
+		b.Fatal(err)
+	}
+	items := make([]int, 2000)
+	in, _ := json.Marshal(items)
+	for b.Loop() {
+		x, err := w.engine.Start(b.Context(), &asl.StateMachine{ARN: machineARN, Name: "M", Role: roleARN, Machine: m}, "x", in)
+		if err != nil {
+			b.Fatal(err)
+		}
+		<-x.Done()
+		if r := x.Result(); r.Status != asl.Succeeded {
+			b.Fatal(outcome(r))
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/2000, "µs/child")
+}

@@ -22,6 +22,9 @@ type Engine struct {
 	// Integrations are the task resources beyond lambda:invoke, by the text after
 	// "arn:aws:states:::".
 	Integrations map[string]Integration
+	// NoRetry takes every Retry as exhausted: what fails once fails, is caught or
+	// waits for a redrive. For tests of redrives; the service has no such thing.
+	NoRetry bool
 	// Progress sees what happens, in order for one execution, from many goroutines.
 	// It must not block. nil sees nothing.
 	Progress func(Event)

@@ -343,8 +343,10 @@ func (v *visit) inputs(ctx context.Context, items []*item) (inputs []json.RawMes
 // time. Over the tolerated failures it starts nothing more, stops what runs and
 // returns the error.
 func (x *Execution) runChildren(ctx context.Context, r *MapRun) error {
-	inner, cancel := context.WithCancelCause(ctx)
+	// Whatever ends the parent, a time limit included, aborts the children.
+	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() { cancel(&stopError{&Error{}}) })()
 	work := make(chan *Execution)
 	var wg sync.WaitGroup
 	// Children that a redrive cannot take up again stay failed.

@@ -200,7 +200,7 @@ func (x *Execution) visit(ctx context.Context, s *state, f *frame) (outcome, err
 		if !errors.As(err, &e) || context.Cause(ctx) != nil {
 			return outcome{}, err
 		}
-		if delay, again := s.retryAfter(e, used); again {
+		if delay, again := s.retryAfter(e, used); again && !x.engine.NoRetry {
 			x.engine.report(Event{Kind: StateRetried, Execution: x, State: s.name, Error: e})
 			if err := x.sleep(ctx, delay); err != nil {
 				return outcome{}, err

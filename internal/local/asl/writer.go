@@ -150,7 +150,7 @@ func resultRecord(c *Execution) json.RawMessage {
 		status = "NOT_REDRIVABLE"
 	}
 	pairs := []any{"ExecutionArn", c.ARN}
-	if res.Error != nil {
+	if res.Error != nil && *res.Error != (Error{}) {
 		pairs = append(pairs, "Error", res.Error.Name, "Cause", res.Error.Cause)
 	}
 	pairs = append(pairs, "Input", string(c.Input), "InputDetails", included, "Name", c.Name)
