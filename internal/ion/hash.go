@@ -59,7 +59,7 @@ func (h *Hasher) Sum(dst, value []byte, symbols Symbols) ([]byte, error) {
 		}
 		return dst, errors.New("hash ion value: there is none")
 	}
-	if err := h.serialize(symbols); err != nil {
+	if err := h.serial(symbols); err != nil {
 		return dst, fmt.Errorf("hash ion value: %w", err)
 	}
 	if h.cursor.Next() || h.cursor.Err() != nil {
@@ -81,8 +81,8 @@ func (h *Hasher) sum(dst, text []byte) []byte {
 	return h.function.Sum(dst)
 }
 
-// serialize appends s(v) of the cursor's current value to h.text.
-func (h *Hasher) serialize(symbols Symbols) error {
+// serial appends s(v) of the cursor's current value to h.text.
+func (h *Hasher) serial(symbols Symbols) error {
 	c := &h.cursor
 	if !c.Annotated() {
 		return h.bare(symbols)
@@ -102,7 +102,7 @@ func (h *Hasher) serialize(symbols Symbols) error {
 	return nil
 }
 
-// bare is serialize without annotations.
+// bare is serial without annotations.
 func (h *Hasher) bare(symbols Symbols) (err error) {
 	c := &h.cursor
 	code := c.Code() << 4
@@ -175,7 +175,7 @@ func (h *Hasher) bare(symbols Symbols) (err error) {
 
 func (h *Hasher) children(symbols Symbols) error {
 	for h.cursor.Next() {
-		if err := h.serialize(symbols); err != nil {
+		if err := h.serial(symbols); err != nil {
 			return err
 		}
 	}
@@ -191,7 +191,7 @@ func (h *Hasher) fields(symbols Symbols) error {
 		if err := h.symbol(h.cursor.Field(), symbols); err != nil {
 			return err
 		}
-		if err := h.serialize(symbols); err != nil {
+		if err := h.serial(symbols); err != nil {
 			return err
 		}
 		from := len(h.digests)

@@ -165,10 +165,13 @@ func (w *Writer) Annotate(names ...string) {
 	}
 }
 
-// BeginList, BeginSexp and BeginStruct open a container. End closes the
-// innermost one.
-func (w *Writer) BeginList()   { w.begin(0xB0) }
-func (w *Writer) BeginSexp()   { w.begin(0xC0) }
+// BeginList opens a list; End closes it.
+func (w *Writer) BeginList() { w.begin(0xB0) }
+
+// BeginSexp opens an s-expression; End closes it.
+func (w *Writer) BeginSexp() { w.begin(0xC0) }
+
+// BeginStruct opens a struct; End closes it.
 func (w *Writer) BeginStruct() { w.begin(0xD0) }
 
 // End closes the innermost open container.

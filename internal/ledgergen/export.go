@@ -44,16 +44,16 @@ type jobProof struct {
 
 // A job is one call of ExportJournalToS3.
 type job struct {
-	id         string
-	start, end time.Time
-	keys       []string // of data objects, below the prefix
-	body       []byte
-	writer     ion.Writer
-	hour       string
-	first      int64
-	blocks     int // in the object under way
-	last       int64
-	at         time.Time // of the last block
+	id     string
+	start  time.Time // of the window
+	keys   []string  // of data objects, below the prefix
+	body   []byte
+	writer ion.Writer
+	hour   string
+	first  int64
+	blocks int // in the object under way
+	last   int64
+	at     time.Time // of the last block
 }
 
 func newExporter(o Options, c *chain, write func(Object) error) *exporter {

@@ -132,7 +132,7 @@ func (g *generator) change() error {
 		case g.updated*100 < updateShare*revisions && g.random.chance(700):
 			err = g.update(tx, g.idle(false))
 		case g.deleted*100 < deleteShare*revisions && g.random.chance(300):
-			err = g.delete(tx, g.idle(true))
+			g.delete(tx, g.idle(true))
 		case g.inserted < g.options.Documents:
 			err = g.insert(tx)
 		}
@@ -243,9 +243,9 @@ func (g *generator) update(tx *transaction, i int) error {
 	return nil
 }
 
-func (g *generator) delete(tx *transaction, i int) error {
+func (g *generator) delete(tx *transaction, i int) {
 	if i < 0 {
-		return nil
+		return
 	}
 	d := g.live[i]
 	g.live[i] = g.live[len(g.live)-1]
@@ -257,7 +257,6 @@ func (g *generator) delete(tx *transaction, i int) error {
 	g.ledger.Tables[d.table].Current--
 	g.ledger.Tables[d.table].Deleted++
 	g.write(tx, revision{id: d.id, version: d.version + 1, saidBy: saidBy}, d.table)
-	return nil
 }
 
 // unmappable adds a block with the i-th revision that a loader must refuse.
@@ -270,11 +269,11 @@ func (g *generator) unmappable(i int) error {
 	case 2:
 		for i := range g.live {
 			d := &g.live[i]
-			if g.ledger.Tables[d.table].Name != vehicle || d.doomed != nil || d.data.get("Color").is(longColor) {
+			if g.ledger.Tables[d.table].Name != vehicle || d.doomed != nil || d.data.get(colour).is(longColour) {
 				continue
 			}
 			d.version++
-			d.data = d.data.with("Color", text(longColor))
+			d.data = d.data.with(colour, text(longColour))
 			name, data, id, version, said = vehicle, d.data, d.id, d.version, "UPDATE "
 			break
 		}
@@ -289,8 +288,8 @@ func (g *generator) unmappable(i int) error {
 	return g.seal(tx)
 }
 
-// longColor does not fit the public sample's column.
-const longColor = "the colour of a summer sky"
+// longColour does not fit the public sample's column.
+const longColour = "the colour of a summer sky"
 
 func (g *generator) write(tx *transaction, r revision, table int) {
 	t := &g.ledger.Tables[table]

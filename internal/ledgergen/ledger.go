@@ -40,7 +40,7 @@ type Options struct {
 	Documents int
 	// Unmappable is how many revisions follow whose document a loader must
 	// refuse: a NUL in a Note, a Person's LastName of 101 characters, and an
-	// update of a Vehicle to a Color of 26, in turn. Each is its document's last.
+	// update of a Vehicle to a colour of 26, in turn. Each is its document's last.
 	Unmappable int
 	// Format of the export; empty: IonBinary.
 	Format Format

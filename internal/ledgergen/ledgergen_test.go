@@ -428,11 +428,13 @@ func TestPartsOfOneLedgerFitTogether(t *testing.T) {
 	}
 }
 
+const colour = "Color" //nolint:misspell // the tutorial spells it so
+
 // limits are the columns of the public sample's tables.
 func TestDocumentsFitThePublicSampleTables(t *testing.T) {
 	limits := map[string]map[string]int{
 		"Person":              {"FirstName": 100, "LastName": 100, "GovId": 50, "GovIdType": 50, "Address": 100},
-		"Vehicle":             {"VIN": 50, "Type": 25, "Make": 50, "Model": 50, "Color": 25},
+		"Vehicle":             {"VIN": 50, "Type": 25, "Make": 50, "Model": 50, colour: 25},
 		"VehicleRegistration": {"VIN": 50, "LicensePlateNumber": 25, "State": 10, "City": 25},
 		"DriversLicense":      {"PersonId": 25, "LicensePlateNumber": 25, "LicenseType": 25},
 	}
@@ -498,8 +500,8 @@ func TestUnmappableRevisionsAreTheLastOfTheirDocuments(t *testing.T) {
 					continue
 				}
 				id := r.at(t, "metadata", "id").text
-				body, name, color := r.find("data", "body"), r.find("data", "LastName"), r.find("data", "Color")
-				bad := body != nil && strings.Contains(body.text, "\x00") || name != nil && len(name.text) > 100 || color != nil && utf8.RuneCountInString(color.text) > 25
+				body, name, paint := r.find("data", "body"), r.find("data", "LastName"), r.find("data", colour)
+				bad := body != nil && strings.Contains(body.text, "\x00") || name != nil && len(name.text) > 100 || paint != nil && utf8.RuneCountInString(paint.text) > 25
 				if bad {
 					refused[b.at(t, "transactionInfo", "documents", id, "tableId").text]++
 				}

@@ -340,6 +340,8 @@ func (n *node) write(w *ion.Writer) {
 			n.children[i].node.write(w)
 		}
 		w.End()
+	default:
+		w.Annotate("unexpected")
 	}
 }
 

@@ -9,11 +9,15 @@ var (
 	streets      = []string{"Pine Street", "Stewart Street", "Cambridge Street", "Bear Creek Road", "Main St", "Rue de l'Église"}
 	cities       = []string{"Seattle", "Everett", "Olympia", "Tacoma", "Coeur d'Alene", "San José", "Québec"}
 	states       = []string{"WA", "OR", "CA", "ID", "BC"}
-	colors       = []string{"Silver", "Blue", "White", "Black", "Midnight Green", "Weiß"}
+	paints       = []string{"Silver", "Blue", "White", "Black", "Midnight Green", "Weiß"}
 	licenseTypes = []string{"Learner", "Probationary", "Full"}
 	models       = []model{
-		{"Sedan", "Audi", "A5"}, {"Sedan", "Tesla", "Model S"}, {"Motorcycle", "Ducati", "Monster 1200"},
-		{"Semi", "Ford", "F 150"}, {"Sedan", "Mercedes", "CLK 350"}, {"SUV", "Škoda", "Kodiaq"},
+		{"Sedan", "Audi", "A5"},
+		{"Sedan", "Tesla", "Model S"},
+		{"Motorcycle", "Ducati", "Monster 1200"},
+		{"Semi", "Ford", "F 150"},
+		{"Sedan", "Mercedes", "CLK 350"},
+		{"SUV", "Škoda", "Kodiaq"},
 	}
 	subjects   = []string{"Inspection", "Complaint", "Recall", "", "Überprüfung"}
 	noteFields = []string{"body", "tags", "seen", "amount", "attachment", "author", "ref no", "größe", "null", "a.b", "x"}

@@ -122,6 +122,7 @@ func (n node) write(w *ion.Writer) {
 			c.node.write(w)
 		}
 		w.End()
+	default: // readNode takes no other
 	}
 }
 
