@@ -115,9 +115,22 @@ func prepare(ctx context.Context) (string, error) {
 }
 
 // fill returns the folder of a key, built beside it by build if it is absent.
+// Of several processes one builds and the others wait; the lock ends with its
+// process, and nothing would break without it but the work done twice.
 func fill(root, key string, build func(part string) error) (string, error) {
 	whole := filepath.Join(root, key)
-	if exists(whole) {
+	if used(whole) {
+		return whole, nil
+	}
+	lock, err := os.OpenFile(filepath.Join(root, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("open the cache's lock: %w", err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", fmt.Errorf("lock the cache: %w", err)
+	}
+	if used(whole) {
 		return whole, nil
 	}
 	sweep(root)
@@ -135,15 +148,24 @@ func fill(root, key string, build func(part string) error) (string, error) {
 	return whole, nil // ours, or that of a process that was faster
 }
 
-// sweep removes what crashed builds left behind more than an hour ago.
+// used reports whether a cache folder exists, and marks it as in use.
+func used(whole string) bool {
+	now := time.Now()
+	return os.Chtimes(whole, now, now) == nil
+}
+
+// sweep removes what crashed builds left more than an hour ago and versions
+// that no start has used for two weeks.
 func sweep(root string) {
-	parts, err := filepath.Glob(filepath.Join(root, "part-*"))
-	if err != nil {
-		return // only a bad pattern
-	}
-	for _, p := range parts {
-		if st, err := os.Stat(p); err == nil && time.Since(st.ModTime()) > time.Hour {
-			os.RemoveAll(p) // best effort: it only costs space
+	for pattern, age := range map[string]time.Duration{"part-*": time.Hour, "17-*": 14 * 24 * time.Hour} {
+		old, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			continue // only a bad pattern
+		}
+		for _, p := range old {
+			if st, err := os.Stat(p); err == nil && time.Since(st.ModTime()) > age {
+				os.RemoveAll(p) // best effort: it only costs space
+			}
 		}
 	}
 }
@@ -199,7 +221,8 @@ func build(ctx context.Context, dir, part string) error {
 	}
 	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(part, "attendant"), "./attendant")
 	c.Dir = dir
-	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	// For this machine, whatever the caller's environment builds functions for.
+	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("compile the attendant: %w: %s", err, tail(out, 2000))
 	}

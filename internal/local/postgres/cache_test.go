@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,18 +20,21 @@ func TestCacheIsWholeOrAbsent(t *testing.T) {
 	}); err == nil {
 		t.Fatal("got nil, want the builder's error")
 	}
-	if left, _ := os.ReadDir(root); len(left) != 0 {
-		t.Errorf("got %v left behind, want nothing", left)
+	if left, _ := filepath.Glob(filepath.Join(root, "[^l]*")); len(left) != 0 {
+		t.Errorf("got %v left behind, want nothing but the lock", left)
 	}
 	// What a killed builder leaves is removed, but not what another is building now.
-	for _, d := range []string{"part-old", "part-new"} {
+	for _, d := range []string{"part-old", "part-new", "17-old", "17-new"} {
 		if err := os.Mkdir(filepath.Join(root, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	old := time.Now().Add(-2 * time.Hour)
-	if err := os.Chtimes(filepath.Join(root, "part-old"), old, old); err != nil {
-		t.Fatal(err)
+	older := old.AddDate(0, -1, 0)
+	for d, at := range map[string]time.Time{"part-old": old, "17-old": older, "17-new": old} {
+		if err := os.Chtimes(filepath.Join(root, d), at, at); err != nil {
+			t.Fatal(err)
+		}
 	}
 	// Several processes at once: every one gets a whole folder.
 	var wg sync.WaitGroup
@@ -56,8 +60,12 @@ func TestCacheIsWholeOrAbsent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(left) != 2 || left[0].Name() != "k" || left[1].Name() != "part-new" {
-		t.Errorf("got %v, want k and part-new", left)
+	var names []string
+	for _, d := range left {
+		names = append(names, d.Name())
+	}
+	if want := []string{"17-new", "k", "lock", "part-new"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"godwit/internal/local/gateway"
 	"godwit/internal/local/secrets"
 )
@@ -98,8 +100,13 @@ func New(cfg Config) *Server {
 	return s
 }
 
+// closeTimeout bounds the wait for cancelled statements: one that reads from a
+// program does not notice a cancellation.
+const closeTimeout = 10 * time.Second
+
 // Close cancels what is running, rolls open transactions back and closes all
-// connections. It may be repeated.
+// connections. It may be repeated. An error says that a statement is still
+// running; it ends with its server.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -109,15 +116,31 @@ func (s *Server) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	close(s.stop)
-	s.running.Wait()
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	var err error
+	select {
+	case <-ended:
+	case <-time.After(closeTimeout):
+		err = errors.New("close the Data API: a statement does not end")
+	}
+	var gone []*pgconn.PgConn
 	s.mu.Lock()
 	for id, t := range s.open {
 		s.finish(id, t, "the Data API was shut down")
-		closeConn(t.conn)
+		if !t.busy { // a busy one's connection is its statement's
+			gone = append(gone, t.conn)
+		}
 	}
 	s.mu.Unlock()
+	for _, c := range gone {
+		closeConn(c)
+	}
 	s.pool.close()
-	return nil
+	return err
 }
 
 // AddCluster makes a cluster known under its ARN, or replaces it.
