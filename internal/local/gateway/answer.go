@@ -33,7 +33,7 @@ func protocolOf(r *http.Request) protocol {
 }
 
 // reply answers an error that the gateway itself finds, in the form of the
-// caller's protocol. code is S3's word; the other protocols say it with the
+// caller's protocol; a caller that is gone needs no answer. code is S3's word; the other protocols say it with the
 // suffix Exception where AWS does.
 func reply(w http.ResponseWriter, r *http.Request, status int, code, text string) {
 	p := protocolOf(r)
@@ -63,18 +63,17 @@ func reply(w http.ResponseWriter, r *http.Request, status int, code, text string
 		w.Header().Set("X-Amzn-Errortype", code)
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		// A caller that is gone needs no answer.
 		_ = json.NewEncoder(w).Encode(map[string]string{"__type": code, member: text})
 	case s3XML:
 		w.Header().Set("Content-Type", "application/xml")
 		w.WriteHeader(status)
 		if r.Method != http.MethodHead {
-			fmt.Fprintf(w, "%s<Error><Code>%s</Code><Message>%s</Message></Error>", xml.Header, escape(code), escape(text))
+			_, _ = fmt.Fprintf(w, "%s<Error><Code>%s</Code><Message>%s</Message></Error>", xml.Header, escape(code), escape(text))
 		}
 	case queryXML:
 		w.Header().Set("Content-Type", "text/xml")
 		w.WriteHeader(status)
-		fmt.Fprintf(w, "<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>", escape(code), escape(text))
+		_, _ = fmt.Fprintf(w, "<ErrorResponse><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error></ErrorResponse>", escape(code), escape(text))
 	}
 }
 

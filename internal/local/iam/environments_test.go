@@ -17,7 +17,7 @@ const golden = "../../../infra/testdata"
 // assembly makes a cloud assembly of an environment's golden templates.
 func assembly(t *testing.T, environment string) string {
 	t.Helper()
-	dir, artifacts, files := t.TempDir(), map[string]any{}, map[string]any{}
+	dir, entries, files := t.TempDir(), map[string]any{}, map[string]any{}
 	before := []string{"assets"}
 	for _, stack := range []string{"data", "target", "ledger"} {
 		text, err := os.ReadFile(filepath.Join(golden, environment, stack+".json"))
@@ -25,7 +25,7 @@ func assembly(t *testing.T, environment string) string {
 			t.Fatal(err)
 		}
 		store(t, dir, stack+".json", json.RawMessage(text))
-		artifacts[stack] = map[string]any{
+		entries[stack] = map[string]any{
 			"type": "aws:cloudformation:stack", "environment": "aws://unknown-account/unknown-region", "dependencies": before,
 			"properties": map[string]any{"templateFile": stack + ".json", "stackName": "godwit-" + environment + "-" + stack},
 		}
@@ -43,9 +43,9 @@ func assembly(t *testing.T, environment string) string {
 			}
 		}
 	}
-	artifacts["assets"] = map[string]any{"type": "cdk:asset-manifest", "properties": map[string]any{"file": "assets.json"}}
+	entries["assets"] = map[string]any{"type": "cdk:asset-manifest", "properties": map[string]any{"file": "assets.json"}}
 	store(t, dir, "assets.json", map[string]any{"files": files})
-	store(t, dir, "manifest.json", map[string]any{"artifacts": artifacts})
+	store(t, dir, "manifest.json", map[string]any{"artifacts": entries}) //nolint:misspell // the schema's word
 	return dir
 }
 
@@ -62,12 +62,12 @@ func store(t *testing.T, dir, name string, v any) {
 
 func environments(t *testing.T) []string {
 	t.Helper()
-	entries, err := os.ReadDir(golden)
+	folders, err := os.ReadDir(golden)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var names []string
-	for _, e := range entries {
+	for _, e := range folders {
 		if e.IsDir() {
 			names = append(names, e.Name())
 		}

@@ -1,4 +1,4 @@
-// Package iam judges calls by the policies of the synthesized stacks, as AWS
+// Package iam judges calls by the policies of the deployed stacks, as AWS
 // does for callers and resources of one account: identity policies of roles,
 // trust policies, bucket, key, topic and secret policies, and function
 // permissions.
@@ -131,7 +131,7 @@ func (j *Judge) decide(who principal, action, resource string, condition map[str
 		if s.removed || !s.matches(action, resource, context) {
 			continue
 		}
-		direct, account := s.principals.match(who, j.account)
+		direct, account := s.principals.match(who)
 		switch {
 		case !s.allow && (direct || account):
 			return denied("of an explicit deny in the resource-based policy " + s.ref.String())

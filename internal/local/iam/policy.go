@@ -94,7 +94,7 @@ type principals struct {
 }
 
 // match says whether the statement names the caller itself, or its account.
-func (p *principals) match(who principal, account string) (direct, byAccount bool) {
+func (p *principals) match(who principal) (direct, byAccount bool) {
 	if p == nil {
 		return false, false
 	}

@@ -123,14 +123,14 @@ func (s *Service) Describe(r *http.Request, body []byte) ([]gateway.Call, error)
 		return describeDelete(bucketARN, body)
 	case "GetObject", "HeadObject":
 		calls := []gateway.Call{call("s3:GetObject", object)}
-		stored, err := s.store.object(req.bucket, req.key)
-		if err != nil {
+		header, there := s.store.header(req.bucket, req.key)
+		if !there {
 			// Who may not list the bucket is not told that the key is missing: S3
 			// answers 403 instead of 404. The request has no s3:prefix.
 			return append(calls, call("s3:ListBucket", bucketARN)), nil
 		}
 		if req.operation == "GetObject" || r.Header.Get("X-Amz-Checksum-Mode") != "" {
-			calls = append(calls, s.kms(stored.header, object, "kms:Decrypt")...)
+			calls = append(calls, s.kms(header, object, "kms:Decrypt")...)
 		}
 		return calls, nil
 	case "DeleteObject":
@@ -175,8 +175,8 @@ func (s *Service) describeWrite(r *http.Request, req request, object string) ([]
 		}
 		arn := "arn:aws:s3:::" + source
 		calls = append(calls, gateway.Call{Action: "s3:GetObject", Resources: []string{arn}})
-		if stored, err := s.store.object(from, key); err == nil {
-			calls = append(calls, s.kms(stored.header, arn, "kms:Decrypt")...)
+		if header, there := s.store.header(from, key); there {
+			calls = append(calls, s.kms(header, arn, "kms:Decrypt")...)
 		}
 	}
 	header := map[string]string{}

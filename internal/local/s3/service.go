@@ -13,6 +13,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/textproto"
 	"os"
@@ -344,7 +345,8 @@ func (s *Service) location(w http.ResponseWriter, b Bucket) {
 		constraint = "" // S3 says nothing for its first region
 	}
 	w.Header().Set("Content-Type", "application/xml")
-	fmt.Fprintf(w, `%s<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%s</LocationConstraint>`, xml.Header, constraint)
+	// A caller that is gone needs no answer.
+	_, _ = fmt.Fprintf(w, `%s<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">%s</LocationConstraint>`, xml.Header, constraint)
 }
 
 // signingRegion is the region of the request's credential scope.
@@ -376,7 +378,8 @@ func fail(w http.ResponseWriter, r *http.Request, status int, code, message stri
 		text.WriteString("</" + pair[i] + ">")
 	}
 	text.WriteString("</Error>")
-	fmt.Fprint(w, text.String())
+	// A caller that is gone needs no answer.
+	_, _ = io.WriteString(w, text.String())
 }
 
 // answer keeps back the checksum headers that the caller did not ask for, as S3

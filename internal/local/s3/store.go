@@ -82,6 +82,15 @@ func (s *store) object(bucketName, key string) (*object, error) {
 	return s.find(bucketName, key)
 }
 
+// header are the headers of an object, and whether it is there.
+func (s *store) header(bucketName, key string) (map[string]string, bool) {
+	o, err := s.object(bucketName, key)
+	if err != nil {
+		return nil, false
+	}
+	return o.header, true
+}
+
 func (s *store) put(bucketName, key string, o *object, conditions *gofakes3.PutConditions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -208,7 +217,7 @@ func (b *bucket) ordered() []string {
 func (s *store) ListBuckets() ([]gofakes3.BucketInfo, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var list []gofakes3.BucketInfo
+	list := make([]gofakes3.BucketInfo, 0, len(s.buckets))
 	for _, name := range slices.Sorted(maps.Keys(s.buckets)) {
 		list = append(list, gofakes3.BucketInfo{Name: name, CreationDate: gofakes3.NewContentTime(s.buckets[name].created)})
 	}
@@ -386,7 +395,7 @@ func (s *store) CopyObject(srcBucket, srcKey, dstBucket, dstKey string, meta map
 	if err != nil {
 		return gofakes3.CopyObjectResult{}, err
 	}
-	defer src.Contents.Close()
+	defer func() { _ = src.Contents.Close() }() // it was only read
 	if _, err := s.PutObject(dstBucket, dstKey, meta, src.Contents, src.Size, nil); err != nil {
 		return gofakes3.CopyObjectResult{}, err
 	}

@@ -7,7 +7,7 @@
 // GetAtt values. It leaves to others what a resource does: it creates nothing.
 //
 // It promises that nothing is ignored: a resource type, attribute, pseudo
-// parameter, intrinsic function, parameter type or artifact that it does not
+// parameter, intrinsic function, parameter type or manifest entry that it does not
 // know is an error by name, and so are dangling references and circular
 // dependencies, which CloudFormation refuses only at deployment. The same
 // assembly gives the same ids every time.
@@ -95,15 +95,15 @@ func (s *Stack) ByType(resourceType string) []*Resource {
 
 // ByType lists the resources of one type in all stacks, in stack order.
 func ByType(stacks []*Stack, resourceType string) []*Resource {
-	var found []*Resource
-	for _, s := range stacks {
-		found = append(found, s.ByType(resourceType)...)
+	lists := make([][]*Resource, len(stacks))
+	for i, s := range stacks {
+		lists[i] = s.ByType(resourceType)
 	}
-	return found
+	return slices.Concat(lists...)
 }
 
-// artifact is one entry of manifest.json (cloud-assembly-schema, Manifest).
-type artifact struct {
+// entry is one entry of manifest.json (cloud-assembly-schema, Manifest).
+type entry struct {
 	Type         string   `json:"type"`
 	Environment  string   `json:"environment"`
 	Dependencies []string `json:"dependencies"`
@@ -144,8 +144,8 @@ type loader struct {
 
 func (l *loader) assembly(dir string) error {
 	var manifest struct {
-		Artifacts map[string]artifact `json:"artifacts"`
-		Missing   []any               `json:"missing"`
+		Entries map[string]entry `json:"artifacts"` //nolint:misspell // the schema's word
+		Missing []any            `json:"missing"`
 	}
 	if err := readJSON(filepath.Join(dir, "manifest.json"), &manifest); err != nil {
 		return err
@@ -153,13 +153,13 @@ func (l *loader) assembly(dir string) error {
 	if len(manifest.Missing) > 0 {
 		return errors.New("the assembly asks for lookups: resources must come by attributes")
 	}
-	order, err := sortArtifacts(manifest.Artifacts)
+	order, err := sortEntries(manifest.Entries)
 	if err != nil {
 		return err
 	}
 	assets := map[string]string{} // object key to file
 	for _, id := range order {
-		a := manifest.Artifacts[id]
+		a := manifest.Entries[id]
 		switch a.Type {
 		case "cdk:tree", "cdk:feature-flag-report":
 		case "cdk:asset-manifest":
@@ -179,17 +179,17 @@ func (l *loader) assembly(dir string) error {
 				return fmt.Errorf("stack %s: %w", name, err)
 			}
 		default:
-			return fmt.Errorf("artifact %s has type %q, which local does not know", id, a.Type)
+			return fmt.Errorf("manifest entry %s has type %q, which local does not know", id, a.Type)
 		}
 	}
 	return nil
 }
 
-// sortArtifacts orders artifact ids so that dependencies come first and equals
+// sortEntries orders the ids of entries so that dependencies come first and equals
 // stand in the order of their names.
-func sortArtifacts(artifacts map[string]artifact) ([]string, error) {
+func sortEntries(entries map[string]entry) ([]string, error) {
 	edges := map[string][]string{}
-	for id, a := range artifacts {
+	for id, a := range entries {
 		edges[id] = a.Dependencies
 	}
 	return topological(edges)

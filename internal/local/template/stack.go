@@ -43,7 +43,7 @@ type declaration struct {
 }
 
 // stack resolves one template and appends the stack to l.stacks.
-func (l *loader) stack(dir, name string, a artifact, assets map[string]string) error {
+func (l *loader) stack(dir, name string, a entry, assets map[string]string) error {
 	doc := &document{}
 	if err := readJSON(filepath.Join(dir, a.Properties.TemplateFile), doc); err != nil {
 		return err
