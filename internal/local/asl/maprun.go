@@ -137,7 +137,7 @@ func (x *Execution) distributedMap(ctx context.Context, v *visit) (json.RawMessa
 	r.stopped = time.Time{}
 	r.mu.Unlock()
 	failure := x.runChildren(ctx, r)
-	result, err := x.writeResults(ctx, v, r, failure)
+	result, err := x.writeResults(ctx, v, r, failure != nil)
 	if failure == nil {
 		failure = err
 	}

@@ -129,18 +129,6 @@ func (f *fields) text(name string) string {
 	return s
 }
 
-func (f *fields) flag(name string) bool {
-	raw := f.raw(name)
-	if raw == nil {
-		return false
-	}
-	var b bool
-	if err := json.Unmarshal(raw, &b); err != nil {
-		f.fault(name, "is not true or false")
-	}
-	return b
-}
-
 func (f *fields) integer(name string, low, high int64) (int64, bool) {
 	raw := f.raw(name)
 	if raw == nil {
@@ -149,19 +137,6 @@ func (f *fields) integer(name string, low, high int64) (int64, bool) {
 	var n int64
 	if err := json.Unmarshal(raw, &n); err != nil || n < low || n > high {
 		f.fault(name, "%s is not an integer from %d to %d", raw, low, high)
-		return 0, false
-	}
-	return n, true
-}
-
-func (f *fields) float(name string, low, high float64) (float64, bool) {
-	raw := f.raw(name)
-	if raw == nil {
-		return 0, false
-	}
-	var n float64
-	if err := json.Unmarshal(raw, &n); err != nil || n < low || n > high {
-		f.fault(name, "%s is not a number from %g to %g", raw, low, high)
 		return 0, false
 	}
 	return n, true

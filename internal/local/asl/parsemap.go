@@ -2,6 +2,7 @@ package asl
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 )
 
@@ -92,9 +93,9 @@ func (p *parser) itemReader(f *fields, scope *scopeNames) *itemReader {
 	if r.arguments == nil {
 		f.fault("Arguments", "is missing")
 	} else if r.resource == "s3:getObject" {
-		p.members(f, "Arguments", r.arguments, "Bucket", "Key")
+		p.members(f, r.arguments, "Bucket", "Key")
 	} else {
-		p.members(f, "Arguments", r.arguments, "Bucket", "Prefix")
+		p.members(f, r.arguments, "Bucket", "Prefix")
 	}
 	c := f.object("ReaderConfig")
 	if c != nil {
@@ -146,7 +147,7 @@ func (p *parser) resultWriter(f *fields, scope *scopeNames) *resultWriter {
 	case w.arguments == nil:
 		f.fault("Arguments", "is missing")
 	default:
-		p.members(f, "Arguments", w.arguments, "Bucket", "Prefix")
+		p.members(f, w.arguments, "Bucket", "Prefix")
 	}
 	if c := f.object("WriterConfig"); c != nil {
 		w.transformation = c.oneOf("Transformation", w.transformation, "NONE", "COMPACT", "FLATTEN")
@@ -157,23 +158,19 @@ func (p *parser) resultWriter(f *fields, scope *scopeNames) *resultWriter {
 	return w
 }
 
-// members refuses members of a template that nothing here would heed.
-func (p *parser) members(f *fields, name string, t *template, known ...string) {
+// members refuses members of Arguments that nothing here would heed.
+func (p *parser) members(f *fields, t *template, known ...string) {
 	keys := t.keys
 	if t.literal != nil {
 		o, err := parseObject(t.literal)
 		if err != nil {
-			f.fault(name, "%v", err)
+			f.fault("Arguments", "%v", err)
 		}
 		keys = o.keys
 	}
 	for _, k := range keys {
-		found := false
-		for _, n := range known {
-			found = found || n == k
-		}
-		if !found {
-			f.fault(name+"."+k, "is not known here")
+		if !slices.Contains(known, k) {
+			f.fault("Arguments."+k, "is not known here")
 		}
 	}
 }

@@ -71,9 +71,13 @@ func (p *parser) state(s *state, f *fields, scope *scopeNames) {
 		s.retry = p.retriers(f)
 		s.catch = p.catchers(f, scope, s.name)
 	}
-	switch s.kind {
-	case kindPass, kindTask, kindWait, kindParallel, kindMap:
-		s.next, s.end = f.text("Next"), f.flag("End")
+	if slices.Contains([]kind{kindPass, kindTask, kindWait, kindParallel, kindMap}, s.kind) {
+		s.next = f.text("Next")
+		if end := f.raw("End"); end != nil {
+			if s.end = string(end) == "true"; !s.end {
+				f.fault("End", "is not true")
+			}
+		}
 		if (s.next == "") != s.end {
 			f.fault("Next", "a %s state has either Next or \"End\": true", s.kind)
 		}
@@ -112,7 +116,7 @@ func (p *parser) assign(f *fields, scope *scopeNames, by string, sees int) *temp
 }
 
 func literals(o object) []*template {
-	var list []*template
+	list := make([]*template, 0, len(o.keys))
 	for _, k := range o.keys {
 		v, err := compact(o.values[k])
 		if err != nil {
@@ -193,8 +197,8 @@ func (p *parser) errorNames(f *fields, last bool) []string {
 }
 
 func (p *parser) retriers(f *fields) []*retrier {
-	var list []*retrier
 	all := f.objects("Retry")
+	list := make([]*retrier, 0, len(all))
 	for i, r := range all {
 		r.text("Comment")
 		t := &retrier{errors: p.errorNames(r, i == len(all)-1), interval: time.Second, attempts: 3, backoff: 2}
@@ -204,8 +208,10 @@ func (p *parser) retriers(f *fields) []*retrier {
 		if n, ok := r.integer("MaxAttempts", 0, 99999999); ok {
 			t.attempts = int(n)
 		}
-		if n, ok := r.float("BackoffRate", 1, 1e9); ok {
-			t.backoff = n
+		if raw := r.raw("BackoffRate"); raw != nil {
+			if err := json.Unmarshal(raw, &t.backoff); err != nil || t.backoff < 1 {
+				r.fault("BackoffRate", "%s is not a number of at least 1", raw)
+			}
 		}
 		if n, ok := r.integer("MaxDelaySeconds", 1, 31622400); ok {
 			t.longest = time.Duration(n) * time.Second
@@ -221,8 +227,8 @@ func (p *parser) retriers(f *fields) []*retrier {
 }
 
 func (p *parser) catchers(f *fields, scope *scopeNames, by string) []*catcher {
-	var list []*catcher
 	all := f.objects("Catch")
+	list := make([]*catcher, 0, len(all))
 	for i, c := range all {
 		c.text("Comment")
 		t := &catcher{

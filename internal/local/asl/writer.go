@@ -9,12 +9,11 @@ import (
 )
 
 // writeResults makes the result of a Distributed Map from its children, and the
-// files of its ResultWriter. It writes them for a run that has failed as well;
-// failure is that run's error.
-func (x *Execution) writeResults(ctx context.Context, v *visit, r *MapRun, failure error) (json.RawMessage, error) {
+// files of its ResultWriter. It writes them for a run that has failed as well.
+func (x *Execution) writeResults(ctx context.Context, v *visit, r *MapRun, failed bool) (json.RawMessage, error) {
 	w := v.s.each.writer
 	if w == nil || w.arguments == nil {
-		if failure != nil {
+		if failed {
 			return nil, nil
 		}
 		var outputs []json.RawMessage

@@ -148,8 +148,10 @@ func (e *environment) response(w http.ResponseWriter, r *http.Request) {
 	case len(body) > MaxPayload:
 		// The service answers 413 and fails the call; the runtime then gives up and exits.
 		e.last.Store(true)
-		e.finish(r.PathValue("id"), reply{err: &Error{Type: "Function.ResponseSizeTooLarge",
-			Message: fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", MaxPayload)}})
+		e.finish(r.PathValue("id"), reply{err: &Error{
+			Type:    "Function.ResponseSizeTooLarge",
+			Message: fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", MaxPayload),
+		}})
 		w.WriteHeader(http.StatusRequestEntityTooLarge)
 		return
 	}

@@ -46,7 +46,7 @@ func (f *Function) acquire(ctx context.Context) (*environment, error) {
 			e := f.idle[n-1]
 			f.idle = f.idle[:n-1]
 			if !e.isDead() {
-				f.begin(e)
+				f.begin()
 				return e, nil
 			}
 			delete(f.alive, e)
@@ -58,14 +58,14 @@ func (f *Function) acquire(ctx context.Context) (*environment, error) {
 			}
 			f.alive[e] = true
 			f.stats.Environments++
-			f.begin(e)
+			f.begin()
 			return e, nil
 		}
 		f.cond.Wait()
 	}
 }
 
-func (f *Function) begin(*environment) {
+func (f *Function) begin() {
 	f.flying++
 	f.stats.Calls++
 }

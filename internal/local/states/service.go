@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -224,7 +225,8 @@ func (s *Service) startTask(wait bool) asl.Integration {
 }
 
 func taskError(err error) error {
-	if e, ok := err.(*APIError); ok {
+	var e *APIError
+	if errors.As(err, &e) {
 		return &asl.Error{Name: "StepFunctions." + e.Code + "Exception", Cause: e.Message}
 	}
 	return err

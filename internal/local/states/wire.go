@@ -59,7 +59,7 @@ func listed(in request) string {
 	}
 	return in.StateMachineArn
 }
-func anyResource(request) string     { return "*" }
+func anyResource(request) string { return "*" }
 
 func operations() map[string]operation {
 	return map[string]operation{
@@ -344,7 +344,7 @@ func (s *Service) describeStateMachine(_ *http.Request, in request) (any, error)
 func (s *Service) listStateMachines(_ *http.Request, in request) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := []map[string]any{}
+	list := make([]map[string]any, 0, len(s.machines))
 	for _, m := range s.machines {
 		list = append(list, map[string]any{"stateMachineArn": m.ARN, "name": m.Name, "type": "STANDARD", "creationDate": epoch(m.Created)})
 	}
