@@ -54,7 +54,7 @@ func (a *author) document(table, id string) value {
 // documents can be made.
 func (a *author) table() string {
 	switch n := a.random.below(100); {
-	case n < 24 && len(a.unplated) > 0:
+	case n < 24 && len(a.unplated) > 0 && len(a.persons) > 0:
 		return vehicleRegistration
 	case n < 44 && len(a.unlicensed) > 0:
 		return driversLicense
@@ -201,12 +201,7 @@ func (a *author) penalty() value {
 
 func (a *author) owners() value {
 	r := a.random
-	owner := func() value {
-		if len(a.persons) == 0 {
-			return structure()
-		}
-		return structure(field{"PersonId", text(pick(r, a.persons))})
-	}
+	owner := func() value { return structure(field{"PersonId", text(pick(r, a.persons))}) }
 	primary := field{"PrimaryOwner", owner()}
 	if r.chance(50) {
 		return structure(primary)

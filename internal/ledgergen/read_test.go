@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -205,7 +206,7 @@ func readJSON(t *testing.T, body []byte) []node {
 	var values []node
 	for {
 		n, err := jsonNode(d)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return values
 		}
 		if err != nil {
