@@ -186,7 +186,7 @@ func (s *Server) start(ctx context.Context, cache string, o Options) error {
 		"listen_addresses": "127.0.0.1", "port": strconv.Itoa(port), "unix_socket_directories": s.socket,
 		"unix_socket_permissions": "0700", "max_connections": "200", "timezone": "UTC", "log_timezone": "UTC", "lc_messages": "C",
 		"password_encryption": "scram-sha-256", "max_wal_size": "4GB", "log_checkpoints": "off", "jit": "off",
-		"shared_buffers": "128MB", "maintenance_work_mem": "128MB", "wal_level": "logical",
+		"shared_buffers": "128MB", "maintenance_work_mem": "128MB",
 	}
 	if !o.Durable {
 		for _, name := range []string{"fsync", "full_page_writes", "synchronous_commit"} {
