@@ -56,6 +56,15 @@ type Published struct {
 	Present   int64  // revisions that the target already had
 }
 
+// Stored is what a target holds of one ledger table: rows, and the XOR and the
+// sum of a checksum term of each, as decimal numbers (signed, of any size).
+type Stored struct {
+	TableID string `json:"table_id"`
+	Rows    int64
+	Xor     string
+	Sum     string
+}
+
 // A PhaseTime tells when the tasks of one phase ran. Times are RFC 3339 in UTC.
 type PhaseTime struct {
 	Phase    string

@@ -68,8 +68,7 @@ type Tape struct {
 // Bytes returns the bytes of n, or nil for a value that lives in n.Int.
 func (t *Tape) Bytes(n *Node) []byte {
 	if n.Len == 0 && n.Off == 0 {
-		switch n.Kind {
-		case Text, Bytes:
+		if n.Kind == Text || n.Kind == Bytes {
 			return []byte{}
 		}
 		return nil

@@ -17,7 +17,7 @@ const (
 	Bytes          // Bytes: raw
 	Date           // Bytes: 2006-01-02
 	Time           // Bytes: 15:04:05[.fraction]
-	Timestamp      // Bytes: Ion timestamp text, precision and offset kept: 2019T, 2019-09T, 2019-09-16T, 2019-09-16T19:37Z, 2019-09-16T19:37:05.360-00:00
+	Timestamp      // Bytes: Ion timestamp text, precision and offset kept: 2019T, 2019-09T, 2019-09-16, 2019-09-16T19:37Z, 2019-09-16T19:37:05.360-00:00
 	JSON           // Bytes: JSON text; in an array column a JSON array: null, bare numbers and booleans, everything else as strings (bytes in hexadecimal), of jsonb[] any JSON
 	List           // on a Tape: children follow; as a row value: never
 	Struct         // on a Tape: children follow; as a row value: never

@@ -5,20 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
+	"strconv"
 	"time"
 
-	"godwit/internal/journal"
+	"godwit/internal/verify"
 )
-
-// An ItemCount is what the independent pass counted in one item.
-type ItemCount struct {
-	Item     int
-	Blocks   int64
-	HashOnly int64
-	Tables   map[string]int64 // revisions by ledger table id; "" counts those without a table
-}
 
 // Count counts the revisions of an archive straight from its blocks, without
 // the mapping and without the loader's accounting: the other side of the
@@ -55,7 +46,7 @@ func (c *Count) handle(ctx context.Context, in WorkIn) (WorkOut, error) {
 	for at.Item < len(in.Items) {
 		item := &in.Items[at.Item]
 		if at.Counts == nil {
-			at.Counts = &ItemCount{Item: item.Number, Tables: map[string]int64{}}
+			at.Counts = &verify.Evidence{}
 		}
 		for at.Range < len(item.Ranges) {
 			ended, err := c.read(ctx, &plan, &item.Ranges[at.Range], &at, step)
@@ -96,7 +87,7 @@ func (c *Count) read(ctx context.Context, plan *Plan, r *Range, at *Resume, step
 		if err != nil {
 			return false, err
 		}
-		at.Counts.add(b)
+		at.Counts.Add(b)
 		at.Position, at.Next = w.reader.Position(), b.SequenceNo+1
 		if at.Position.Offset-began >= step {
 			return false, nil
@@ -104,87 +95,84 @@ func (c *Count) read(ctx context.Context, plan *Plan, r *Range, at *Resume, step
 	}
 }
 
-func (n *ItemCount) add(b *journal.Block) {
-	n.Blocks++
-	n.HashOnly += int64(b.HashOnly)
-	for i := range b.Revisions {
-		if !b.Revisions[i].HashOnly() {
-			n.Tables[b.Revisions[i].Table.ID]++
-		}
-	}
-}
-
-// readCounts reads and adds up what the independent pass counted; every item
+// readEvidence reads and adds up what the independent pass found; every item
 // must be there.
-func readCounts(ctx context.Context, o Objects, bucket string, plan *Plan) (*ItemCount, error) {
-	counts := make([]ItemCount, plan.Items)
+func readEvidence(ctx context.Context, o Objects, bucket string, plan *Plan) (*verify.Evidence, error) {
+	found := make([]verify.Evidence, plan.Items)
 	err := each(ctx, plan.Items, func(ctx context.Context, i int) error {
-		return readJSON(ctx, o, bucket, countKey(plan.LoadID, i), &counts[i])
+		return readJSON(ctx, o, bucket, countKey(plan.LoadID, i), &found[i])
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the independent count: %w", err)
 	}
-	sum := &ItemCount{Tables: map[string]int64{}}
-	for _, n := range counts {
-		sum.Blocks += n.Blocks
-		sum.HashOnly += n.HashOnly
-		for id, k := range n.Tables {
-			sum.Tables[id] += k
-		}
+	sum := &verify.Evidence{}
+	for i := range found {
+		sum.Merge(&found[i])
 	}
 	return sum, nil
 }
 
-// reconcile proves that every revision is accounted for: what the independent
-// pass counted is what the transform read; what it read was staged, set aside or
-// filtered; what it staged is what the database committed. Nothing may differ by
-// one.
-func (l *load) reconcile(ctx context.Context, o Objects, t Target, bucket string) error {
-	counted, err := readCounts(ctx, o, bucket, l.plan)
+// account is what the loader says it did.
+func (l *load) account() *verify.Account {
+	a := &verify.Account{Blocks: l.blocks, HashOnly: l.hashOnly}
+	for _, t := range l.tables {
+		a.Tables = append(a.Tables, verify.TableAccount{ID: t.ID, Name: t.Name, Read: t.Read, Staged: t.Staged, Quarantined: t.Quarantined, Filtered: t.Filtered})
+	}
+	return a
+}
+
+// reconcile compares the archive, by its own pass, with the loader's account,
+// and that with what the target holds. Nothing may differ by one revision.
+func (l *load) reconcile(ctx context.Context, o Objects, bucket string, stored *verify.Stored) error {
+	evidence, err := readEvidence(ctx, o, bucket, l.plan)
 	if err != nil {
 		return err
 	}
-	staged, err := t.StagedRows(ctx, l.plan.LoadID)
-	if err != nil {
-		return err
-	}
-	var findings []string
-	differ := func(format string, args ...any) { findings = append(findings, fmt.Sprintf(format, args...)) }
-	if counted.Blocks != l.blocks {
-		differ("the count found %d blocks, the transform %d", counted.Blocks, l.blocks)
-	}
-	if counted.HashOnly != l.hashOnly {
-		differ("the count found %d revisions of QLDB's own tables, the transform %d", counted.HashOnly, l.hashOnly)
-	}
-	known := map[string]bool{"": true}
-	for _, x := range l.tables {
-		known[x.ID] = true
-		if n := counted.Tables[x.ID]; n != x.Read {
-			differ("table %s (%s): the count found %d revisions, the transform read %d", x.Name, x.ID, n, x.Read)
-		}
-		if x.Read != x.Staged+x.Quarantined+x.Filtered {
-			differ("table %s (%s): %d revisions read are not %d staged + %d quarantined + %d filtered", x.Name, x.ID, x.Read, x.Staged, x.Quarantined, x.Filtered)
-		}
-		if n := staged[x.ID]; x.ID != "" && n != x.Staged {
-			differ("table %s (%s): the transform staged %d revisions, the database committed %d", x.Name, x.ID, x.Staged, n)
-		}
-	}
-	for id, n := range counted.Tables {
-		if n > 0 && !slices.ContainsFunc(l.tables, func(t SegmentTable) bool { return t.ID == id }) {
-			differ("table %q: the count found %d revisions, the transform none", id, n)
-		}
-	}
-	for id, n := range staged {
-		if !known[id] {
-			differ("table %q: the database committed %d rows of it, the transform staged none", id, n)
-		}
-	}
-	if staged[""] != l.total.Quarantined {
-		differ("the transform set %d revisions aside, the database lists %d", l.total.Quarantined, staged[""])
-	}
-	if len(findings) == 0 {
+	findings := verify.Reconcile(evidence, l.account(), stored)
+	if findings.Verdict() == verify.Reconciled {
 		return nil
 	}
-	slices.Sort(findings)
-	return &Stop{fmt.Errorf("the load does not add up, and nothing of it is visible:\n- %s", strings.Join(findings, "\n- "))}
+	return &Stop{fmt.Errorf("the load does not add up, and nothing of it is visible: %s", findings)}
+}
+
+// imported is what the target committed while it imported, by its bookkeeping.
+func imported(ctx context.Context, t Target, load string) (*verify.Stored, error) {
+	rows, err := t.StagedRows(ctx, load)
+	if err != nil {
+		return nil, err
+	}
+	s := &verify.Stored{Tables: map[string]verify.StoredTable{}}
+	for id, n := range rows {
+		if id == "" {
+			s.Quarantined = n
+			continue
+		}
+		s.Tables[id] = verify.StoredTable{Rows: n}
+	}
+	return s, nil
+}
+
+// readBack is what the slices found in the staged tables, revision by revision.
+func readBack(ctx context.Context, t Target, load string) (*verify.Stored, error) {
+	s, err := imported(ctx, t, load)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := t.Stored(ctx, load)
+	if err != nil {
+		return nil, err
+	}
+	clear(s.Tables)
+	for _, x := range stored {
+		xor, err := strconv.ParseInt(x.Xor, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("read the checksum of table %s: %w", x.TableID, err)
+		}
+		sum, err := verify.ParseSum(x.Sum)
+		if err != nil {
+			return nil, fmt.Errorf("read the checksum of table %s: %w", x.TableID, err)
+		}
+		s.Tables[x.TableID] = verify.StoredTable{Rows: x.Rows, Checksum: &verify.Checksum{Xor: uint64(xor), Sum: sum}}
+	}
+	return s, nil
 }

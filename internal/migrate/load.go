@@ -111,8 +111,13 @@ func (l *load) resolve(rules *mapping.Mapping) error {
 				found[i] += n
 			}
 		}
-		for i, x := range p.Presence() {
-			if i < len(found) && found[i] == 0 {
+		presence := p.Presence()
+		byColumn := map[string]int64{} // alternatives of one column count together
+		for i := range found {
+			byColumn[presence[i].Column] += found[i]
+		}
+		for i := range found {
+			if x := presence[i]; byColumn[x.Column] == 0 {
 				l.missing = append(l.missing, Missing{name, x.Column, x.Path})
 			}
 		}

@@ -126,7 +126,11 @@ func (p *Phase) imports(ctx context.Context, l *load) ([]change.Task, error) {
 // keys compares what was read, counted by its own pass, with what was staged,
 // and keys the staged history.
 func (p *Phase) keys(ctx context.Context, l *load) ([]change.Task, error) {
-	if err := l.reconcile(ctx, p.Objects, p.Target, p.WorkBucket); err != nil {
+	stored, err := imported(ctx, p.Target, l.plan.LoadID)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.reconcile(ctx, p.Objects, p.WorkBucket, stored); err != nil {
 		return nil, err
 	}
 	var tasks []change.Task
@@ -202,9 +206,17 @@ func indexName(table string, ix change.Index) string {
 	return name
 }
 
-// visible checks that the slices account for every document, and makes the one
-// task that shows the load.
+// visible compares what the slices found in the target with the archive once
+// more, revision by revision, checks that they account for every document, and
+// makes the one task that shows the load.
 func (p *Phase) visible(ctx context.Context, l *load) ([]change.Task, error) {
+	stored, err := readBack(ctx, p.Target, l.plan.LoadID)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.reconcile(ctx, p.Objects, p.WorkBucket, stored); err != nil {
+		return nil, err
+	}
 	published, err := p.Target.Published(ctx, l.plan.LoadID)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,10 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"crypto/sha256"
-
 	"godwit/internal/change"
 	"godwit/internal/report"
+	"godwit/internal/verify"
 )
 
 // Report writes the report that ends a load.
@@ -129,7 +129,7 @@ func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, e
 }
 
 func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
-	counted, err := readCounts(ctx, r.Objects, r.WorkBucket, l.plan)
+	evidence, err := readEvidence(ctx, r.Objects, r.WorkBucket, l.plan)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
 	for _, s := range l.sources {
 		active[s.ID] = s.Active
 	}
-	byName := map[string]*report.Table{}
+	byName, sums := map[string]*report.Table{}, map[string]*verify.Checksum{}
 	for _, t := range l.tables {
 		name := t.Name
 		if t.ID == "" {
@@ -161,7 +161,7 @@ func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
 					x.History = l.history[t.Name]
 				}
 			}
-			byName[name] = x
+			byName[name], sums[name] = x, &verify.Checksum{}
 		}
 		if t.ID != "" {
 			x.IDs = append(x.IDs, report.TableID{ID: t.ID, Active: active[t.ID], Revisions: t.Read})
@@ -170,7 +170,11 @@ func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
 		x.Staged += t.Staged
 		x.Quarantined += t.Quarantined
 		x.Filtered += t.Filtered
-		x.Evidence.Revisions += counted.Tables[t.ID]
+		if e := evidence.Tables[t.ID]; e != nil {
+			x.Evidence.Revisions += e.Revisions
+			sums[name].Merge(e.Checksum)
+			x.Evidence.Checksum = fmt.Sprintf("%016x%016x", sums[name].Xor, sums[name].Sum)
+		}
 	}
 	for _, x := range byName {
 		d.Tables = append(d.Tables, *x)

@@ -22,6 +22,8 @@ type Target interface {
 	StagedRows(ctx context.Context, load string) (map[string]int64, error)
 	// Published sums what the slices made, by current table.
 	Published(ctx context.Context, load string) ([]change.Published, error)
+	// Stored reads back the revisions that the slices found, by ledger table id.
+	Stored(ctx context.Context, load string) ([]change.Stored, error)
 	// Times tells when the load began (phase "load") and when each phase ran.
 	Times(ctx context.Context, load string) ([]change.PhaseTime, error)
 	// Run does a task unless it is done; done is false while an attempt, this

@@ -11,6 +11,7 @@ import (
 	"godwit/internal/change"
 	"godwit/internal/journal"
 	"godwit/internal/mapping"
+	"godwit/internal/verify"
 )
 
 // WorkIn is a batch of items and, when an earlier call handed on, where it
@@ -34,7 +35,7 @@ type Resume struct {
 	Range    int              // index into the item's ranges
 	Position journal.Position // in the range's object
 	Next     int64            // number of the block expected there; 0 in a range not begun
-	Counts   *ItemCount       `json:",omitempty"` // of the count step: what it has so far
+	Counts   *verify.Evidence `json:",omitempty"` // of the count step: what it has so far
 }
 
 // Transform makes COPY-ready parts of a ledger's blocks.

@@ -238,6 +238,7 @@ DECLARE
   v_doc text;
   v_version bigint;
   v_present jsonb := '{}';
+  v_evidence jsonb;
   v_heads bigint;
   v_deleted bigint;
   v_withheld bigint;
@@ -249,6 +250,15 @@ BEGIN
   SELECT * INTO STRICT t FROM godwit.load_table x WHERE x.load_id = p_load AND x.current_name = p_args->>'table';
   v_relation := format('%I.%I', l.target_schema, t.current_name);
   v_mapped := godwit.columns(t.mapped, ', %I');
+  -- What was really stored, before anything is left out: the other side of the archive's own checksum.
+  EXECUTE format($q$
+    SELECT coalesce(jsonb_object_agg(table_id, jsonb_build_object('rows', n, 'xor', x::text, 'sum', s::text)), '{}') FROM (
+      SELECT table_id, count(*) AS n, bit_xor(term) AS x, sum(term::numeric) AS s FROM (
+        SELECT ql_audit->>'ql_tableid' AS table_id, ('x' || encode(substr(sha256(
+          convert_to(doc_id || ':' || version || ':', 'UTF8') || decode(ql_audit->>'ql_rev_hash', 'base64')), 1, 8), 'hex'))::bit(64)::bigint AS term
+        FROM %I.%I WHERE doc_id >= $1 AND ($2 IS NULL OR doc_id < $2)) AS terms
+      GROUP BY table_id) AS sums$q$, l.stage_schema, t.history_name)
+  INTO v_evidence USING v_low, v_high;
   IF t.merge AND l.history THEN
     EXECUTE format($q$
       SELECT s.doc_id, s.version FROM %I.%I s JOIN %I.%I h USING (doc_id, version)
@@ -289,7 +299,7 @@ BEGIN
     FROM judged$q$, v_mapped, l.stage_schema, t.history_name, godwit.head_table(l.target_schema, t.current_name), t.current_name)
   INTO v_heads, v_deleted, v_dropped, v_withheld, v_current USING v_low, v_high, p_load, v_relation;
   RETURN jsonb_build_object('documents', v_heads, 'deleted', v_deleted, 'dropped', v_dropped, 'withheld', v_withheld,
-    'current', v_current, 'present_by_table', v_present);
+    'current', v_current, 'present_by_table', v_present, 'stored', v_evidence);
 END $f$;
 
 -- build_index adds one key or index to a hidden table, or to the heads of one.
