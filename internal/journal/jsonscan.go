@@ -67,7 +67,7 @@ func scanString(b []byte, pos int) (end int, escaped bool, reason string) {
 			ascii = false
 		}
 	}
-	return pos, false, "string does not end"
+	return pos, false, stringOpen
 }
 
 // unescape appends the text of a string's content.
@@ -264,7 +264,7 @@ func skipValue(b []byte, pos int) (end int, reason string) {
 			for {
 				n := bytes.IndexByte(b[i+1:], '"')
 				if n < 0 {
-					return i, "string does not end"
+					return i, stringOpen
 				}
 				i += n + 1
 				back := i
@@ -285,7 +285,7 @@ func skipValue(b []byte, pos int) (end int, reason string) {
 			}
 		}
 	}
-	return pos, "value does not end"
+	return pos, valueOpen
 }
 
 // scanScalar scans a literal or number at pos.
@@ -319,4 +319,8 @@ func skipSpace(b []byte, pos int) int {
 // maxDepth is the deepest nesting of objects and arrays.
 const maxDepth = ion.MaxDepth
 
-const tooDeep = "objects and arrays nest deeper than 128"
+const (
+	tooDeep    = "objects and arrays nest deeper than 128"
+	stringOpen = "string does not end"
+	valueOpen  = "value does not end"
+)

@@ -43,7 +43,7 @@ func (w *window) line(limit int) (line []byte, at int64, err error) {
 			return nil, w.offset(), io.EOF
 		}
 		// The last line has no end: it may have lost part of its block.
-		if end, reason := skipValue(b, from); reason != "" || skipSpace(b, end) != len(b) {
+		if _, reason := skipValue(b, from); reason == valueOpen || reason == stringOpen {
 			return nil, at, fmt.Errorf("JSON at offset %d: %w, after %d of its bytes", at, ion.ErrTruncated, len(b))
 		}
 		w.r = w.w
