@@ -89,8 +89,9 @@ func appendValue(dst []byte, v *change.Value, t *change.Type) ([]byte, error) {
 	case change.Bytes:
 		dst = append(dst, `\\x`...)
 		return hex.AppendEncode(dst, v.Bytes), nil
+	default:
+		return dst, fmt.Errorf("a row value cannot be of kind %s", v.Kind)
 	}
-	return dst, fmt.Errorf("a row value cannot be of kind %s", v.Kind)
 }
 
 // appendFloat writes the shortest text that reads back as the same float.
@@ -125,13 +126,13 @@ func appendText(dst, s []byte) ([]byte, error) {
 		for end := min(i+8, len(s)); i < end; i++ {
 			c := s[i]
 			e := escapes[c]
-			switch {
-			case e == 0:
+			switch e {
+			case 0:
 				continue
-			case e == isHigh:
+			case isHigh:
 				ascii = false
 				continue
-			case e == isNUL:
+			case isNUL:
 				return dst, errNUL
 			}
 			dst = append(dst, s[start:i]...)

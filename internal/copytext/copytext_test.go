@@ -33,6 +33,7 @@ func jsonv(s string) change.Value { return change.Value{Kind: change.JSON, Bytes
 func kind(k change.Kind, s string) change.Value {
 	return change.Value{Kind: k, Bytes: []byte(s)}
 }
+
 func float(f float64) change.Value {
 	return change.Value{Kind: change.Float, Int: int64(math.Float64bits(f))}
 }
@@ -91,8 +92,12 @@ func samples() []sample {
 		{"double precision[]", change.Type{Kind: change.Float, Bits: 64, Array: true}, jsonv(`["NaN",1e+300,"-Infinity"]`), "{NaN,1e+300,-Infinity}"},
 		{"date[]", change.Type{Kind: change.Date, Array: true}, jsonv(`["2019-09-16"]`), "{2019-09-16}"},
 		{"bytea[]", change.Type{Kind: change.Bytes, Array: true}, jsonv(`["00ff","",null]`), `{"\\x00ff","\\x",NULL}`},
-		{"jsonb[]", change.Type{Kind: change.JSON, Array: true}, jsonv(`[{"a":["b\"\\\n",null]},null,"x,y",[1,2],5]`),
-			`{"{\"a\": [\"b\\\"\\\\\\n\", null]}",NULL,"\"x,y\"","[1, 2]",5}`},
+		{
+			"jsonb[]",
+			change.Type{Kind: change.JSON, Array: true},
+			jsonv(`[{"a":["b\"\\\n",null]},null,"x,y",[1,2],5]`),
+			`{"{\"a\": [\"b\\\"\\\\\\n\", null]}",NULL,"\"x,y\"","[1, 2]",5}`,
+		},
 		{"text[]", change.Type{Kind: change.Text, Array: true}, jsonv(`["null","NULL","","a,b","\u00e9\ud83d\ude00\/"]`), `{"null","NULL","","a,b",é😀/}`},
 	}
 	for _, s := range nasty {

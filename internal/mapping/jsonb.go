@@ -158,8 +158,9 @@ func appendJSONScalar(dst []byte, v change.Value) (_ []byte, why string) {
 		return append(dst, '"'), ""
 	case change.JSON:
 		return append(dst, v.Bytes...), textWhy(v.Bytes)
+	default:
+		return dst, wrongKind
 	}
-	return dst, wrongKind
 }
 
 func appendJSONDecimal(dst, text []byte) (_ []byte, why string) {

@@ -212,7 +212,8 @@ func appendArrayElement(dst []byte, v change.Value) []byte {
 		dst = append(dst, '"')
 		dst = hex.AppendEncode(dst, v.Bytes)
 		return append(dst, '"')
+	default:
+		dst, _ = appendString(dst, v.Bytes) // converted text has no NUL and is UTF-8
+		return dst
 	}
-	dst, _ = appendString(dst, v.Bytes) // converted text has no NUL and is UTF-8
-	return dst
 }

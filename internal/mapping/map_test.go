@@ -56,8 +56,10 @@ func TestHistoryRowCarriesItsOrigin(t *testing.T) {
 		{"insert", func(*change.Record) {}, "I", nil},
 		{"update", func(r *change.Record) { r.Version = 3 }, "U", map[string]any{"ql_v": 3.0}},
 		{"delete", func(r *change.Record) { r.Version, r.Deleted, r.Fields = 4, true, nil }, "D", map[string]any{"ql_v": 4.0, "ql_deletion": true}},
-		{"redacted insert", func(r *change.Record) { r.Redacted, r.DataHash, r.Fields = true, hash, nil }, "I",
-			map[string]any{"ql_redacted": true, "ql_data_hash": "+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/s="}},
+		{
+			"redacted insert", func(r *change.Record) { r.Redacted, r.DataHash, r.Fields = true, hash, nil }, "I",
+			map[string]any{"ql_redacted": true, "ql_data_hash": "+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/s="},
+		},
 		{"odd names", func(r *change.Record) {
 			r.Table.Name, r.Origin.Strand = "a\"b\n", `s\`
 		}, "I", map[string]any{"ql_tablename": "a\"b\n", "ql_strand": `s\`}},

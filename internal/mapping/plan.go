@@ -239,6 +239,7 @@ func (p *Plan) find(t *change.Tape, c *column) (found *alternative, at, blocked 
 func (p *Plan) special(rec *change.Record, c *column, m meta, v *change.Value) (why string) {
 	*v = change.Value{Kind: change.Text}
 	switch m {
+	case inDocument: // not special: find has led elsewhere
 	case wholeDocument:
 		p.json.dropAnnotations = c.dropAnnotations
 		at := len(p.buf)

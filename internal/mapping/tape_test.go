@@ -47,7 +47,7 @@ func (b *tapeBuilder) scalar(name int32, kind change.Kind, flags change.Flags, t
 	at := b.open(name, kind, flags)
 	node := &b.tape.Nodes[at]
 	node.Int = n
-	if text != nil && len(text) > 0 {
+	if len(text) > 0 {
 		if len(b.tape.Data) == 0 {
 			b.tape.Data = append(b.tape.Data, '!') // so that no value is at offset 0 with length 0 by chance
 		}
@@ -146,6 +146,7 @@ func (b *tapeBuilder) ion(t testing.TB, r ion.Reader, name int32) {
 			kind = change.Struct
 		case ion.SexpType:
 			flags |= change.Sexp
+		default:
 		}
 		at := b.open(name, kind, flags)
 		check(r.StepIn())

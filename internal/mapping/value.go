@@ -69,6 +69,7 @@ func (p *Plan) convert(c *column, v *change.Value) (why string) {
 		p.buf, why = appendJSONScalar(p.buf, *v)
 		*v = change.Value{Kind: change.JSON, Bytes: p.buf[at:]}
 		return why
+	default:
 	}
 	return wrongKind
 }
@@ -235,8 +236,9 @@ func asTimestamp(v *change.Value) (t timestamp, why string) {
 			return t, "is not a timestamp"
 		}
 		return t, ""
+	default:
+		return t, wrongKind
 	}
-	return t, wrongKind
 }
 
 func uuidText(s []byte) bool {

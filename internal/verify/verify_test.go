@@ -244,10 +244,16 @@ func TestEachDamageIsFoundAndNothingElse(t *testing.T) {
 		want   verify.Finding // without Text
 		says   []string
 	}{
-		{"a block not read", func(l *load) { l.account.Blocks-- },
-			verify.Finding{Kind: verify.BlocksDiffer, Want: 10, Got: 9}, []string{"10 blocks", "read 9"}},
-		{"a hash-only revision taken for a record", func(l *load) { l.account.HashOnly-- },
-			verify.Finding{Kind: verify.HashOnlyDiffer, Want: 3, Got: 2}, []string{"3 hash-only", "counted 2"}},
+		{
+			"a block not read", func(l *load) { l.account.Blocks-- },
+			verify.Finding{Kind: verify.BlocksDiffer, Want: 10, Got: 9},
+			[]string{"10 blocks", "read 9"},
+		},
+		{
+			"a hash-only revision taken for a record", func(l *load) { l.account.HashOnly-- },
+			verify.Finding{Kind: verify.HashOnlyDiffer, Want: 3, Got: 2},
+			[]string{"3 hash-only", "counted 2"},
+		},
 		{"a revision not read", func(l *load) {
 			l.account.Tables[1].Read--
 			l.account.Tables[1].Filtered--
@@ -262,25 +268,49 @@ func TestEachDamageIsFoundAndNothingElse(t *testing.T) {
 		{"a table that the archive does not hold", func(l *load) {
 			l.account.Tables = append(l.account.Tables, verify.TableAccount{ID: "t4", Name: "Ghost", Read: 2, Filtered: 2})
 		}, verify.Finding{Kind: verify.RevisionsExtra, TableID: "t4", TableName: "Ghost", Got: 2}, []string{"Ghost (id t4)", "holds 0"}},
-		{"a revision dropped on the way", func(l *load) { l.account.Tables[1].Filtered-- },
-			verify.Finding{Kind: verify.Unaccounted, TableID: "t2", TableName: "Vehicle", Want: 9, Got: 8}, []string{"read 9", "6 staged + 2 quarantined + 0 filtered are 8"}},
-		{"a revision counted twice", func(l *load) { l.account.Tables[2].Filtered++ },
-			verify.Finding{Kind: verify.Unaccounted, TableID: "t3", TableName: "Note", Want: 4, Got: 5}, []string{"5 filtered are 5"}},
-		{"a row lost in the target", func(l *load) { l.stored.Tables["t2"] = verify.StoredTable{Rows: 5} },
-			verify.Finding{Kind: verify.RowsMissing, TableID: "t2", TableName: "Vehicle", Want: 6, Got: 5}, []string{"staged 6", "holds 5", "1 are missing"}},
-		{"a table lost in the target", func(l *load) { delete(l.stored.Tables, "t1") },
-			verify.Finding{Kind: verify.RowsMissing, TableID: "t1", TableName: "Person", Want: 5}, []string{"Person (id t1)", "5 are missing"}},
-		{"a part imported twice", func(l *load) { l.stored.Tables["t2"] = verify.StoredTable{Rows: 12} },
-			verify.Finding{Kind: verify.RowsExtra, TableID: "t2", TableName: "Vehicle", Want: 6, Got: 12}, []string{"holds 12", "6 too many"}},
-		{"rows of a table that is left out", func(l *load) { l.stored.Tables["t3"] = verify.StoredTable{Rows: 4} },
-			verify.Finding{Kind: verify.RowsExtra, TableID: "t3", TableName: "Note", Got: 4}, []string{"Note (id t3)", "staged 0"}},
-		{"rows of another load", func(l *load) { l.stored.Tables["t9"] = verify.StoredTable{Rows: 7} },
-			verify.Finding{Kind: verify.RowsOfNoTable, TableID: "t9", Got: 7}, []string{"id t9", "7 rows", "staged none"}},
+		{
+			"a revision dropped on the way", func(l *load) { l.account.Tables[1].Filtered-- },
+			verify.Finding{Kind: verify.Unaccounted, TableID: "t2", TableName: "Vehicle", Want: 9, Got: 8},
+			[]string{"read 9", "6 staged + 2 quarantined + 0 filtered are 8"},
+		},
+		{
+			"a revision counted twice", func(l *load) { l.account.Tables[2].Filtered++ },
+			verify.Finding{Kind: verify.Unaccounted, TableID: "t3", TableName: "Note", Want: 4, Got: 5},
+			[]string{"5 filtered are 5"},
+		},
+		{
+			"a row lost in the target", func(l *load) { l.stored.Tables["t2"] = verify.StoredTable{Rows: 5} },
+			verify.Finding{Kind: verify.RowsMissing, TableID: "t2", TableName: "Vehicle", Want: 6, Got: 5},
+			[]string{"staged 6", "holds 5", "1 are missing"},
+		},
+		{
+			"a table lost in the target", func(l *load) { delete(l.stored.Tables, "t1") },
+			verify.Finding{Kind: verify.RowsMissing, TableID: "t1", TableName: "Person", Want: 5},
+			[]string{"Person (id t1)", "5 are missing"},
+		},
+		{
+			"a part imported twice", func(l *load) { l.stored.Tables["t2"] = verify.StoredTable{Rows: 12} },
+			verify.Finding{Kind: verify.RowsExtra, TableID: "t2", TableName: "Vehicle", Want: 6, Got: 12},
+			[]string{"holds 12", "6 too many"},
+		},
+		{
+			"rows of a table that is left out", func(l *load) { l.stored.Tables["t3"] = verify.StoredTable{Rows: 4} },
+			verify.Finding{Kind: verify.RowsExtra, TableID: "t3", TableName: "Note", Got: 4},
+			[]string{"Note (id t3)", "staged 0"},
+		},
+		{
+			"rows of another load", func(l *load) { l.stored.Tables["t9"] = verify.StoredTable{Rows: 7} },
+			verify.Finding{Kind: verify.RowsOfNoTable, TableID: "t9", Got: 7},
+			[]string{"id t9", "7 rows", "staged none"},
+		},
 		{"a row exchanged for another", func(l *load) {
 			l.stored.Tables["t1"].Checksum.Add([]byte("x"), 0, nil)
 		}, verify.Finding{Kind: verify.RevisionsMismatch, TableID: "t1", TableName: "Person", Want: 5, Got: 5}, []string{"Person (id t1)", "checksums differ"}},
-		{"a quarantined revision not listed", func(l *load) { l.stored.Quarantined-- },
-			verify.Finding{Kind: verify.QuarantineDiffers, Want: 3, Got: 2}, []string{"3 revisions aside", "lists 2"}},
+		{
+			"a quarantined revision not listed", func(l *load) { l.stored.Quarantined-- },
+			verify.Finding{Kind: verify.QuarantineDiffers, Want: 3, Got: 2},
+			[]string{"3 revisions aside", "lists 2"},
+		},
 		{"a negative count", func(l *load) {
 			l.account.Tables[2].Filtered, l.account.Tables[2].Staged = 5, -1
 		}, verify.Finding{Kind: verify.AccountInvalid, TableID: "t3", TableName: "Note", Got: -1}, []string{"counts -1 staged"}},
@@ -358,7 +388,7 @@ func BenchmarkAdd(b *testing.B) {
 					}
 					for {
 						blk, err := r.Next()
-						if err == io.EOF {
+						if errors.Is(err, io.EOF) {
 							break
 						}
 						if err != nil {
