@@ -75,6 +75,9 @@ func (l *loader) stack(dir, name string, a entry, assets map[string]string) erro
 	}
 	r := &resolver{doc: doc, stack: s, loader: l, parameters: parameters, conditions: map[string]bool{}}
 	for id, d := range doc.Resources {
+		if d == nil {
+			return fmt.Errorf("resource %s is null", id)
+		}
 		if d.CreationPolicy != nil {
 			return fmt.Errorf("resource %s has a CreationPolicy, which local does not know", id)
 		}
