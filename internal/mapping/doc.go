@@ -12,6 +12,43 @@
 // base64 string from a text: see "encoding"). Map allocates nothing per record
 // once its buffers have grown.
 //
+// # The file
+//
+// JSON, checked by Parse and by the JSON Schema beside it (schema.json):
+//
+//	{
+//	  "version": 1,
+//	  "schema": "dmv",
+//	  "tables": {
+//	    "Person": {
+//	      "target": "person",
+//	      "columns": [
+//	        {"name": "first_name", "path": "FirstName", "type": "varchar(100)", "notNull": true},
+//	        {"name": "plate", "path": ["LicensePlateNumber", "LicenseNumber"], "type": "text"},
+//	        {"name": "owners", "path": "Owners[*].PersonId", "type": "text[]", "list": "array"}
+//	      ],
+//	      "indexes": [{"columns": ["plate"]}]
+//	    },
+//	    "Scratch": {"skip": true}
+//	  }
+//	}
+//
+// A ledger table that is not named becomes a table with its name in snake case
+// and one column, doc jsonb. A path names fields with dots between them, in
+// double quotes where they hold other characters than letters, digits, _ and -;
+// [*] runs over a list; $docId and its like name what is not in the document. Of
+// several paths the first that leads to a value wins. Something else than a
+// struct in the middle of a path is refused, not taken for an absent value,
+// unless another path of the column leads to something. A field that appears
+// twice where a path goes is refused. "list" says what becomes of a list:
+// "json", "array", or "join" with a "separator", where elements that are empty,
+// null or contain the separator are refused, and an empty list is the empty text
+// or, with "empty": "null", NULL. "dropAnnotations" allows what is refused
+// otherwise. "encoding": "base64" reads text into bytea, for JSON exports.
+//
+// A unique index holds in the current table only, and "notNull" not in the
+// history, where deletions and redactions have no values.
+//
 // # What "exactly" means
 //
 //   - Numbers are equal as numbers. Trailing zeros of a decimal may go where the
