@@ -295,6 +295,7 @@ func TestWhatIsNotKnownIsAnErrorByName(t *testing.T) {
 		{"principal in an identity policy", role(`{"Effect": "Allow", "Action": "s3:*", "Resource": "*", "Principal": "*"}`), "Principal"},
 		{"no resource", role(`{"Effect": "Allow", "Action": "s3:*"}`), "Resource"},
 		{"managed policy", `{"R": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": ` + lambdaTrust + `, "ManagedPolicyArns": ["arn:aws:iam::aws:policy/AdministratorAccess"]}}}`, "AdministratorAccess"},
+		{"too long", role(`{"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["` + strings.Repeat("arn:aws:s3:::work/", 600) + `"]}`), "10240"},
 		{"boundary", `{"R": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": ` + lambdaTrust + `, "PermissionsBoundary": "x"}}}`, "boundary"},
 		{"principal kind", `{"R": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": [{"Effect": "Allow", "Principal": {"Federated": "x"}, "Action": "sts:AssumeRole"}]}}}}`, "Federated"},
 	}

@@ -494,3 +494,38 @@ func TestBucketOfRefusesUnknownProperties(t *testing.T) {
 		}
 	}
 }
+
+func TestMultipartObjectKeepsHeadersAndParts(t *testing.T) {
+	w := start(t, s3.Config{})
+	ctx := t.Context()
+	bucket, k := aws.String("secret"), aws.String("big")
+	upload, err := w.client.CreateMultipartUpload(ctx, &sdk.CreateMultipartUploadInput{Bucket: bucket, Key: k, ContentEncoding: aws.String("gzip"), StorageClass: types.StorageClassStandardIa})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []byte
+	var parts []types.CompletedPart
+	for i := range int32(2) {
+		body := bytes.Repeat([]byte{byte('a' + i)}, 5<<20)
+		want = append(want, body...)
+		out, err := w.client.UploadPart(ctx, &sdk.UploadPartInput{Bucket: bucket, Key: k, UploadId: upload.UploadId, PartNumber: aws.Int32(i + 1), Body: bytes.NewReader(body)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, types.CompletedPart{ETag: out.ETag, PartNumber: aws.Int32(i + 1)})
+	}
+	if _, err := w.client.CompleteMultipartUpload(ctx, &sdk.CompleteMultipartUploadInput{Bucket: bucket, Key: k, UploadId: upload.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.client.GetObject(ctx, &sdk.GetObjectInput{Bucket: bucket, Key: k})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(got.Body)
+	if err != nil || !bytes.Equal(body, want) {
+		t.Errorf("got %d bytes and %v, want %d", len(body), err, len(want))
+	}
+	if aws.ToString(got.ContentEncoding) != "gzip" || got.StorageClass != types.StorageClassStandardIa || got.ServerSideEncryption != types.ServerSideEncryptionAwsKms || aws.ToString(got.SSEKMSKeyId) != key {
+		t.Errorf("got encoding %q, class %q, encryption %q with %q", aws.ToString(got.ContentEncoding), got.StorageClass, got.ServerSideEncryption, aws.ToString(got.SSEKMSKeyId))
+	}
+}
