@@ -255,3 +255,43 @@ func TestWriterRefusesMistakes(t *testing.T) {
 		})
 	}
 }
+
+// FuzzNumbersFromText: text is refused, or written so that the cursor reads a
+// text of the same value back.
+func FuzzNumbersFromText(f *testing.F) {
+	for _, s := range []string{"2019-09-16T19:37:05.360-00:00", "2000-02-29", "1T", "9999-12-31T23:59-23:59", "90.25", "-0.0d-7", "5d300", "12345678901234567890.5"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for name, write := range map[string]func(*ion.Writer, string){"decimal": (*ion.Writer).Decimal, "timestamp": (*ion.Writer).Timestamp} {
+			var w ion.Writer
+			write(&w, s)
+			first, err := w.AppendValues(nil)
+			if err != nil {
+				continue
+			}
+			var c ion.Cursor
+			c.Reset(first, 0, len(first))
+			if !c.Next() {
+				t.Fatalf("%s %q is written as % x: %v", name, s, first, c.Err())
+			}
+			var text []byte
+			if name == "decimal" {
+				text, err = c.AppendDecimal(nil)
+			} else {
+				text, err = c.AppendTimestamp(nil)
+			}
+			if err != nil {
+				if len(s) > 100 {
+					continue // the cursor bounds the digits of a second
+				}
+				t.Fatalf("%s %q is written as % x: %v", name, s, first, err)
+			}
+			write(&w, string(text))
+			second, err := w.AppendValues(nil)
+			if err != nil || !bytes.Equal(first, second) {
+				t.Fatalf("%s %q is written as % x, read as %s, written as % x: %v", name, s, first, text, second, err)
+			}
+		}
+	})
+}
