@@ -45,7 +45,7 @@ func assembly(t *testing.T, environment string) string {
 	}
 	entries["assets"] = map[string]any{"type": "cdk:asset-manifest", "properties": map[string]any{"file": "assets.json"}}
 	store(t, dir, "assets.json", map[string]any{"files": files})
-	store(t, dir, "manifest.json", map[string]any{"artifacts": entries}) //nolint:misspell // the schema's word
+	store(t, dir, "manifest.json", map[string]any{"artifacts": entries})
 	return dir
 }
 

@@ -20,7 +20,7 @@ func stacks(t *testing.T, resources string) []*template.Stack {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{
-		"manifest.json": `{"artifacts": {"s": {"type": "aws:cloudformation:stack", "environment": "aws://unknown-account/unknown-region", "properties": {"templateFile": "s.json"}}}}`, //nolint:misspell // the schema's word
+		"manifest.json": `{"artifacts": {"s": {"type": "aws:cloudformation:stack", "environment": "aws://unknown-account/unknown-region", "properties": {"templateFile": "s.json"}}}}`,
 		"s.json":        `{"Resources": ` + resources + `}`,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

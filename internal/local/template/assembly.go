@@ -144,7 +144,7 @@ type loader struct {
 
 func (l *loader) assembly(dir string) error {
 	var manifest struct {
-		Entries map[string]entry `json:"artifacts"` //nolint:misspell // the schema's word
+		Entries map[string]entry `json:"artifacts"`
 		Missing []any            `json:"missing"`
 	}
 	if err := readJSON(filepath.Join(dir, "manifest.json"), &manifest); err != nil {

@@ -23,7 +23,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(`{"Resources": {"R": {"Type": "AWS::S3::Bucket", "Properties": {"A": {"Fn::Select": [{"Ref": "AWS::NoValue"}, {"Fn::Split": ["", ""]}]}}}}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		dir := t.TempDir()
-		write(t, dir, "manifest.json", `{"artifacts": {"s": {"type": "aws:cloudformation:stack", "properties": {"templateFile": "s.json"}}}}`) //nolint:misspell // the schema's word
+		write(t, dir, "manifest.json", `{"artifacts": {"s": {"type": "aws:cloudformation:stack", "properties": {"templateFile": "s.json"}}}}`)
 		write(t, dir, "s.json", text)
 		stacks, err := template.Load(dir, template.Options{})
 		if err != nil {

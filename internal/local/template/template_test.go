@@ -128,7 +128,7 @@ func TestLoadRefusesByName(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dir := t.TempDir()
-			write(t, dir, "manifest.json", `{"artifacts": {"s": {"type": "aws:cloudformation:stack", "environment": "aws://unknown-account/unknown-region", "properties": {"templateFile": "s.json"}}}}`) //nolint:misspell // the schema's word
+			write(t, dir, "manifest.json", `{"artifacts": {"s": {"type": "aws:cloudformation:stack", "environment": "aws://unknown-account/unknown-region", "properties": {"templateFile": "s.json"}}}}`)
 			write(t, dir, "s.json", `{"Resources": `+test.resources+`}`)
 			_, err := template.Load(dir, template.Options{})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
