@@ -143,6 +143,20 @@ func TestTimeoutKillsTheProcessGroup(t *testing.T) {
 	waitGone(t, grandchild)
 }
 
+func TestExitTakesTheProcessGroupAlong(t *testing.T) {
+	f := newFunction(t)
+	body, err := f.Invoke(t.Context(), []byte(`{"Do":"child"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var grandchild int
+	if err := json.Unmarshal(body, &grandchild); err != nil {
+		t.Fatal(err)
+	}
+	failure(t, f, `{"Do":"exit"}`)
+	waitGone(t, grandchild)
+}
+
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
 	for range 100 {
