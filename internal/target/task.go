@@ -110,9 +110,9 @@ WHERE t.load_id = :load GROUP BY t.current_name ORDER BY t.current_name`, Param{
 // id, as the sums of verify.Checksum's terms.
 func (db *DB) Stored(ctx context.Context, load string) ([]change.Stored, error) {
 	var out []change.Stored
-	err := db.Query(ctx, &out, `SELECT table_id, sum((v->>'rows')::bigint)::bigint AS rows, bit_xor((v->>'xor')::bigint)::text AS xor, sum((v->>'sum')::numeric)::text AS sum
+	err := db.Query(ctx, &out, `SELECT e.table_id, sum((v->>'rows')::bigint)::bigint AS rows, bit_xor((v->>'xor')::bigint)::text AS xor, sum((v->>'sum')::numeric)::text AS sum
 FROM godwit.task k, jsonb_each(k.counts->'stored') AS e (table_id, v)
-WHERE k.load_id = :load AND k.phase = 'slices' GROUP BY table_id ORDER BY table_id`, Param{"load", load})
+WHERE k.load_id = :load AND k.phase = 'slices' GROUP BY e.table_id ORDER BY e.table_id`, Param{"load", load})
 	if err != nil {
 		return nil, fmt.Errorf("read back what load %s stored: %w", load, err)
 	}
