@@ -83,7 +83,7 @@ type Project struct {
 // run of the bare binary does not: reading the file ourselves makes both the same.
 func ReadProject(file string) (Project, error) {
 	var p Project
-	data, err := os.ReadFile(file) //nolint:gosec // the file that the operator names
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return p, fmt.Errorf("read the project file: %w; run from the folder that holds cdk.json", err)
 	}

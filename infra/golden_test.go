@@ -67,7 +67,7 @@ func golden(t *testing.T, file string, got []byte) {
 		}
 		return
 	}
-	want, err := os.ReadFile(file) //nolint:gosec // a file of testdata
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatalf("%v; make golden writes it", err)
 	}

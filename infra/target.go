@@ -119,7 +119,7 @@ func (s *TargetStack) importRole(data *DataStack) awsiam.Role {
 // newCluster makes an Aurora PostgreSQL Serverless v2 cluster in a network
 // without a way in or out but to S3.
 func (s *TargetStack) newCluster(e Environment, data *DataStack, key awskms.IKey, importRole awsiam.IRole) {
-	vpc := s.network(e, data)
+	vpc := s.network(data)
 	group := awsec2.NewSecurityGroup(s.Stack, jsii.String("ClusterGroup"), &awsec2.SecurityGroupProps{
 		Vpc:              vpc,
 		Description:      jsii.String("The cluster: nothing in, HTTPS out (to the S3 endpoint, the only route)"),
@@ -169,7 +169,7 @@ func (s *TargetStack) newCluster(e Environment, data *DataStack, key awskms.IKey
 }
 
 // network makes a VPC of isolated subnets, whose only route leads to S3.
-func (s *TargetStack) network(e Environment, data *DataStack) awsec2.Vpc {
+func (s *TargetStack) network(data *DataStack) awsec2.Vpc {
 	// Zones by position, which CloudFormation resolves.
 	names := make([]*string, zones)
 	for i := range names {

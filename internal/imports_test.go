@@ -14,14 +14,17 @@ import (
 	"testing"
 )
 
-// rules say what the packages of a folder may import: packages of this module
-// by their folder, and modules or packages of others by prefix. The standard
-// library is free to all, but for what bans says. A folder covers those below it.
-var rules = []struct {
+// A rule is for the packages of a folder and those below it.
+type rule struct {
 	folder string
 	ours   []string // folders of this module; "*" is any
 	others []string // prefixes of import paths
-}{
+}
+
+// rules say what the packages of a folder may import: packages of this module
+// by their folder, and modules or packages of others by prefix. The standard
+// library is free to all, but for what bans says.
+var rules = []rule{
 	{"internal/change", nil, nil},
 	{"internal/ion", nil, nil},
 	{"internal/profile", nil, nil},
@@ -115,12 +118,7 @@ func TestImportsFollowTheRules(t *testing.T) {
 			continue
 		}
 		folder := p.folder()
-		i := slices.IndexFunc(rules, func(r struct {
-			folder       string
-			ours, others []string
-		}) bool {
-			return within(folder, r.folder)
-		})
+		i := slices.IndexFunc(rules, func(r rule) bool { return within(folder, r.folder) })
 		if i < 0 {
 			t.Errorf("package %s has no rule: say in rules what it may import, and in README.md what it owns", folder)
 			continue
@@ -199,7 +197,7 @@ func within(path, above string) bool {
 
 func list(t *testing.T, args ...string) []listed {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-e", "-json=ImportPath,Standard,Imports,Deps,Module"}, args...)...) //nolint:gosec // arguments of this test
+	cmd := exec.Command("go", append([]string{"list", "-e", "-json=ImportPath,Standard,Imports,Deps,Module"}, args...)...)
 	cmd.Dir = ".."
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -226,7 +224,7 @@ func grep(t *testing.T, text string, folders ...string) []string {
 	for _, f := range folders {
 		args = append(args, f+"/*.go")
 	}
-	cmd := exec.Command("git", args...) //nolint:gosec // arguments of this test
+	cmd := exec.Command("git", args...)
 	cmd.Dir = ".."
 	out, err := cmd.Output()
 	var exit *exec.ExitError
