@@ -327,3 +327,62 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestWrongTypeIsToldTheRightOne: who writes a name of PostgreSQL's that the file
+// does not have learns which to write.
+func TestWrongTypeIsToldTheRightOne(t *testing.T) {
+	for name, want := range map[string]string{
+		"int": "write integer", "int4": "write integer", "serial": "write integer", "int2": "write smallint", "int8": "write bigint",
+		"decimal": "write numeric", "decimal(5,2)": "write numeric", "float8": "write double precision", "float4": "write real", "bool": "write boolean",
+		"varchar": "write text or varchar(n)", "char(3)": "write varchar(n)", "json": "write jsonb", "timestamp with time zone": "write timestamptz",
+		"datetime": "write timestamp", "varchar(0)": "n from 1 to 10485760", "varchar(10485761)": "n from 1 to 10485760",
+		"numeric(3,4)": "s from 0 to p", "money": "choose smallint", "varchar(x)": "choose smallint", "": "choose smallint", "int[]": "write integer",
+	} {
+		if _, err := mapping.ParseType(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseType(%q): %v, want %q in it", name, err, want)
+		}
+	}
+}
+
+// TestEveryTypeIsSpelledAsItIsRead.
+func TestEveryTypeIsSpelledAsItIsRead(t *testing.T) {
+	for _, name := range allTypes {
+		for _, name := range []string{name, name + "[]"} {
+			typ, err := mapping.ParseType(name)
+			if err != nil || mapping.TypeName(typ) != name {
+				t.Errorf("%s is spelled %s, error %v", name, mapping.TypeName(typ), err)
+			}
+		}
+	}
+}
+
+// TestFileThatIsNoMappingSaysWhere covers what the schema cannot see.
+func TestFileThatIsNoMappingSaysWhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		file         string
+		line, column int
+		why          string
+	}{
+		"empty":              {"", 1, 1, "not JSON"},
+		"cut off":            {"{\n \"version\": 1", 2, 13, "not JSON"},
+		"not UTF-8":          {"{\n\"\xff\": 1}", 2, 2, "not UTF-8"},
+		"two values":         {"{}\n{}", 2, 1, "not JSON"},
+		"repeated member":    {"{\"version\":1,\n\"version\":1}", 2, 1, `"version" is repeated`},
+		"deep":               {strings.Repeat("[", 40) + strings.Repeat("]", 40), 1, 33, "nested deeper than 32"},
+		"too large":          {strings.Repeat(" ", 5<<20), 1, 1, "more than 4194304"},
+		"reserved schema":    {`{"version":1,"schema":"Information_Schema"}`, 1, 23, "belongs to PostgreSQL"},
+		"bookkeeping schema": {`{"version":1,"schema":"godwit"}`, 1, 23, "bookkeeping"},
+		"schema too long":    {`{"version":1,"schema":"` + strings.Repeat("é", 32) + `"}`, 1, 23, "64 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := mapping.Parse([]byte(c.file))
+			if err == nil {
+				_, err = mapping.Compile(f, &change.Fields{})
+			}
+			var first *mapping.FileError
+			if !errors.As(err, &first) || first.Line != c.line || first.Column != c.column || !strings.Contains(first.Why, c.why) {
+				t.Errorf("%v, want line %d column %d: %s", err, c.line, c.column, c.why)
+			}
+		})
+	}
+}

@@ -24,13 +24,14 @@ var equalTo = map[string]string{
 }
 
 // TestServerHoldsEveryAcceptedValue sends every value that a type accepts through
-// COPY into a column of that type, and compares what the server then holds.
+// COPY into a column of that type and, with a null behind it, into an array of
+// it, and compares what the server then holds.
 func TestServerHoldsEveryAcceptedValue(t *testing.T) {
 	conn := testdb.Connect(t, testdb.New(t).AdminDSN)
 	ctx := context.Background()
 	for _, typ := range allTypes {
 		t.Run(typ, func(t *testing.T) {
-			if _, err := conn.Exec(ctx, "CREATE TEMP TABLE t (v "+typ+")"); err != nil {
+			if _, err := conn.Exec(ctx, "CREATE TEMP TABLE t (v "+typ+", a "+typ+"[])"); err != nil {
 				t.Fatal(err)
 			}
 			defer conn.Exec(ctx, "DROP TABLE t")
@@ -39,7 +40,8 @@ func TestServerHoldsEveryAcceptedValue(t *testing.T) {
 				equal = "v = $1::" + typ
 			}
 			p, fields := oneColumn(t, typ, "")
-			tab := change.Table{Name: "t", Columns: p.History.Columns[2:3]}
+			many, manyFields := oneColumn(t, typ+"[]", `,"list":"array"`)
+			tab := change.Table{Name: "t", Columns: []change.Column{p.History.Columns[2], many.History.Columns[2]}}
 			n := 0
 			for _, c := range valueCases() {
 				want, exact := c.want[typ]
@@ -50,7 +52,11 @@ func TestServerHoldsEveryAcceptedValue(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				line, err := copytext.AppendRow(nil, change.Row{Table: &tab, Values: row.Values[2:3]})
+				list, err := many.Map(record("Case", 0, ionTape(t, manyFields, "{v:["+c.ion+",null]}")))
+				if err != nil {
+					t.Fatal(err)
+				}
+				line, err := copytext.AppendRow(nil, change.Row{Table: &tab, Values: []change.Value{row.Values[2], list.Values[2]}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -62,7 +68,7 @@ func TestServerHoldsEveryAcceptedValue(t *testing.T) {
 				want = strings.Replace(want, "-Inf", "-Infinity", 1)
 				var same bool
 				var shown string
-				if err := conn.QueryRow(ctx, "SELECT "+equal+", left(v::text, 60) FROM t", want).Scan(&same, &shown); err != nil {
+				if err := conn.QueryRow(ctx, "SELECT "+equal+" AND a[1] = v AND a[2] IS NULL AND array_length(a, 1) = 2, left(v::text || ' ' || a::text, 200) FROM t", want).Scan(&same, &shown); err != nil {
 					t.Fatalf("%s: %v", c.ion, err)
 				}
 				if !same {
