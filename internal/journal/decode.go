@@ -25,7 +25,7 @@ type walker interface {
 	lob() ([]byte, error)     // a blob; in JSON base64
 	raw() []byte              // the whole value
 	start() int               // of the whole value, for rawFrom
-	rawFrom(start int) []byte // the container just left, whose start was start
+	rawFrom(start int) []byte // the container just left without an error, whose start was start
 	err() error
 }
 
@@ -229,12 +229,14 @@ func (d *decoder) block(b *Block) error {
 			})
 		case transactionInfo:
 			at := w.start()
-			err = d.transactionInfo(b)
-			b.HasTransactionInfo, b.RawTransactionInfo = true, w.rawFrom(at)
+			if err = d.transactionInfo(b); err == nil {
+				b.HasTransactionInfo, b.RawTransactionInfo = true, w.rawFrom(at)
+			}
 		case redactionInfo:
 			at := w.start()
-			err = d.redactionInfo(b)
-			b.HasRedactionInfo, b.RawRedactionInfo = true, w.rawFrom(at)
+			if err = d.redactionInfo(b); err == nil {
+				b.HasRedactionInfo, b.RawRedactionInfo = true, w.rawFrom(at)
+			}
 		case revisions:
 			b.HasRevisions = true
 			err = d.list(func() error { return d.revision(b) })
@@ -498,8 +500,9 @@ func (d *decoder) revision(b *Block) error {
 			r.RawData = d.w.raw()
 		case metadata:
 			at := d.w.start()
-			err = d.metadata(&r)
-			r.HasMetadata, r.RawMetadata = true, d.w.rawFrom(at)
+			if err = d.metadata(&r); err == nil {
+				r.HasMetadata, r.RawMetadata = true, d.w.rawFrom(at)
+			}
 		}
 		return err
 	})
