@@ -174,6 +174,10 @@ func (x *Execution) finish(out json.RawMessage, err error) {
 	x.status, x.output, x.failure = status, out, failure
 	x.stopped = x.engine.Clock.Now()
 	x.full = false // the last event always fits: place is kept for it
+	if status == Succeeded {
+		// Nothing goes on from here: a run may have very many children.
+		x.root, x.decoded = &frame{previous: x.root.previous}, nil
+	}
 	x.mu.Unlock()
 	switch status {
 	case Succeeded:

@@ -39,10 +39,9 @@ type environment struct {
 }
 
 type call struct {
-	id       string
-	payload  []byte
-	deadline time.Time
-	done     chan reply // holds one
+	id      string
+	payload []byte
+	done    chan reply // holds one
 }
 
 type reply struct {
@@ -127,13 +126,15 @@ func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
+	// The deadline counts from here: initialisation is not the call's time.
+	deadline := time.Now().Add(e.f.timeout())
 	e.mu.Lock()
 	e.current = c
 	e.mu.Unlock()
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Lambda-Runtime-Aws-Request-Id", c.id)
-	h.Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(c.deadline.UnixMilli()))
+	h.Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(deadline.UnixMilli()))
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", e.f.ARN)
 	h.Set("Lambda-Runtime-Trace-Id", fmt.Sprintf("Root=1-%08x-%x;Parent=%x;Sampled=0", time.Now().Unix(), randomBytes(12), randomBytes(8)))
 	_, _ = w.Write(c.payload) // a process that is gone is noticed by its Wait
@@ -204,11 +205,8 @@ func readError(r *http.Request) *Error {
 func (e *environment) invoke(payload []byte) ([]byte, *Error) {
 	timeout := e.f.timeout()
 	c := &call{id: newUUID(), payload: payload, done: make(chan reply, 1)}
-	// The deadline counts from the moment the process is ready: initialisation is
-	// not the call's time.
 	initial := time.NewTimer(initLimit + timeout)
 	defer initial.Stop()
-	c.deadline = time.Now().Add(timeout)
 	select {
 	case e.calls <- c:
 	case <-e.dead:
