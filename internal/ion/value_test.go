@@ -52,7 +52,7 @@ func showCursor(c *ion.Cursor, symbols *ion.SymbolTable) (string, error) {
 				}
 			case ion.FloatType:
 				v, e := c.Float()
-				b, err = fmt.Appendf(nil, "%016x", math.Float64bits(v)), e
+				b, err = floatBits(v), e
 			case ion.DecimalType:
 				b, err = c.AppendDecimal(nil)
 				b = append([]byte("d"), b...)
@@ -90,6 +90,14 @@ func showCursor(c *ion.Cursor, symbols *ion.SymbolTable) (string, error) {
 	}
 	err := walk()
 	return s.String(), err
+}
+
+// floatBits writes a float with one form of nan.
+func floatBits(f float64) []byte {
+	if f != f {
+		return []byte("nan")
+	}
+	return fmt.Appendf(nil, "%016x", math.Float64bits(f))
 }
 
 // showIonGo writes everything that r yields as showCursor does.
@@ -137,7 +145,7 @@ func showIonGo(t testing.TB, r ionlib.Reader) string {
 			case ionlib.FloatType:
 				v, err := r.FloatValue()
 				check(err)
-				fmt.Fprintf(&s, "%016x", math.Float64bits(*v))
+				s.Write(floatBits(*v))
 			case ionlib.DecimalType:
 				v, err := r.DecimalValue()
 				check(err)
