@@ -175,7 +175,7 @@ func TestShippedMappingHasTheSamplesTables(t *testing.T) {
 	}
 	want := map[string][]string{
 		"Person":              {"person_id varchar(25)", "first_name varchar(100)", "last_name varchar(100)", "dob date", "gov_id varchar(50)", "gov_id_type varchar(50)", "address varchar(100)"},
-		"Vehicle":             {"vin varchar(50)", "type varchar(25)", "year integer", "make varchar(50)", "model varchar(50)", "color varchar(25)"}, //nolint:misspell // the sample's column
+		"Vehicle":             {"vin varchar(50)", "type varchar(25)", "year integer", "make varchar(50)", "model varchar(50)", "color varchar(25)"},
 		"VehicleRegistration": {"vin varchar(50)", "license_plate_num varchar(25)", "state varchar(10)", "city varchar(25)", "pending_penalty_amt numeric", "valid_from_dt date", "valid_to_dt date", "primary_owner varchar(25)", "secondary_owners varchar(200)"},
 		"DriversLicense":      {"person_id varchar(25)", "license_plate_num varchar(25)", "license_type varchar(25)", "valid_from_dt date", "valid_to_dt date"},
 	}

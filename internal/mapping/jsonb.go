@@ -183,29 +183,48 @@ func appendJSONDecimal(dst, text []byte) (_ []byte, why string) {
 // where JSON demands them.
 func appendString[S string | []byte](dst []byte, s S) (_ []byte, why string) {
 	dst = append(dst, '"')
-	start := 0
+	begin, start := len(dst), 0
 	ascii := true
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if jsonPlain[c] {
-			continue
+	for i := 0; i < len(s); {
+		if i+8 <= len(s) {
+			word := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+				uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+			if special(word) == 0 {
+				i += 8
+				continue
+			}
 		}
-		if c >= utf8.RuneSelf {
-			ascii = false
-			continue
+		for end := min(i+8, len(s)); i < end; i++ {
+			c := s[i]
+			switch {
+			case jsonPlain[c]:
+				continue
+			case c >= utf8.RuneSelf:
+				ascii = false
+				continue
+			case c == 0:
+				return dst, hasNUL
+			}
+			dst = append(dst, s[start:i]...)
+			dst = appendEscape(dst, c)
+			start = i + 1
 		}
-		if c == 0 {
-			return dst, hasNUL
-		}
-		dst = append(dst, s[start:i]...)
-		dst = appendEscape(dst, c)
-		start = i + 1
-	}
-	if !ascii && !utf8.ValidString(string(s)) {
-		return dst, notUTF8
 	}
 	dst = append(dst, s[start:]...)
+	if !ascii && !utf8.Valid(dst[begin:]) { // escapes are ASCII and hide nothing
+		return dst, notUTF8
+	}
 	return append(dst, '"'), ""
+}
+
+// special is 0 when each of the eight bytes of word is plain in a JSON string.
+// (Borrows between bytes may raise a false alarm, never hide one.)
+func special(word uint64) uint64 {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x8080808080808080
+	)
+	return ((word - ' '*ones) | (word ^ '"'*ones - ones) | (word ^ '\\'*ones - ones) | word) & highs
 }
 
 // jsonPlain marks the ASCII characters that stand for themselves in a string.

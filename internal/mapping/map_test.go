@@ -160,7 +160,7 @@ const registration = `{VIN:"KM8SRDHF6EU074761",LicensePlateNumber:"CA762X",State
 func TestMapAllocatesNothingInSteadyState(t *testing.T) {
 	for table, doc := range map[string]string{
 		"VehicleRegistration": registration,
-		"Unmapped": `{a:1,b:90.250,c:12d5,d:2.5e0,e:"text\n",f:[{g:{h:{{AAEC}}}}],i:2019-09-16T,` +
+		"Unmapped": `{a:1,b:90.250,c:12d5,d:2.5e0,e:"text\n",'é':"a text beyond ASCII, longer than 32 bytes: é\U0001F600",f:[{g:{h:{{AAEC}}}}],i:2019-09-16T,` +
 			`j1:1,j2:1,j3:1,j4:1,j5:1,j6:1,j7:1,j8:1,j9:1,j10:1,j11:1,j12:1}`,
 	} {
 		p, fields := dmvPlan(t, table)
