@@ -11,7 +11,6 @@ type Machine struct {
 	Comment string
 	timeout time.Duration // 0: none
 	states  *processor
-	all     map[string]*state
 }
 
 // processor is a list of states with its entry: the machine's own, a branch's or

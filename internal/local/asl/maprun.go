@@ -165,12 +165,8 @@ func (x *Execution) distributedMap(ctx context.Context, v *visit) (json.RawMessa
 	default:
 		x.record(v.f, "MapRunFailed", failureDetail(e))
 		x.record(v.f, "MapStateFailed", nil)
-		if e != nil && e.Name != ErrToleratedFailure {
-			// Results over the limit, or not writable, are no failure of the children:
-			// a redrive makes a new run for the first kind only.
-			if e.Name == ErrDataLimitExceeded {
-				v.f.run = nil
-			}
+		if e != nil && e.Name == ErrDataLimitExceeded {
+			v.f.run = nil // a redrive makes a new run; after any other error it takes this one up
 		}
 	}
 	return nil, failure

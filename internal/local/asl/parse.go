@@ -25,7 +25,7 @@ func Parse(definition []byte, resources func(name string) bool) (*Machine, error
 		return nil, fmt.Errorf("definition %w", err)
 	}
 	f := p.fields(o, "")
-	m := &Machine{all: p.all, Comment: f.text("Comment")}
+	m := &Machine{Comment: f.text("Comment")}
 	if v := f.text("Version"); v != "" && v != "1.0" {
 		f.fault("Version", "%q is not 1.0", v)
 	}
@@ -33,7 +33,7 @@ func Parse(definition []byte, resources func(name string) bool) (*Machine, error
 	if n, ok := f.integer("TimeoutSeconds", 1, 99999999); ok {
 		m.timeout = time.Duration(n) * time.Second
 	}
-	m.states = p.processor(f, &scopeNames{names: map[string]string{}})
+	m.states = p.processor(f, &scopeNames{names: map[string]bool{}})
 	f.done()
 	for _, u := range p.uses {
 		if !u.scope.has(u.variable) {
@@ -230,7 +230,6 @@ func (p *parser) processor(f *fields, scope *scopeNames) *processor {
 			p.fault(at, "another state has this name; names are unique in the whole machine")
 		}
 		sf := list.object(name)
-		// The names that a state assigns are known before any expression is judged.
 		s := &state{name: name}
 		p.all[name] = s
 		pr.states[name] = s

@@ -34,7 +34,7 @@ func (p *parser) mapping(f *fields, scope *scopeNames) *mapping {
 		}
 		c.done()
 	}
-	inner := &scopeNames{outer: scope, names: map[string]string{}}
+	inner := &scopeNames{outer: scope, names: map[string]bool{}}
 	if distributed {
 		inner.outer = nil // children are executions of their own
 	}

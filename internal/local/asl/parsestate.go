@@ -28,7 +28,7 @@ func (p *parser) state(s *state, f *fields, scope *scopeNames) {
 		s.output = f.value("Output", scope, sees)
 	}
 	if s.kind != kindFail && s.kind != kindSucceed {
-		s.assign = p.assign(f, scope, s.name, sees)
+		s.assign = p.assign(f, scope, sees)
 	}
 	switch s.kind {
 	case kindPass, kindSucceed:
@@ -54,7 +54,7 @@ func (p *parser) state(s *state, f *fields, scope *scopeNames) {
 		s.arguments = f.value("Arguments", scope, 0)
 		for _, b := range f.objects("Branches") {
 			b.text("Comment")
-			s.branches = append(s.branches, p.processor(b, &scopeNames{outer: scope, names: map[string]string{}}))
+			s.branches = append(s.branches, p.processor(b, &scopeNames{outer: scope, names: map[string]bool{}}))
 			b.done()
 		}
 		if len(s.branches) == 0 {
@@ -69,7 +69,7 @@ func (p *parser) state(s *state, f *fields, scope *scopeNames) {
 	}
 	if sees != 0 {
 		s.retry = p.retriers(f)
-		s.catch = p.catchers(f, scope, s.name)
+		s.catch = p.catchers(f, scope)
 	}
 	if slices.Contains([]kind{kindPass, kindTask, kindWait, kindParallel, kindMap}, s.kind) {
 		s.next = f.text("Next")
@@ -86,7 +86,7 @@ func (p *parser) state(s *state, f *fields, scope *scopeNames) {
 }
 
 // assign reads Assign and notes the names for the scope.
-func (p *parser) assign(f *fields, scope *scopeNames, by string, sees int) *template {
+func (p *parser) assign(f *fields, scope *scopeNames, sees int) *template {
 	raw := f.raw("Assign")
 	if raw == nil {
 		return nil
@@ -106,7 +106,7 @@ func (p *parser) assign(f *fields, scope *scopeNames, by string, sees int) *temp
 			f.fault("Assign", "%q is no variable name: a letter, then letters, digits and underscores, at most 80", name)
 		}
 		p.assigns = append(p.assigns, use{variable: name, at: f.path("Assign"), scope: scope})
-		scope.names[name] = by
+		scope.names[name] = true
 	}
 	t := p.template(raw, f.path("Assign"), scope, sees)
 	if t.literal != nil { // evaluation wants the members apart
@@ -158,7 +158,7 @@ func (p *parser) choices(s *state, f *fields, scope *scopeNames) {
 		c.text("Comment")
 		rule := &choice{
 			condition: c.value("Condition", scope, 0), next: c.text("Next"),
-			output: c.value("Output", scope, 0), assign: p.assign(c, scope, s.name, 0),
+			output: c.value("Output", scope, 0), assign: p.assign(c, scope, 0),
 		}
 		if rule.condition == nil {
 			c.fault("Condition", "is missing")
@@ -226,14 +226,14 @@ func (p *parser) retriers(f *fields) []*retrier {
 	return list
 }
 
-func (p *parser) catchers(f *fields, scope *scopeNames, by string) []*catcher {
+func (p *parser) catchers(f *fields, scope *scopeNames) []*catcher {
 	all := f.objects("Catch")
 	list := make([]*catcher, 0, len(all))
 	for i, c := range all {
 		c.text("Comment")
 		t := &catcher{
 			errors: p.errorNames(c, i == len(all)-1), next: c.text("Next"),
-			output: c.value("Output", scope, seesError), assign: p.assign(c, scope, by, seesError),
+			output: c.value("Output", scope, seesError), assign: p.assign(c, scope, seesError),
 		}
 		if t.next == "" {
 			c.fault("Next", "is missing")

@@ -60,12 +60,12 @@ const (
 // the lists around it.
 type scopeNames struct {
 	outer *scopeNames
-	names map[string]string // variable to the state that assigns it
+	names map[string]bool
 }
 
 func (s *scopeNames) has(name string) bool {
 	for ; s != nil; s = s.outer {
-		if _, ok := s.names[name]; ok {
+		if s.names[name] {
 			return true
 		}
 	}
@@ -175,7 +175,7 @@ func (p *parser) expression(code, at string, scope *scopeNames, sees int) *expre
 		}
 	}
 	for _, f := range refs.calls {
-		if !slices.Contains(jsonataFunctions, f) && !slices.Contains(refs.bound, f) && !scope.has(f) {
+		if !slices.Contains(jsonataFunctions, f) && !slices.Contains(refs.bound, f) {
 			p.fault(at, "expression '%s' calls $%s, which Step Functions does not have", code, f)
 		}
 	}
