@@ -25,9 +25,7 @@ func ionGoBinary(t testing.TB, text string) []byte {
 }
 
 func ionGoCopy(t testing.TB, w ionlib.Writer, r ionlib.Reader) {
-	t.Helper()
-	check := func(err error) {
-		t.Helper()
+	check := func(err error) { // without t.Helper, which takes most of the time here
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -57,21 +57,21 @@ func (c *Cursor) AppendTimestamp(dst []byte) ([]byte, error) {
 			return dst, c.wrong("timestamp's year is out of range at its offset")
 		}
 	}
-	dst = appendPadded(dst, f[0], 4)
+	dst = append2(append2(dst, f[0]/100), f[0]%100)
 	for i, sep := range [...]byte{'-', '-'} {
 		if fields < i+2 {
 			return append(dst, 'T'), nil
 		}
-		dst = appendPadded(append(dst, sep), f[i+1], 2)
+		dst = append2(append(dst, sep), f[i+1])
 	}
 	if fields == 3 {
 		return dst, nil
 	}
 	dst = append(dst, 'T')
-	dst = appendPadded(dst, f[3], 2)
-	dst = appendPadded(append(dst, ':'), f[4], 2)
+	dst = append2(dst, f[3])
+	dst = append2(append(dst, ':'), f[4])
 	if fields == 6 {
-		dst = appendPadded(append(dst, ':'), f[5], 2)
+		dst = append2(append(dst, ':'), f[5])
 		var err error
 		if dst, err = c.appendFraction(dst, b); err != nil {
 			return dst, err
@@ -87,8 +87,8 @@ func (c *Cursor) AppendTimestamp(dst []byte) ([]byte, error) {
 	default:
 		dst = append(dst, '+')
 	}
-	dst = appendPadded(dst, offset/60, 2)
-	return appendPadded(append(dst, ':'), offset%60, 2), nil
+	dst = append2(dst, offset/60)
+	return append2(append(dst, ':'), offset%60), nil
 }
 
 var fieldNames = [6]string{"year", "month", "day", "hour", "minute", "second"}
@@ -116,6 +116,9 @@ func (c *Cursor) appendFraction(dst, b []byte) ([]byte, error) {
 		return dst, c.wrong("timestamp's fraction is not less than a second")
 	case len(coef) > maxFractionDigits:
 		return dst, c.wrong("timestamp's fraction is not less than a second")
+	}
+	if exp == -3 && small && m < 1000 { // as QLDB writes it
+		return append2(append(dst, '.', byte('0'+m/100)), int64(m%100)), nil
 	}
 	var buf [maxFractionDigits]byte
 	digits := strconv.AppendUint(buf[:0], m, 10)
@@ -174,15 +177,7 @@ func daysIn(year, month int64) int64 {
 	return 31
 }
 
-// appendPadded appends v, not negative, with leading zeros to the given width.
-func appendPadded(dst []byte, v int64, width int) []byte {
-	for limit := int64(10); width > 1; width, limit = width-1, limit*10 {
-		if v < limit {
-			for ; width > 1; width-- {
-				dst = append(dst, '0')
-			}
-			break
-		}
-	}
-	return strconv.AppendInt(dst, v, 10)
+// append2 appends v, 0 to 99, as two digits.
+func append2(dst []byte, v int64) []byte {
+	return append(dst, byte('0'+v/10), byte('0'+v%10))
 }

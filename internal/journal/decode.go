@@ -141,7 +141,8 @@ func wordOf(name []byte) word {
 type decoder struct {
 	w       walker
 	strings map[string]string
-	indexes []int // backs Document.Statements
+	recent  [16]string // of strings, to find most without hashing
+	indexes []int      // backs Document.Statements
 }
 
 // maxInterned bounds the table names, table ids and strand ids that are kept. A
@@ -149,14 +150,22 @@ type decoder struct {
 const maxInterned = 4096
 
 func (d *decoder) intern(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	slot := &d.recent[(len(b)*5+int(b[0])+int(b[len(b)-1]))&15]
+	if *slot == string(b) {
+		return *slot
+	}
 	if s, ok := d.strings[string(b)]; ok {
+		*slot = s
 		return s
 	}
 	if d.strings == nil || len(d.strings) >= maxInterned {
 		d.strings = map[string]string{}
 	}
 	s := string(b)
-	d.strings[s] = s
+	d.strings[s], *slot = s, s
 	return s
 }
 

@@ -47,9 +47,7 @@ func toBinary(t testing.TB, text string) []byte {
 }
 
 func copyIon(t testing.TB, w ionlib.Writer, r ionlib.Reader) {
-	t.Helper()
-	check := func(err error) {
-		t.Helper()
+	check := func(err error) { // without t.Helper, which takes most of the time here
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,9 +146,7 @@ func toJSON(t testing.TB, text string) []byte {
 }
 
 func jsonValue(t testing.TB, out *bytes.Buffer, r ionlib.Reader) {
-	t.Helper()
-	check := func(err error) {
-		t.Helper()
+	check := func(err error) { // without t.Helper, which takes most of the time here
 		if err != nil {
 			t.Fatal(err)
 		}

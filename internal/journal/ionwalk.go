@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"fmt"
 
 	"godwit/internal/change"
@@ -14,6 +15,15 @@ type ionWalker struct {
 	names *ionNames
 	arena *[]byte // texts that are not bytes of the value itself
 	fault error
+
+	lastBody, lastTime []byte // of the timestamp read last in this value
+}
+
+// reset makes w walk value, which lies at offset in its object.
+func (w *ionWalker) reset(value []byte, offset int64) {
+	w.value, w.fault, w.lastTime = value, nil, nil
+	w.Base = offset
+	w.Reset(value, 0, len(value))
 }
 
 func (w *ionWalker) next() bool     { return w.fault == nil && w.Next() }
@@ -77,10 +87,18 @@ func (w *ionWalker) integer() (int64, error) {
 }
 
 func (w *ionWalker) instant() ([]byte, error) {
+	// The revisions of a block mostly have one time.
+	if w.lastTime != nil && w.Type() == ion.TimestampType && bytes.Equal(w.Body(), w.lastBody) && !w.IsNull() {
+		return w.lastTime, nil
+	}
 	from := len(*w.arena)
 	b, err := w.AppendTimestamp(*w.arena)
+	if err != nil {
+		return nil, err
+	}
 	*w.arena = b
-	return b[from:len(b):len(b)], err
+	w.lastBody, w.lastTime = w.Body(), b[from:len(b):len(b)]
+	return w.lastTime, nil
 }
 
 func (w *ionWalker) lob() ([]byte, error) { return w.Lob() }

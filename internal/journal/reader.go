@@ -353,8 +353,7 @@ func (r *Reader) read() (at int64, err error) {
 	if r.format != JSON {
 		r.names.symbols = r.ion.Symbols()
 		r.names.sync()
-		r.iw.Base, r.iw.value, r.iw.fault = at, raw, nil
-		r.iw.Reset(raw, 0, len(raw))
+		r.iw.reset(raw, at)
 		r.dec.w, b.values, b.Symbols = &r.iw, &r.iv, r.names.symbols
 	}
 	b.Object, b.Offset, b.Format, b.Raw = r.options.Object, at, r.format, raw
