@@ -45,3 +45,26 @@ func TestDataAPIAnswersTheSDK(t *testing.T) {
 		t.Errorf("got %d, want 42", got)
 	}
 }
+
+// Databases of one server have buckets of their own.
+func TestBucketsAreImportedFrom(t *testing.T) {
+	for _, want := range []string{"one", "two"} {
+		t.Run(want, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			bucket := db.Bucket(t)
+			bucket.Put("parts/a", []byte(want+"\n"), "")
+			c := testdb.Connect(t, db.AdminDSN)
+			if _, err := c.Exec(context.Background(), `CREATE EXTENSION aws_s3 CASCADE; CREATE TABLE t (a text)`); err != nil {
+				t.Fatal(err)
+			}
+			var said, got string
+			if err := c.QueryRow(context.Background(), `SELECT aws_s3.table_import_from_s3('t', '', '', $1, 'parts/a', $2)`, bucket.Name, testdb.Region).Scan(&said); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.QueryRow(context.Background(), `SELECT a FROM t`).Scan(&got); err != nil || got != want {
+				t.Errorf("got %q, %v, want %q", got, err, want)
+			}
+		})
+	}
+}

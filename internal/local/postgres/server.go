@@ -309,6 +309,9 @@ type Import struct {
 	Region   string // of the cluster; imports must name it
 	// The credentials of the role attached to the cluster for s3Import.
 	AccessKeyID, SecretAccessKey, SessionToken string
+	// Database limits the rest to one database, so that tests that share a
+	// server need not share a bucket; "" is for all that have none of their own.
+	Database string
 }
 
 // SetImport attaches the role that aws_s3.table_import_from_s3 fetches as; a
@@ -333,7 +336,11 @@ func (s *Server) SetImport(i Import) error {
 	if err := giveToServer(dir); err != nil {
 		return fmt.Errorf("give the import role to the server's user: %w", err)
 	}
-	if err := os.Rename(part, filepath.Join(dir, "import.json")); err != nil {
+	name := "import.json"
+	if i.Database != "" {
+		name = fmt.Sprintf("import-%x.json", i.Database)
+	}
+	if err := os.Rename(part, filepath.Join(dir, name)); err != nil {
 		return fmt.Errorf("keep the import role: %w", err)
 	}
 	return nil

@@ -139,6 +139,7 @@ func TestBindsAreStrict(t *testing.T) {
 		{`INSERT INTO t (ts) VALUES (:v)`, hinted("v", "2026-01-02 03:04:05Z", types.TypeHintTimestamp), "ValidationException", ""},
 		{`INSERT INTO t (d) VALUES (:v)`, hinted("v", "2026-02-29", types.TypeHintDate), "ValidationException", ""},
 		{`INSERT INTO t (d) VALUES (:v)`, hinted("v", "2026-2-9", types.TypeHintDate), "ValidationException", ""},
+		{`SELECT :v`, hinted("v", "23:59:59.1234", types.TypeHintTime), "ValidationException", ""},
 		{`SELECT :v`, hinted("v", "24:00:00", types.TypeHintTime), "ValidationException", ""},
 		{`INSERT INTO t (n) VALUES (:v)`, hinted("v", "1,5", types.TypeHintDecimal), "ValidationException", ""},
 		{`INSERT INTO t (j) VALUES (:v)`, hinted("v", "{", types.TypeHintJson), "ValidationException", ""},

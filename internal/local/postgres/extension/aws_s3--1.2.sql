@@ -30,12 +30,16 @@ RETURNS text LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog
 AS $f$
 DECLARE
-	settings jsonb := pg_read_file('aws_s3/import.json', true)::jsonb;
-	config text := 'aws_s3/import.json';
+	config text := format('aws_s3/import-%s.json', encode(convert_to(current_database(), 'UTF8'), 'hex'));
+	settings jsonb := pg_read_file(config, true)::jsonb;
 	result_file CONSTANT text := format('aws_s3/%s.outcome', pg_backend_pid());
 	result jsonb;
 	n bigint;
 BEGIN
+	IF settings IS NULL THEN
+		config := 'aws_s3/import.json';
+		settings := pg_read_file(config, true)::jsonb;
+	END IF;
 	IF settings IS NULL OR coalesce(settings->>'AccessKeyID', access_key, '') = '' THEN
 		RAISE EXCEPTION 'credentials stored with the database cluster can''t be accessed'
 			USING HINT = 'Has the IAM role Amazon Resource Name (ARN) been associated with the feature-name "s3Import"?';
