@@ -114,7 +114,11 @@ func LedgerLoadDefinition(p LedgerLoadProps) (string, error) {
 			"Published": object{
 				"Type":    "Choice",
 				"Comment": "The same input is the same load: what is visible already is only reported",
-				"Choices": []object{{"Condition": "{% $load.Published %}", "Next": "Report"}},
+				"Choices": []object{
+					{"Condition": "{% $load.Published %}", "Next": "Report"},
+					// A map over an empty object fails.
+					{"Condition": "{% $load.ItemCount = 0 %}", "Next": "NextPhase"},
+				},
 				"Default": "Read",
 			},
 			"Read": read,

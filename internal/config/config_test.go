@@ -1,0 +1,89 @@
+package config_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"godwit/internal/config"
+)
+
+var functions = []string{
+	config.LedgerPreflight, config.TargetPrepare, config.LedgerPlan, config.LedgerTransform,
+	config.LedgerCount, config.LedgerPhase, config.TargetTask, config.LedgerReport,
+}
+
+var values = map[string]string{
+	config.Archives:     `[{"bucket":"b","prefix":"p/"},{"bucket":"c","prefix":""}]`,
+	config.WorkBucket:   "work",
+	config.ClusterARN:   "arn:cluster",
+	config.Database:     "ledger",
+	config.LoaderSecret: "arn:loader",
+	config.AdminSecret:  "arn:admin",
+	config.ImportRole:   "arn:role",
+}
+
+func lookup(m map[string]string) func(string) (string, bool) {
+	return func(name string) (string, bool) { v, ok := m[name]; return v, ok }
+}
+
+func TestReadNeedsExactlyWhatNeedsSays(t *testing.T) {
+	for _, f := range functions {
+		only := map[string]string{}
+		for _, name := range config.Needs(f) {
+			only[name] = values[name]
+		}
+		if _, err := config.Read(f, lookup(only)); err != nil {
+			t.Errorf("%s with what it needs: %v", f, err)
+		}
+		for _, name := range config.Needs(f) {
+			without := maps.Clone(only)
+			delete(without, name)
+			if _, err := config.Read(f, lookup(without)); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s without %s: error %v does not name it", f, name, err)
+			}
+		}
+	}
+}
+
+func TestReadNamesEverythingThatIsMissing(t *testing.T) {
+	_, err := config.Read(config.LedgerPlan, lookup(map[string]string{config.Database: "  "}))
+	for _, name := range config.Needs(config.LedgerPlan) {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v does not name %s", err, name)
+		}
+	}
+}
+
+func TestReadParsesArchives(t *testing.T) {
+	c, err := config.Read(config.LedgerPreflight, lookup(values))
+	want := []config.Archive{{Bucket: "b", Prefix: "p/"}, {Bucket: "c"}}
+	if err != nil || !slices.Equal(c.Archives, want) {
+		t.Errorf("got %v, %v, want %v", c.Archives, err, want)
+	}
+	broken := maps.Clone(values)
+	broken[config.Archives] = `{"bucket":"secret-name"`
+	_, err = config.Read(config.LedgerPreflight, lookup(broken))
+	if err == nil || !strings.Contains(err.Error(), config.Archives) || strings.Contains(err.Error(), "secret-name") {
+		t.Errorf("got %v, want an error that names the variable and not its value", err)
+	}
+}
+
+func TestUnknownFunctionIsAnError(t *testing.T) {
+	if _, err := config.Read("ledger-nothing", lookup(values)); err == nil || !strings.Contains(err.Error(), "ledger-nothing") {
+		t.Errorf("got %v", err)
+	}
+	if config.Needs("ledger-nothing") != nil {
+		t.Error("a function that does not exist needs variables")
+	}
+}
+
+// The admin's secret has one reader.
+func TestOnlyPrepareNeedsTheAdminSecret(t *testing.T) {
+	for _, f := range functions {
+		if slices.Contains(config.Needs(f), config.AdminSecret) != (f == config.TargetPrepare) {
+			t.Errorf("%s: %v", f, config.Needs(f))
+		}
+	}
+}
