@@ -114,20 +114,9 @@ func (c *Cloud) startS3(_ context.Context, o Options) error {
 		return fmt.Errorf("start S3: %w", err)
 	}
 	for _, r := range template.ByType(c.Stacks, "AWS::S3::Bucket") {
-		var p struct {
-			BucketEncryption struct {
-				ServerSideEncryptionConfiguration []struct {
-					BucketKeyEnabled              bool
-					ServerSideEncryptionByDefault struct{ KMSMasterKeyID string }
-				}
-			}
-		}
-		if err := r.Decode(&p); err != nil {
-			return fmt.Errorf("bucket %s: %w", r.LogicalID, err)
-		}
-		b := s3.Bucket{Name: r.ID, Region: r.Stack.Region}
-		for _, e := range p.BucketEncryption.ServerSideEncryptionConfiguration {
-			b.KMSKey, b.BucketKey = e.ServerSideEncryptionByDefault.KMSMasterKeyID, e.BucketKeyEnabled
+		b, err := s3.BucketOf(r)
+		if err != nil {
+			return err
 		}
 		if err := c.S3.CreateBucket(b); err != nil {
 			return err
@@ -238,6 +227,9 @@ func (c *Cloud) startDatabase(ctx context.Context, o Options) error {
 		if role.FeatureName != "s3Import" {
 			continue
 		}
+		if err := c.Judge.CanAssume(role.RoleArn, "rds.amazonaws.com", map[string]string{"aws:SourceAccount": r.Stack.Account}); err != nil {
+			return fmt.Errorf("cluster %s: %w", r.LogicalID, err)
+		}
 		k := c.Gateway.Issue(role.RoleArn, nil)
 		if err := c.Postgres.SetImport(postgres.Import{
 			Endpoint: c.Gateway.URL(), Region: r.Stack.Region,
@@ -279,6 +271,9 @@ func (c *Cloud) startFunctions(_ context.Context, o Options) error {
 		if err := f.Validate(); err != nil {
 			return fmt.Errorf("function %s: %w", r.LogicalID, err)
 		}
+		if err := c.Judge.CanAssume(p.Role, "lambda.amazonaws.com", nil); err != nil {
+			return fmt.Errorf("function %s: %w", r.LogicalID, err)
+		}
 		c.Functions[f.ARN] = f
 		c.closers = append(c.closers, f.Close)
 	}
@@ -295,6 +290,9 @@ func (c *Cloud) startMachines(_ context.Context, o Options) error {
 	for _, r := range template.ByType(c.Stacks, "AWS::StepFunctions::StateMachine") {
 		var p struct{ DefinitionString, RoleArn, StateMachineName, StateMachineType string }
 		if err := r.Decode(&p); err != nil {
+			return fmt.Errorf("state machine %s: %w", r.LogicalID, err)
+		}
+		if err := c.Judge.CanAssume(p.RoleArn, "states.amazonaws.com", nil); err != nil {
 			return fmt.Errorf("state machine %s: %w", r.LogicalID, err)
 		}
 		m, err := asl.Parse([]byte(p.DefinitionString), c.Engine.Resources)

@@ -94,22 +94,43 @@ func (j *Job) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := c.Gateway.Err(); err != nil {
+		return fmt.Errorf("the local AWS does not know what the stacks ask for: %w", err)
+	}
 	if r.Status != asl.Succeeded {
-		return fmt.Errorf("LedgerLoad %s: %s\n%s\n(the functions' log is %s)", strings.ToLower(string(r.Status)), r.Error.Name, cause(r.Error.Cause), logs.Name())
+		return fmt.Errorf("LedgerLoad %s: %s\n(the functions' log is %s)", strings.ToLower(string(r.Status)), Cause(x), logs.Name())
 	}
 	return j.finish(ctx, c, r, time.Since(began))
 }
 
-// cause is the message within a function's error, which Step Functions passes on
-// as JSON.
-func cause(text string) string {
+// Cause says why an execution failed: its error, or, where a Distributed Map
+// only says that a child failed, that child's.
+func Cause(x *asl.Execution) string {
+	r := x.Result()
+	if r.Error == nil {
+		return ""
+	}
+	runs := x.Runs()
+	for i := len(runs) - 1; i >= 0; i-- {
+		for _, child := range runs[i].Children() {
+			if c := child.Result(); c.Status == asl.Failed && c.Error != nil {
+				return fmt.Sprintf("%s in %s: %s", c.Error.Name, runs[i].State, message(c.Error.Cause))
+			}
+		}
+	}
+	return r.Error.Name + ": " + message(r.Error.Cause)
+}
+
+// message is the message within a function's error, which Step Functions passes
+// on as JSON.
+func message(cause string) string {
 	var e struct {
 		Message string `json:"errorMessage"`
 	}
-	if json.Unmarshal([]byte(text), &e) == nil && e.Message != "" {
+	if json.Unmarshal([]byte(cause), &e) == nil && e.Message != "" {
 		return e.Message
 	}
-	return text
+	return cause
 }
 
 // fill puts the archive into its bucket.

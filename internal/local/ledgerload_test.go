@@ -87,9 +87,9 @@ func run(t testing.TB, c *local.Cloud, input any) (*asl.Execution, asl.Result) {
 // load runs LedgerLoad and wants it to succeed.
 func load(t testing.TB, c *local.Cloud, input any) output {
 	t.Helper()
-	_, r := run(t, c, input)
+	x, r := run(t, c, input)
 	if r.Status != asl.Succeeded {
-		t.Fatalf("LedgerLoad %s: %s: %s", r.Status, r.Error.Name, r.Error.Cause)
+		t.Fatalf("LedgerLoad %s: %s", r.Status, local.Cause(x))
 	}
 	var out output
 	if err := json.Unmarshal(r.Output, &out); err != nil {
@@ -106,13 +106,13 @@ type output struct {
 // refuse runs LedgerLoad and wants it to fail with an error that says all of want.
 func refuse(t testing.TB, c *local.Cloud, input any, want ...string) {
 	t.Helper()
-	_, r := run(t, c, input)
+	x, r := run(t, c, input)
 	if r.Status != asl.Failed {
 		t.Fatalf("LedgerLoad %s with %s, want it to fail saying %q", r.Status, r.Output, want)
 	}
 	for _, w := range want {
-		if !strings.Contains(r.Error.Cause, w) {
-			t.Errorf("the error does not say %q: %s: %s", w, r.Error.Name, r.Error.Cause)
+		if got := local.Cause(x); !strings.Contains(got, w) {
+			t.Errorf("the error does not say %q: %s", w, got)
 		}
 	}
 	if n := query[int64](t, c, `SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'dmv'`); n != 0 {

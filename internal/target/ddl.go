@@ -73,7 +73,7 @@ func sqlType(t change.Type) (string, error) {
 // bytes, so that ranges of them mean the same everywhere.
 func createTable(schema string, t change.Table) (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "CREATE TABLE IF NOT EXISTS %s (", Quote(schema, t.Name))
+	fmt.Fprintf(&b, "CREATE TABLE %s (", Quote(schema, t.Name))
 	for i, c := range t.Columns {
 		ty, err := sqlType(c.Type)
 		if err != nil {

@@ -186,14 +186,31 @@ CREATE OR REPLACE FUNCTION godwit.head_table(p_schema text, p_current text) RETU
   SELECT 'head_' || md5(format('%I.%I', p_schema, p_current))
 $f$;
 
--- create_heads creates the hidden heads of a target table, ready to become a partition of godwit.head.
-CREATE OR REPLACE FUNCTION godwit.create_heads(p_load text, p_current text) RETURNS void LANGUAGE plpgsql AS $f$
+-- stage creates the hidden tables of a load and registers them, once: a second call finds them. It holds a lock,
+-- because CREATE ... IF NOT EXISTS is not safe against itself.
+CREATE OR REPLACE FUNCTION godwit.stage(p_load text, p_args jsonb) RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE
   l godwit.load;
+  v_table jsonb;
+  v_ddl text;
 BEGIN
-  SELECT * INTO STRICT l FROM godwit.load x WHERE x.load_id = p_load;
-  EXECUTE format('CREATE TABLE IF NOT EXISTS %I.%I (LIKE godwit.head, CHECK (relation = %L))',
-    l.stage_schema, godwit.head_table(l.target_schema, p_current), format('%I.%I', l.target_schema, p_current));
+  SELECT * INTO STRICT l FROM godwit.load x WHERE x.load_id = p_load FOR UPDATE;
+  IF l.state <> 'loading' OR EXISTS (SELECT FROM godwit.load_table x WHERE x.load_id = p_load) THEN
+    RETURN;
+  END IF;
+  EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', l.stage_schema);
+  FOR v_table IN SELECT * FROM jsonb_array_elements(p_args->'tables') LOOP
+    FOR v_ddl IN SELECT * FROM jsonb_array_elements_text(v_table->'ddl') LOOP
+      EXECUTE v_ddl;
+    END LOOP;
+    EXECUTE format('CREATE TABLE %I.%I (LIKE godwit.head, CHECK (relation = %L))', l.stage_schema,
+      godwit.head_table(l.target_schema, v_table->>'current'), format('%I.%I', l.target_schema, v_table->>'current'));
+    INSERT INTO godwit.load_table (load_id, current_name, history_name, mapped, merge)
+    SELECT p_load, v_table->>'current', v_table->>'history',
+      ARRAY(SELECT c FROM jsonb_array_elements_text(v_table->'mapped') WITH ORDINALITY AS a (c, o) ORDER BY o), (v_table->>'merge')::boolean;
+  END LOOP;
+  INSERT INTO godwit.load_source (load_id, table_id, table_name, current_name, active)
+  SELECT p_load, s->>'id', s->>'name', s->>'current', (s->>'active')::boolean FROM jsonb_array_elements(p_args->'sources') AS s;
 END $f$;
 
 -- plan_slices cuts the documents of a table into ranges of about p_rows revisions and remembers the choice.

@@ -67,45 +67,50 @@ func (db *DB) Stage(ctx context.Context, l change.Load, tables []change.LoadTabl
 	if err != nil {
 		return err
 	}
-	if err := db.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+Quote(l.Stage())); err != nil {
-		return fmt.Errorf("create the staging schema: %w", err)
+	type table struct {
+		Current string   `json:"current"`
+		History string   `json:"history"`
+		Mapped  []string `json:"mapped"`
+		Merge   bool     `json:"merge"`
+		DDL     []string `json:"ddl"`
 	}
+	type source struct {
+		ID      string `json:"id"`
+		Name    string `json:"name"`
+		Current string `json:"current"`
+		Active  bool   `json:"active"`
+	}
+	in := struct {
+		Tables  []table  `json:"tables"`
+		Sources []source `json:"sources"`
+	}{[]table{}, []source{}}
 	for _, t := range tables {
 		merge, err := merges(live, l, t)
 		if err != nil {
 			return err
 		}
-		for _, x := range []change.Table{t.History, t.Current} {
-			ddl, err := createTable(l.Stage(), x)
+		x := table{
+			Current: t.Current.Name, History: t.History.Name, Merge: merge,
+			Mapped: columnNames(t.Current.Columns[2 : len(t.Current.Columns)-1]),
+		}
+		for _, c := range []change.Table{t.History, t.Current} {
+			ddl, err := createTable(l.Stage(), c)
 			if err != nil {
 				return err
 			}
-			if err := db.Exec(ctx, ddl); err != nil {
-				return fmt.Errorf("create staging table %s: %w", x.Name, err)
-			}
+			x.DDL = append(x.DDL, ddl)
 		}
-		if err := db.Exec(ctx, `SELECT godwit.create_heads(:load, :current)::text`, Param{"load", l.ID}, Param{"current", t.Current.Name}); err != nil {
-			return fmt.Errorf("create the heads of %s: %w", t.Current.Name, err)
-		}
-		mapped, err := json.Marshal(columnNames(t.Current.Columns[2 : len(t.Current.Columns)-1]))
-		if err != nil {
-			return err
-		}
-		err = db.Exec(ctx, `INSERT INTO godwit.load_table (load_id, current_name, history_name, mapped, merge)
-SELECT :load, :current, :history, coalesce((SELECT array_agg(c ORDER BY o) FROM jsonb_array_elements_text(:mapped::jsonb) WITH ORDINALITY AS a (c, o)), '{}'), :merge
-ON CONFLICT DO NOTHING`,
-			Param{"load", l.ID}, Param{"current", t.Current.Name}, Param{"history", t.History.Name}, Param{"mapped", string(mapped)}, Param{"merge", merge})
-		if err != nil {
-			return fmt.Errorf("register table %s: %w", t.Current.Name, err)
-		}
+		in.Tables = append(in.Tables, x)
 	}
 	for _, s := range sources {
-		err := db.Exec(ctx, `INSERT INTO godwit.load_source (load_id, table_id, table_name, current_name, active)
-VALUES (:load, :id, :name, :current, :active) ON CONFLICT DO NOTHING`,
-			Param{"load", l.ID}, Param{"id", s.ID}, Param{"name", s.Name}, Param{"current", s.Current}, Param{"active", s.Active})
-		if err != nil {
-			return fmt.Errorf("register ledger table %s (%s): %w", s.Name, s.ID, err)
-		}
+		in.Sources = append(in.Sources, source{s.ID, s.Name, s.Current, s.Active})
+	}
+	args, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	if err := db.Exec(ctx, `SELECT godwit.stage(:load, :args::jsonb)::text`, Param{"load", l.ID}, Param{"args", string(args)}); err != nil {
+		return fmt.Errorf("create the hidden tables of load %s: %w", l.ID, err)
 	}
 	return nil
 }
