@@ -19,10 +19,12 @@ func BenchmarkNew(b *testing.B) {
 
 func BenchmarkDataAPICall(b *testing.B) {
 	api := testdb.New(b).DataAPI(b)
-	client := awsrds.New(awsrds.Options{Region: testdb.Region, BaseEndpoint: &api.URL,
+	client := awsrds.New(awsrds.Options{
+		Region: testdb.Region, BaseEndpoint: &api.URL,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
-		})})
+		}),
+	})
 	in := &awsrds.ExecuteStatementInput{ResourceArn: &api.ClusterARN, SecretArn: &api.LoaderSecret, Database: &api.Database, Sql: aws.String("SELECT 1")}
 	for b.Loop() {
 		if _, err := client.ExecuteStatement(b.Context(), in); err != nil {

@@ -30,10 +30,12 @@ func TestEveryTestHasADatabaseOfItsOwn(t *testing.T) {
 
 func TestDataAPIAnswersTheSDK(t *testing.T) {
 	api := testdb.New(t).DataAPI(t)
-	client := awsrds.New(awsrds.Options{Region: testdb.Region, BaseEndpoint: &api.URL,
+	client := awsrds.New(awsrds.Options{
+		Region: testdb.Region, BaseEndpoint: &api.URL,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
-		})})
+		}),
+	})
 	out, err := client.ExecuteStatement(t.Context(), &awsrds.ExecuteStatementInput{
 		ResourceArn: &api.ClusterARN, SecretArn: &api.LoaderSecret, Database: &api.Database,
 		Sql: aws.String("SELECT :n + 1, session_user::text"), Parameters: []types.SqlParameter{{Name: aws.String("n"), Value: &types.FieldMemberLongValue{Value: 41}}},

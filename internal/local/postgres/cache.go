@@ -224,7 +224,7 @@ func build(ctx context.Context, dir, part string) error {
 	// For this machine, whatever the caller's environment builds functions for.
 	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("compile the attendant: %w: %s", err, tail(out, 2000))
+		return fmt.Errorf("compile the attendant: %w: %s", err, tail(out))
 	}
 	if err := os.Chmod(filepath.Join(part, "attendant"), 0o755); err != nil {
 		return err
@@ -256,7 +256,7 @@ func initData(ctx context.Context, native, data string) error {
 			err = errors.New("it reports an error")
 		}
 		if err != nil {
-			return fmt.Errorf("run %s: %w: %s", name, err, tail(out, 2000))
+			return fmt.Errorf("run %s: %w: %s", name, err, tail(out))
 		}
 		return nil
 	}

@@ -113,8 +113,10 @@ func TestImportFromS3(t *testing.T) {
 		{name: "empty object", table: "t", key: "parts/empty", code: "P0001", text: "file is empty"},
 		{name: "gzip cut off", table: "t", key: "parts/cut.gz", code: "P0001", text: "unable to read from S3"},
 		{name: "odd key", table: "t", key: "odd/sp ace'$(x)+é?%", want: `2 rows imported into relation "t" from file odd/sp ace'$(x)+é?% of 9 bytes`},
-		{name: "quoted names, columns and options", table: `"St""age"."T"`, columns: `b, "a"`, opts: `(format csv, header true, delimiter ';', quote '''', force_null (b))`, key: "quoted.csv",
-			want: `1 rows imported into relation ""St""age"."T"" from file quoted.csv of 12 bytes`},
+		{
+			name: "quoted names, columns and options", table: `"St""age"."T"`, columns: `b, "a"`, opts: `(format csv, header true, delimiter ';', quote '''', force_null (b))`, key: "quoted.csv",
+			want: `1 rows imported into relation ""St""age"."T"" from file quoted.csv of 12 bytes`,
+		},
 		{name: "old options", table: `t`, columns: `b,a`, opts: `DELIMITER ';' CSV HEADER QUOTE AS ''''`, key: "quoted.csv", want: `1 rows imported into relation "t" from file quoted.csv of 12 bytes`},
 		{name: "throttled twice", table: "t", key: "throttled", want: `2 rows imported into relation "t" from file throttled of 9 bytes`},
 		{name: "missing object", table: "t", key: "none", code: "P0001", text: "HTTP 404. Check your arguments and try again."},

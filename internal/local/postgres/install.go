@@ -51,7 +51,7 @@ func Install(ctx context.Context) error {
 	c := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund")
 	c.Dir = missing.Dir
 	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("run npm ci in %s: %w: %s", missing.Dir, err, tail(out, 2000))
+		return fmt.Errorf("run npm ci in %s: %w: %s", missing.Dir, err, tail(out))
 	}
 	return Installed()
 }
@@ -87,7 +87,9 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func tail(b []byte, n int) []byte {
+// tail is what a program said last, for an error message.
+func tail(b []byte) []byte {
+	const n = 2000
 	if len(b) > n {
 		return b[len(b)-n:]
 	}

@@ -239,7 +239,7 @@ func (s *Server) start(ctx context.Context, cache string, o Options) error {
 			said = said[before:]
 		}
 		if b := bytes.TrimSpace(said); len(b) > 0 {
-			err = fmt.Errorf("%w: %s", err, tail(b, 2000))
+			err = fmt.Errorf("%w: %s", err, tail(b))
 		}
 		return err
 	}

@@ -183,8 +183,10 @@ func TestBatchCommitsSetBySet(t *testing.T) {
 	_, a := newAPI(t, rdsdata.Config{})
 	a.must(`CREATE TABLE t (a int PRIMARY KEY, b text)`)
 	batch := func(tx *string, sets ...[]types.SqlParameter) (*awsrds.BatchExecuteStatementOutput, error) {
-		return a.client.BatchExecuteStatement(context.Background(), &awsrds.BatchExecuteStatementInput{ResourceArn: &a.ClusterARN, SecretArn: &a.AdminSecret, Database: &a.Database,
-			Sql: ptr(`INSERT INTO t VALUES (:a, :b)`), ParameterSets: sets, TransactionId: tx})
+		return a.client.BatchExecuteStatement(context.Background(), &awsrds.BatchExecuteStatementInput{
+			ResourceArn: &a.ClusterARN, SecretArn: &a.AdminSecret, Database: &a.Database,
+			Sql: ptr(`INSERT INTO t VALUES (:a, :b)`), ParameterSets: sets, TransactionId: tx,
+		})
 	}
 	set := func(n int64, b types.Field) []types.SqlParameter {
 		return []types.SqlParameter{param("a", &types.FieldMemberLongValue{Value: n}), param("b", b)}
@@ -214,8 +216,10 @@ func TestBatchCommitsSetBySet(t *testing.T) {
 	if _, err = batch(nil, set(1, &types.FieldMemberArrayValue{Value: &types.ArrayValueMemberLongValues{}})); code(err) != "ValidationException" {
 		t.Errorf("array: got %v, want ValidationException", err)
 	}
-	if out, err := a.client.BatchExecuteStatement(context.Background(), &awsrds.BatchExecuteStatementInput{ResourceArn: &a.ClusterARN, SecretArn: &a.AdminSecret, Database: &a.Database,
-		Sql: ptr(`UPDATE t SET b = 'z' WHERE a = 1`)}); err != nil || len(out.UpdateResults) != 1 {
+	if out, err := a.client.BatchExecuteStatement(context.Background(), &awsrds.BatchExecuteStatementInput{
+		ResourceArn: &a.ClusterARN, SecretArn: &a.AdminSecret, Database: &a.Database,
+		Sql: ptr(`UPDATE t SET b = 'z' WHERE a = 1`),
+	}); err != nil || len(out.UpdateResults) != 1 {
 		t.Errorf("without sets: got %v, %v, want one result", out, err)
 	}
 }

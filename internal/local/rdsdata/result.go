@@ -140,8 +140,10 @@ func (t pgType) scalar(s string, o resultSetOption) (cell, error) {
 			return text(strings.TrimSuffix(rest, "+00") + " BC")
 		}
 		return text(strings.TrimSuffix(s, "+00"))
+	case kindText:
+		return text(s)
 	}
-	return text(s)
+	return cell{}, fmt.Errorf("convert a value: unknown kind %d", t.kind)
 }
 
 func text(s string) (cell, error) {

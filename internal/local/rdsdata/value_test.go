@@ -274,8 +274,10 @@ func TestColumnMetadata(t *testing.T) {
 		t.Errorf("got %d records, want 0", len(out.Records))
 	}
 	column := func(label, name, schema, table, typeName string, typ, base, nullable, precision, scale int32, auto, signed, cased bool) types.ColumnMetadata {
-		return types.ColumnMetadata{Label: &label, Name: &name, SchemaName: &schema, TableName: &table, TypeName: &typeName, Type: typ, ArrayBaseColumnType: base,
-			Nullable: nullable, Precision: precision, Scale: scale, IsAutoIncrement: auto, IsSigned: signed, IsCaseSensitive: cased}
+		return types.ColumnMetadata{
+			Label: &label, Name: &name, SchemaName: &schema, TableName: &table, TypeName: &typeName, Type: typ, ArrayBaseColumnType: base,
+			Nullable: nullable, Precision: precision, Scale: scale, IsAutoIncrement: auto, IsSigned: signed, IsCaseSensitive: cased,
+		}
 	}
 	const unbounded = 1<<31 - 1
 	want := []types.ColumnMetadata{

@@ -142,8 +142,10 @@ func (s *Store) Calls(action, id string) []gateway.Call {
 	if action == "secretsmanager:GetSecretValue" {
 		calls[0].Condition = map[string]string{"secretsmanager:VersionStage": current}
 		if sec.kmsKey != "" {
-			calls = append(calls, gateway.Call{Action: "kms:Decrypt", Resources: []string{sec.kmsKey},
-				Condition: map[string]string{"kms:ViaService": "secretsmanager." + region(sec.arn) + ".amazonaws.com"}})
+			calls = append(calls, gateway.Call{
+				Action: "kms:Decrypt", Resources: []string{sec.kmsKey},
+				Condition: map[string]string{"kms:ViaService": "secretsmanager." + region(sec.arn) + ".amazonaws.com"},
+			})
 		}
 	}
 	return calls

@@ -28,10 +28,12 @@ func client(t *testing.T, s *secrets.Store) *secretsmanager.Client {
 	t.Helper()
 	srv := httptest.NewServer(s)
 	t.Cleanup(srv.Close)
-	return secretsmanager.New(secretsmanager.Options{Region: "eu-west-1", BaseEndpoint: &srv.URL, Retryer: aws.NopRetryer{},
+	return secretsmanager.New(secretsmanager.Options{
+		Region: "eu-west-1", BaseEndpoint: &srv.URL, Retryer: aws.NopRetryer{},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
-		})})
+		}),
+	})
 }
 
 func TestSDKReadsVersions(t *testing.T) {
