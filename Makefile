@@ -81,7 +81,7 @@ destroy: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ##
 	@$(CDK) destroy --all
 
 golden: build/postgres.stamp ## write the expected results of tests anew; read the diff before committing it
-	go test $(shell grep -rl --include='*_test.go' 'flag.Bool("update"' infra internal | xargs -r -n1 dirname | sort -u | sed 's|^|./|') -update
+	go test $(shell grep -rl --include='*_test.go' 'flag.Bool."update"' infra internal | xargs -r -n1 dirname | sort -u | sed 's|^|./|') -update
 
 # What the targets are made from.
 
