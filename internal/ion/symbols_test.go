@@ -86,10 +86,14 @@ func TestSymbolTablesAreReplacedAddedToAndReset(t *testing.T) {
 		{"system table imported", `'"a" `, new(ionOf).marker().table(imports(shared("$ion", 1, 9)), symbols("a")).add(sym(10))},
 		{"no symbols", `'?10 `, new(ionOf).marker().table().add(sym(10))},
 		{"empty text", `'"" `, new(ionOf).marker().table(symbols("")).add(sym(10))},
-		{"not at top level", `list("$ion_symbol_table"::struct("symbols":list("x" ) ) ) '"a" `,
-			new(ionOf).marker().table(symbols("a")).add(wrap(11, wrap(14, []byte{0x81, 0x83}, wrap(13, symbols("x"))))).add(sym(10))},
-		{"not the first annotation", `"name"::"$ion_symbol_table"::struct() '"a" `,
-			new(ionOf).marker().table(symbols("a")).add(wrap(14, []byte{0x82, 0x84, 0x83}, wrap(13))).add(sym(10))},
+		{
+			"not at top level", `list("$ion_symbol_table"::struct("symbols":list("x" ) ) ) '"a" `,
+			new(ionOf).marker().table(symbols("a")).add(wrap(11, wrap(14, []byte{0x81, 0x83}, wrap(13, symbols("x"))))).add(sym(10)),
+		},
+		{
+			"not the first annotation", `"name"::"$ion_symbol_table"::struct() '"a" `,
+			new(ionOf).marker().table(symbols("a")).add(wrap(14, []byte{0x82, 0x84, 0x83}, wrap(13))).add(sym(10)),
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := showStream(c.stream.b)

@@ -39,8 +39,10 @@ func realBlocks(t *testing.T) map[string]string {
 
 func TestRealBlocksReadTheSameInEveryFormat(t *testing.T) {
 	contains := map[string][]string{
-		"block100": {`block KmA3ZZca7vAIiJAK9S5Iwl 100 tx FnQeJBAicTX0Ah32ZnVtSX at 2019-09-16T19:37:05.360Z hash 3680a133`, `"PendingPenaltyTicketAmount"#0 decimal flags 0 end 5 0 "90.25"`,
-			`record {BFJKdXgzt9oF4wjMbuxy4G VehicleRegistration} JUJgkIcNbhS2goq8RqLuZ4 v3 `, `"2017-08-21"`},
+		"block100": {
+			`block KmA3ZZca7vAIiJAK9S5Iwl 100 tx FnQeJBAicTX0Ah32ZnVtSX at 2019-09-16T19:37:05.360Z hash 3680a133`, `"PendingPenaltyTicketAmount"#0 decimal flags 0 end 5 0 "90.25"`,
+			`record {BFJKdXgzt9oF4wjMbuxy4G VehicleRegistration} JUJgkIcNbhS2goq8RqLuZ4 v3 `, `"2017-08-21"`,
+		},
 		"stream-record": {`block 0VwGeHD7Q9LL4HSC55gDSp 14 tx 5pxmz8FD9Aj8Cbl5kuvXxP`, `record {Kwo6oxtGUd14vHUepm7OvP attestations} 6WXz9wdajiY7K5u6YwGUN4 v0 `},
 		"revision429":   {`5vHoYG5m0OZCsqdYCs8XLH v13 `, `"_key"#0 text flags 0 end 2 0 "myKey1"`},
 	}

@@ -26,6 +26,20 @@ func (f Format) String() string {
 	return fmt.Sprintf("format(%d)", uint8(f))
 }
 
+// MarshalText writes the format's name, for Position.
+func (f Format) MarshalText() ([]byte, error) {
+	if f == UnknownFormat {
+		return nil, nil
+	}
+	return []byte(f.String()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (f *Format) UnmarshalText(text []byte) (err error) {
+	*f, err = ParseFormat(string(text))
+	return err
+}
+
 // ParseFormat reads the export API's name of a format. An empty name is
 // UnknownFormat: manifests give the format only when it was asked for.
 func ParseFormat(name string) (Format, error) {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-
 	"godwit/internal/change"
 	"godwit/internal/ion"
 )
@@ -86,9 +84,9 @@ func ParseCompletedManifest(b []byte) (*CompletedManifest, error) {
 // parseManifest lays a manifest, one struct in any format, on a tape.
 func parseManifest(b []byte) (*change.Tape, error) {
 	if bytes.HasPrefix(b, []byte{0x1F, 0x8B}) {
-		z, err := gzip.NewReader(bytes.NewReader(b))
+		z, err := unzip(bytes.NewReader(b))
 		if err != nil {
-			return nil, fmt.Errorf("open gzip: %w", err)
+			return nil, err
 		}
 		if b, err = io.ReadAll(io.LimitReader(z, maxManifestBytes+1)); err != nil {
 			return nil, fmt.Errorf("read gzip: %w", err)

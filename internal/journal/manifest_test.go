@@ -20,8 +20,10 @@ func TestManifestsReadTheSameInEveryFormat(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", f, err)
 			}
-			want := &journal.StartedManifest{Ledger: "vehicle-registration", ExportID: "E1", Start: "2019-04-15T00:00:00.000Z", End: "2019-04-16T00:00:00Z",
-				Bucket: "b", Prefix: "a.b/c", Encryption: "SSE_S3", Format: journal.JSON}
+			want := &journal.StartedManifest{
+				Ledger: "vehicle-registration", ExportID: "E1", Start: "2019-04-15T00:00:00.000Z", End: "2019-04-16T00:00:00Z",
+				Bucket: "b", Prefix: "a.b/c", Encryption: "SSE_S3", Format: journal.JSON,
+			}
 			if diff := cmp.Diff(want, s); diff != "" {
 				t.Errorf("%s: %s", f, diff)
 			}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-
 	"godwit/internal/change"
 	"godwit/internal/ion"
 )
@@ -61,16 +59,15 @@ type Reader struct {
 	ion  *ion.Reader // binary Ion, of the object or made from text
 	conv *textConverter
 
-	names  ionNames
-	iw     ionWalker
-	iv     ionValues
-	jw     jsonWalker
-	jv     jsonValues
-	dec    decoder
-	arena  []byte
-	block  Block
-	err    error
-	blocks int
+	names ionNames
+	iw    ionWalker
+	iv    ionValues
+	jw    jsonWalker
+	jv    jsonValues
+	dec   decoder
+	arena []byte
+	block Block
+	err   error
 }
 
 // NewReader reads an object from src, which yields the object's stored bytes
@@ -97,7 +94,7 @@ func Open(open Opener, o Options) (*Reader, error) {
 		}
 		r.closer = src
 		if err := r.start(src); err != nil {
-			r.Close()
+			_ = r.Close() // nothing was written: err says more
 			return nil, r.wrap(0, err)
 		}
 		return r, nil
@@ -153,9 +150,6 @@ func (r *Reader) Close() error {
 // Format returns the object's format; UnknownFormat for an empty object.
 func (r *Reader) Format() Format { return r.format }
 
-// Blocks returns the number of blocks that Next returned.
-func (r *Reader) Blocks() int { return r.blocks }
-
 // Position returns the place behind the block that Next returned last.
 func (r *Reader) Position() Position {
 	p := Position{Format: r.format, Gzip: r.gzip}
@@ -198,9 +192,9 @@ func (r *Reader) start(src io.Reader) error {
 		}
 	}
 	if bytes.HasPrefix(r.text.unread(), []byte{0x1F, 0x8B}) {
-		z, err := gzip.NewReader(io.MultiReader(bytes.NewReader(r.text.unread()), src))
+		z, err := unzip(io.MultiReader(bytes.NewReader(r.text.unread()), src))
 		if err != nil {
-			return fmt.Errorf("open gzip: %w", err)
+			return err
 		}
 		r.gzip = true
 		r.text = window{src: z}
@@ -315,7 +309,6 @@ func (r *Reader) Next() (*Block, error) {
 		r.err = err
 		return nil, err
 	}
-	r.blocks++
 	return &r.block, nil
 }
 
@@ -346,6 +339,10 @@ func (r *Reader) read() (at int64, err error) {
 		}
 	default:
 		if raw, err = r.ion.Next(); err != nil {
+			var long *ion.TooLongError
+			if errors.As(err, &long) {
+				err = tooLong(IonBinary, long.Offset, int(long.Size), long.Limit)
+			}
 			return r.ion.Position().Offset, err
 		}
 		at = r.ion.Offset()
