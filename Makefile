@@ -78,6 +78,7 @@ deploy: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## 
 	@$(CDK) deploy --all --outputs-file build/cdk/$(ENV).outputs.json
 
 destroy: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## delete the stacks of ENV=; data stays where its removal is "retain"
+	@echo 'Buckets with objects in them stay: empty them first, versions included, if the data may go.'
 	@$(CDK) destroy --all
 
 golden: build/postgres.stamp ## write the expected results of tests anew; read the diff before committing it

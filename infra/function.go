@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
+	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 
 	"godwit/internal/config"
 )
@@ -110,4 +112,22 @@ func allowIf(role awsiam.IRole, condition map[string]any, actions []string, reso
 		props.Conditions = &condition
 	}
 	role.AddToPrincipalPolicy(awsiam.NewPolicyStatement(props))
+}
+
+// suppress accepts findings of a cdk-nag rule on a construct and what is below
+// it, for a reason. appliesTo narrows it to findings on these resources or
+// actions, written as the rule writes them or as a /regular expression/.
+func suppress(c awscdk.Resource, rule, reason string, appliesTo ...string) {
+	s := &cdknag.NagPackSuppression{Id: jsii.String(rule), Reason: jsii.String(reason)}
+	if len(appliesTo) > 0 {
+		list := make([]any, len(appliesTo))
+		for i, a := range appliesTo {
+			list[i] = a
+			if strings.HasPrefix(a, "/") {
+				list[i] = &cdknag.RegexAppliesTo{Regex: jsii.String(a)}
+			}
+		}
+		s.AppliesTo = &list
+	}
+	cdknag.NagSuppressions_AddResourceSuppressions(c, &[]*cdknag.NagPackSuppression{s}, jsii.Bool(true))
 }

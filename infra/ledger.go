@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -22,6 +24,9 @@ const (
 	// longer the call, the fewer the turns.
 	workMinutes = 15
 )
+
+// archiveReaders are the functions that list or read archives.
+var archiveReaders = []string{config.LedgerPreflight, config.LedgerPlan, config.LedgerTransform, config.LedgerCount}
 
 // A LedgerStack is the ledger route: functions, LedgerLoad, alarms.
 type LedgerStack struct {
@@ -81,6 +86,14 @@ func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, t
 	}
 	s.machine(e, data, definition)
 	s.alarms(e, data)
+	var readers []string
+	for _, f := range s.Functions {
+		if slices.Contains(archiveReaders, f.Name) {
+			readers = append(readers, *f.Role.RoleArn())
+		}
+	}
+	output(s.Stack, "ArchiveReaders", strings.Join(readers, " "),
+		"Roles that read the archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")
 	output(s.Stack, "LedgerLoadArn", *s.Load.StateMachineArn(), `Start it with {"Bucket": "…", "Prefix": "…"}`)
 	return s, nil
 }

@@ -9,7 +9,7 @@
 //
 // Promises: synth looks nothing up and needs no credentials; no stack holds a
 // custom resource; every role names its actions, and a resource pattern stands
-// in a reviewed table (see wildcards_test.go); cdk-nag's AwsSolutions rules run
+// in a reviewed table (policies_test.go); cdk-nag's AwsSolutions rules run
 // on every synth and their findings fail it, with the CLI and without.
 package main
 

@@ -200,3 +200,28 @@ func statements(document any) []map[string]any {
 	}
 	return out
 }
+
+// The output that owners of other accounts' buckets copy from names every role
+// that touches an archive, and no other.
+func TestOutputNamesEveryReaderOfArchives(t *testing.T) {
+	s := synthesize(t, "prod")
+	outputs := s.Templates["ledger"]["Outputs"].(map[string]any)
+	got := strings.Fields(s.text(at(outputs["ArchiveReaders"], "Value")))
+	var want []string
+	for _, p := range s.resources("AWS::IAM::Policy") {
+		for _, statement := range statements(p.Properties["PolicyDocument"]) {
+			reads := slices.ContainsFunc(s.texts(statement["Resource"]), func(r string) bool {
+				return strings.HasPrefix(r, "arn:aws:s3:::"+s.Environment.Archives[0].Bucket)
+			})
+			role := strings.Replace(s.texts(p.Properties["Roles"])[0], "}", ".Arn}", 1)
+			if reads && !slices.Contains(want, role) {
+				want = append(want, role)
+			}
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the output names %v, the archives are read by %v", got, want)
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsrds"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/jsii-runtime-go"
-	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
 )
 
 const (
@@ -206,22 +205,4 @@ func (s *TargetStack) network(data *DataStack) awsec2.Vpc {
 // clusterName is the identifier in a cluster's ARN.
 func clusterName(arn string) string {
 	return arn[strings.LastIndexByte(arn, ':')+1:]
-}
-
-// suppress accepts findings of a cdk-nag rule on a construct and what is below
-// it, for a reason. appliesTo narrows it to findings on these resources or
-// actions, written as the rule writes them or as a /regular expression/.
-func suppress(c awscdk.Resource, rule, reason string, appliesTo ...string) {
-	s := &cdknag.NagPackSuppression{Id: jsii.String(rule), Reason: jsii.String(reason)}
-	if len(appliesTo) > 0 {
-		list := make([]any, len(appliesTo))
-		for i, a := range appliesTo {
-			list[i] = a
-			if strings.HasPrefix(a, "/") {
-				list[i] = &cdknag.RegexAppliesTo{Regex: jsii.String(a)}
-			}
-		}
-		s.AppliesTo = &list
-	}
-	cdknag.NagSuppressions_AddResourceSuppressions(c, &[]*cdknag.NagPackSuppression{s}, jsii.Bool(true))
 }
