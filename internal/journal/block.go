@@ -267,8 +267,10 @@ func (b *Block) check(r *Revision) error {
 		return fmt.Errorf("revision of document %s says that it is in strand %s, block %d: it stands in strand %s, block %d", r.DocumentID, r.Strand, r.SequenceNo, b.Strand, b.SequenceNo)
 	case !bytes.Equal(r.TxID, b.TransactionID):
 		return fmt.Errorf("revision of document %s belongs to transaction %s: the block holds transaction %s", r.DocumentID, r.TxID, b.TransactionID)
-	case r.Table.ID != "":
+	case r.Table.ID != "" && r.Table.Name != "":
 		return nil
+	case r.Table.ID != r.Table.Name: // one of them is there
+		return fmt.Errorf("table of document %s is not known: transactionInfo.documents gives no tableName or no tableId", r.DocumentID)
 	case !b.HasTransactionInfo:
 		return fmt.Errorf("table of document %s is not known: the block has no transactionInfo", r.DocumentID)
 	}

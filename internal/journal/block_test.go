@@ -107,7 +107,8 @@ func TestRevisionThatIsNoRecordSaysWhy(t *testing.T) {
 		revision             int
 	}{
 		{"not listed", `doc1:{tableName`, `docX:{tableName`, "table of document doc1 is not known: transactionInfo.documents does not list it", 0},
-		{"table without id", `tableName:"T",tableId:"table1",`, `tableName:"T",`, "table of document doc1 is not known", 0},
+		{"table without id", `tableName:"T",tableId:"table1",`, `tableName:"T",`, "table of document doc1 is not known: transactionInfo.documents gives no tableName or no tableId", 0},
+		{"table without name", `tableName:"T",tableId:"table1",`, `tableId:"table1",`, "gives no tableName", 0},
 		{"another block's", `revisions:[
     {blockAddress:{strandId:"StrandStrandStrandStra",sequenceNo:9007199254740993}`, `revisions:[
     {blockAddress:{strandId:"StrandStrandStrandStra",sequenceNo:9007199254740992}`, "says that it is in strand StrandStrandStrandStra, block 9007199254740992", 0},

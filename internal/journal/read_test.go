@@ -262,7 +262,7 @@ func TestTruncatedObjectIsAnError(t *testing.T) {
 			starts = append(starts, b.Offset)
 			ends[r.Position().Offset] = true
 		}
-		for cut := range object {
+		for cut := 0; cut < len(object); cut += 1 + cut%3 {
 			if f == journal.IonBinary && int64(cut) < starts[0] {
 				continue // the symbol table: a test of ion's
 			}
