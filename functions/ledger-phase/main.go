@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -37,6 +38,10 @@ func run(ctx context.Context) error {
 	store := &objects.Store{API: s3.NewFromConfig(cfg)}
 	db := &target.DB{API: target.NewAPI(cfg), ClusterARN: c.ClusterARN, SecretARN: c.LoaderSecret, Database: c.Database}
 	h := &migrate.Phase{Objects: store, Target: db, WorkBucket: c.WorkBucket, Region: cfg.Region}
+	h.Quarantined = func(revisions int64) {
+		// A metric that cannot be written must not stop a load.
+		_ = migrate.WriteMetric(os.Stdout, time.Now(), migrate.MetricQuarantined, revisions)
+	}
 	lambda.Start(h.Handle)
 	return nil
 }

@@ -31,6 +31,8 @@ type Phase struct {
 	WorkBucket string
 	Region     string // of the work bucket
 	SliceRows  int64  // 0 is 200,000
+	// Quarantined is told how many revisions a load set aside, for the alarm.
+	Quarantined func(revisions int64)
 }
 
 // PhaseIn asks for one phase of a load.
@@ -93,6 +95,9 @@ func task(phase, name string, args any) (change.Task, error) {
 // imports checks the transform, creates the hidden tables and makes one task of
 // every part.
 func (p *Phase) imports(ctx context.Context, l *load) ([]change.Task, error) {
+	if p.Quarantined != nil {
+		p.Quarantined(l.total.Quarantined)
+	}
 	if q := l.total.Quarantined; q > l.plan.Input.MaxQuarantined {
 		return nil, &Stop{errors.New(l.tooMany(p.WorkBucket))}
 	}
