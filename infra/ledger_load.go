@@ -124,6 +124,7 @@ func LedgerLoadDefinition(p LedgerLoadProps) (string, error) {
 			"Read": read,
 			"NextPhase": with(p.call(config.LedgerPhase, object{"LoadId": "{% $load.LoadId %}", "Phase": "{% $phase.Next %}"}), object{
 				"Comment": "Checks what the phase stands on and writes its tasks",
+				"Output":  "{% $merge([$states.result.Payload, {'LoadId': $load.LoadId}]) %}",
 				"Assign":  object{"phase": "{% $states.result.Payload %}"},
 				"Next":    "AnyTasks",
 			}),
@@ -180,8 +181,8 @@ func retry(seconds, attempts, most int, errors ...string) object {
 // until it is done.
 func (p LedgerLoadProps) eachItem(label, function string) object {
 	return p.distributed(label, object{
-		"Bucket": "{% $load.Items.Bucket %}",
-		"Key":    "{% $load.Items.Key %}",
+		"Bucket": "{% $states.input.Items.Bucket %}",
+		"Key":    "{% $states.input.Items.Key %}",
 	}, itemsPerChild, p.Concurrency.Transform, p.turns(label, function, false))
 }
 
@@ -190,13 +191,15 @@ func (p LedgerLoadProps) eachItem(label, function string) object {
 // its own: the database bounds it, not the archive.
 func (p LedgerLoadProps) eachTask() object {
 	return p.distributed("Task", object{
-		"Bucket": "{% $phase.Tasks.Bucket %}",
-		"Key":    "{% $phase.Tasks.Key %}",
+		"Bucket": "{% $states.input.Tasks.Bucket %}",
+		"Key":    "{% $states.input.Tasks.Key %}",
 	}, tasksPerChild, p.Concurrency.Tasks, p.turns("Task", config.TargetTask, true))
 }
 
-// distributed is a Distributed Map over the lines of an object on S3. One
-// failed child fails it: a load is whole or it is not published.
+// distributed is a Distributed Map over the lines of an object on S3. Its fields
+// read the state's input, which holds LoadId: a Distributed Map cannot refer to
+// variables from around it (Developer Guide, scope of variables). One failed
+// child fails it: a load is whole or it is not published.
 func (p LedgerLoadProps) distributed(label string, lines object, batch, concurrency int, processor object) object {
 	return object{
 		"Type":  "Map",
@@ -208,7 +211,7 @@ func (p LedgerLoadProps) distributed(label string, lines object, batch, concurre
 		},
 		"ItemBatcher": object{
 			"MaxItemsPerBatch": batch,
-			"BatchInput":       object{"LoadId": "{% $load.LoadId %}"},
+			"BatchInput":       object{"LoadId": "{% $states.input.LoadId %}"},
 		},
 		"MaxConcurrency":             concurrency,
 		"ToleratedFailurePercentage": 0,
@@ -218,7 +221,7 @@ func (p LedgerLoadProps) distributed(label string, lines object, batch, concurre
 			"WriterConfig": object{"Transformation": "NONE", "OutputType": "JSON"},
 			"Arguments": object{
 				"Bucket": p.WorkBucket,
-				"Prefix": "{% '" + loadsPrefix + "' & $load.LoadId & '/results/" + label + "' %}",
+				"Prefix": "{% '" + loadsPrefix + "' & $states.input.LoadId & '/results/" + label + "' %}",
 			},
 		},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"maps"
 	"regexp"
 	"slices"
@@ -140,6 +141,13 @@ func TestMapsAreBoundedAndWriteTheirResults(t *testing.T) {
 			}
 			if prefix, _ := at(state, "ResultWriter", "Arguments", "Prefix").(string); !strings.Contains(prefix, "/results/"+label) {
 				t.Errorf("map %s writes its results to %q", name, prefix)
+			}
+			// Variables of the machine do not reach into a Distributed Map.
+			for _, member := range []string{"ItemReader", "ItemBatcher", "ResultWriter"} {
+				text, _ := json.Marshal(state[member])
+				if m := regexp.MustCompile(`\$(load|phase|input)\b`).Find(text); m != nil {
+					t.Errorf("map %s refers to %s in %s", name, m, member)
+				}
 			}
 			if state["ToleratedFailurePercentage"] != 0.0 || state["Retry"] != nil {
 				t.Errorf("map %s tolerates %v, retries %v: a retry would begin all items anew", name, state["ToleratedFailurePercentage"], state["Retry"])
