@@ -85,8 +85,13 @@ func TestBadArchivesAreRefused(t *testing.T) {
 		{"gap", whole, func(c *local.Cloud) {
 			remove(c, data(c)[1].Key)
 		}, input(object{"Manifests": "none"}), []string{"blocks 8 to 15 are in no object", "AcceptGaps"}},
-		{"begins late", ledgergen.Options{Seed: 5, Documents: 60, Prefix: prefix, FromBlock: 9}, nil,
-			input(nil), []string{"begins at block 9", `"Since": 9`}},
+		{
+			"begins late",
+			ledgergen.Options{Seed: 5, Documents: 60, Prefix: prefix, FromBlock: 9},
+			nil,
+			input(nil),
+			[]string{"begins at block 9", `"Since": 9`},
+		},
 		{"truncated object", whole, func(c *local.Cloud) {
 			e := data(c)[1]
 			body, _, err := c.S3.Get(archiveBucket, e.Key)
@@ -168,8 +173,10 @@ func TestBadMappingsAreRefused(t *testing.T) {
 		{"long name", `{"version":1,"schema":"dmv","tables":{"Person":{"target":"` + strings.Repeat("p", 60) + `","columns":[{"name":"a","path":"A","type":"text"}]}}}`, []string{"63"}},
 		{"names differ in case", `{"version":1,"schema":"dmv","tables":{"Person":{"target":"person","columns":[{"name":"a","path":"A","type":"text"},{"name":"A","path":"B","type":"text"}]}}}`, []string{"differ only in case"}},
 		{"unknown type", `{"version":1,"schema":"dmv","tables":{"Person":{"target":"person","columns":[{"name":"a","path":"A","type":"money"}]}}}`, []string{"money"}},
-		{"type cannot hold the value", `{"version":1,"schema":"dmv","tables":{"Person":{"target":"person","columns":[{"name":"first","path":"FirstName","type":"integer"}]}}}`,
-			[]string{"revisions do not map exactly", "Person", "MaxQuarantined is 0", "/quarantine/"}},
+		{
+			"type cannot hold the value", `{"version":1,"schema":"dmv","tables":{"Person":{"target":"person","columns":[{"name":"first","path":"FirstName","type":"integer"}]}}}`,
+			[]string{"revisions do not map exactly", "Person", "MaxQuarantined is 0", "/quarantine/"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cloud := start(t, local.Options{})

@@ -18,24 +18,34 @@ func TestAuditTablesAnswerTheFiveKindsOfQuery(t *testing.T) {
 	load(t, cloud, object{"Bucket": archiveBucket, "Prefix": "exports/"})
 	check(t, cloud, l)
 	for _, q := range []struct{ name, wrong string }{
-		{"every current row is the latest revision of a live document",
+		{
+			"every current row is the latest revision of a live document",
 			`SELECT count(*) FROM dmv.person p FULL JOIN (
 			   SELECT DISTINCT ON (doc_id) doc_id, version, first_name, last_name, dob, gov_id, address, operation, ql_audit->>'ql_tableid' AS table_id
 			   FROM dmv.person_audit_log ORDER BY doc_id, version DESC) a USING (doc_id)
 			 WHERE (a.operation = 'D') <> (p.doc_id IS NULL) OR p.doc_id IS NOT NULL AND
-			   (p.version, p.first_name, p.last_name, p.dob, p.gov_id, p.address) IS DISTINCT FROM (a.version, a.first_name, a.last_name, a.dob, a.gov_id, a.address)`},
-		{"versions count from 0 without a hole, and the first is the only insert",
+			   (p.version, p.first_name, p.last_name, p.dob, p.gov_id, p.address) IS DISTINCT FROM (a.version, a.first_name, a.last_name, a.dob, a.gov_id, a.address)`,
+		},
+		{
+			"versions count from 0 without a hole, and the first is the only insert",
 			`SELECT count(*) FROM (SELECT version, operation, row_number() OVER (PARTITION BY doc_id ORDER BY version) - 1 AS n FROM dmv.vehicle_audit_log) x
-			 WHERE version <> n OR (operation = 'I') <> (version = 0)`},
-		{"members of ql_audit name the transaction and its time",
+			 WHERE version <> n OR (operation = 'I') <> (version = 0)`,
+		},
+		{
+			"members of ql_audit name the transaction and its time",
 			`SELECT count(*) FROM dmv.person_audit_log WHERE ql_audit->>'ql_txid' IS DISTINCT FROM transaction_id
 			   OR (ql_audit->>'ql_txtime')::timestamptz IS NULL OR ql_audit->>'ql_id' <> doc_id OR (ql_audit->>'ql_v')::bigint <> version
-			   OR length(decode(ql_audit->>'ql_rev_hash', 'base64')) <> 32 OR (SELECT count(*) FROM jsonb_object_keys(ql_audit)) <> 12`},
-		{"the history of one person, by a value that changed",
+			   OR length(decode(ql_audit->>'ql_rev_hash', 'base64')) <> 32 OR (SELECT count(*) FROM jsonb_object_keys(ql_audit)) <> 12`,
+		},
+		{
+			"the history of one person, by a value that changed",
 			`SELECT count(*) FROM (SELECT gov_id FROM dmv.person LIMIT 20) g
-			 WHERE NOT EXISTS (SELECT FROM dmv.person_audit_log a WHERE a.gov_id = g.gov_id AND a.version = 0)`},
-		{"deletions are in the history, without data, and nowhere else",
-			`SELECT count(*) FROM dmv.vehicle_registration_audit_log WHERE (operation = 'D') <> (ql_audit->>'ql_deletion')::boolean OR operation = 'D' AND vin IS NOT NULL`},
+			 WHERE NOT EXISTS (SELECT FROM dmv.person_audit_log a WHERE a.gov_id = g.gov_id AND a.version = 0)`,
+		},
+		{
+			"deletions are in the history, without data, and nowhere else",
+			`SELECT count(*) FROM dmv.vehicle_registration_audit_log WHERE (operation = 'D') <> (ql_audit->>'ql_deletion')::boolean OR operation = 'D' AND vin IS NOT NULL`,
+		},
 	} {
 		t.Run(q.name, func(t *testing.T) {
 			if n := query[int64](t, cloud, q.wrong); n != 0 {

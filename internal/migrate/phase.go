@@ -188,7 +188,8 @@ func (p *Phase) indexes(l *load) ([]change.Task, error) {
 		for _, x := range []change.Table{t.Current, t.History} {
 			for i, ix := range x.Indexes {
 				err := add(fmt.Sprintf("%s index %d", x.Name, i+1), map[string]any{
-					"relation": x.Name, "columns": ix.Columns, "unique": ix.Unique, "key": false, "index": indexName(x.Name, ix)})
+					"relation": x.Name, "columns": ix.Columns, "unique": ix.Unique, "key": false, "index": indexName(x.Name, ix),
+				})
 				if err != nil {
 					return nil, err
 				}

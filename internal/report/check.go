@@ -246,8 +246,16 @@ func (l Load) total() Table {
 			to *int64
 			n  int64
 		}{
-			{&t.Read, x.Read}, {&t.Staged, x.Staged}, {&t.Quarantined, x.Quarantined}, {&t.Filtered, x.Filtered}, {&t.Present, x.Present},
-			{&t.Documents, x.Documents}, {&t.Current, x.Current}, {&t.Deleted, x.Deleted}, {&t.Dropped, x.Dropped}, {&t.Withheld, x.Withheld},
+			{&t.Read, x.Read},
+			{&t.Staged, x.Staged},
+			{&t.Quarantined, x.Quarantined},
+			{&t.Filtered, x.Filtered},
+			{&t.Present, x.Present},
+			{&t.Documents, x.Documents},
+			{&t.Current, x.Current},
+			{&t.Deleted, x.Deleted},
+			{&t.Dropped, x.Dropped},
+			{&t.Withheld, x.Withheld},
 		} {
 			if s := sum(*p.to, p.n); s.IsInt64() {
 				*p.to = s.Int64()
@@ -302,6 +310,7 @@ func (l Load) sentence() string {
 			s += "every revision read is accounted for. "
 		}
 		return s + "Something may be missing: read the findings." + before
+	case Loaded, AlreadyLoaded:
 	}
 	var s string
 	switch {

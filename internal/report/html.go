@@ -39,7 +39,7 @@ func (l Load) HTML() ([]byte, error) {
 		return nil, fmt.Errorf("read the report's template: %w", err)
 	}
 	var b bytes.Buffer
-	if err := t.Execute(&b, newPage(c, template.CSS(css))); err != nil {
+	if err := t.Execute(&b, newPage(c, template.CSS(css))); err != nil { //nolint:gosec // the style sheet is a file of this package
 		return nil, fmt.Errorf("write report.html of load %s: %w", l.LoadID, err)
 	}
 	return b.Bytes(), nil
@@ -370,14 +370,16 @@ func newTimeline(phases []Phase, report time.Time) timeline {
 // tickStep returns a round time that divides whole into at most six.
 func tickStep(whole time.Duration) time.Duration {
 	const s, m, h = time.Second, time.Minute, time.Hour
-	for _, d := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond,
-		s, 2 * s, 5 * s, 10 * s, 15 * s, 30 * s, m, 2 * m, 5 * m, 10 * m, 15 * m, 30 * m, h, 2 * h, 6 * h, 12 * h} {
+	for _, d := range []time.Duration{
+		10 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 500 * time.Millisecond,
+		s, 2 * s, 5 * s, 10 * s, 15 * s, 30 * s, m, 2 * m, 5 * m, 10 * m, 15 * m, 30 * m, h, 2 * h, 6 * h, 12 * h,
+	} {
 		if whole/d <= 6 {
 			return d
 		}
 	}
-	day := 24 * h
-	return day * (whole/(6*day) + 1)
+	const day = 24 * h
+	return time.Duration(int64(whole/(6*day))+1) * day
 }
 
 func tickLabel(d time.Duration) string {

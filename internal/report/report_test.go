@@ -178,31 +178,51 @@ func TestVerdicts(t *testing.T) {
 		verdict  report.Verdict
 		sentence string
 	}{
-		{"everything", clean(), report.Loaded,
-			"Everything arrived: all 5,242 revisions of 4 ledger tables, blocks 0 to 1,873, are in schema dmv."},
+		{
+			"everything", clean(), report.Loaded,
+			"Everything arrived: all 5,242 revisions of 4 ledger tables, blocks 0 to 1,873, are in schema dmv.",
+		},
 		{"one revision", with(func(l *report.Load) {
 			l.Tables = []report.Table{{Name: "A", Read: 1, Staged: 1, Documents: 1, Current: 1, Evidence: &report.Evidence{Revisions: 1}}}
 		}), report.Loaded, "Everything arrived: the one revision read is in schema dmv."},
-		{"filtered", with(func(l *report.Load) { l.Tables[0].Staged, l.Tables[0].Filtered = 2309, 1 }), report.Loaded,
-			"Everything that was asked for arrived: of 5,242 revisions read, 5,241 are in schema dmv and 1 left out on request."},
-		{"no history", with(func(l *report.Load) { l.Target.History = false }), report.Loaded,
-			"Everything that was asked for arrived: of 5,242 revisions read, 1,981 current documents are in schema dmv; older ones were not asked for."},
-		{"nothing there", empty(), report.LoadedWithFindings,
-			"The load finished, but no revision of a ledger table was read; schema dmv has nothing new. Read the findings."},
-		{"already", with(func(l *report.Load) { l.Outcome = report.Already }), report.AlreadyLoaded,
-			"Everything arrived: all 5,242 revisions of 4 ledger tables, blocks 0 to 1,873, are in schema dmv. An earlier execution with the same input had loaded it; nothing was changed now."},
-		{"quarantined", troubled(), report.LoadedWithFindings,
-			"The load is visible in schema dmv; 42 of 5,242 revisions were set aside. Something may be missing: read the findings."},
-		{"gap", with(func(l *report.Load) { l.Archive.Gaps, l.Archive.Blocks = []report.Blocks{{First: 3, Last: 3}}, 1873 }), report.LoadedWithFindings,
-			"The load is visible in schema dmv; every revision read is accounted for. Something may be missing: read the findings."},
-		{"already with findings", with(func(l *report.Load) {
-			l.Outcome, l.Archive.Unused = report.Already, []string{"x"}
-		}), report.LoadedWithFindings,
-			"The load is visible in schema dmv; every revision read is accounted for. Something may be missing: read the findings. An earlier execution with the same input had loaded it; nothing was changed now."},
-		{"does not add up", broken(), report.DoesNotAddUp,
-			"The load is visible in schema dmv, but its account does not add up: do not rely on it until every error below is explained."},
-		{"stopped", stopped(), report.NotLoaded,
-			"Nothing of this load is visible: it stopped before it was published, and the tables of schema dmv are as they were."},
+		{
+			"filtered", with(func(l *report.Load) { l.Tables[0].Staged, l.Tables[0].Filtered = 2309, 1 }), report.Loaded,
+			"Everything that was asked for arrived: of 5,242 revisions read, 5,241 are in schema dmv and 1 left out on request.",
+		},
+		{
+			"no history", with(func(l *report.Load) { l.Target.History = false }), report.Loaded,
+			"Everything that was asked for arrived: of 5,242 revisions read, 1,981 current documents are in schema dmv; older ones were not asked for.",
+		},
+		{
+			"nothing there", empty(), report.LoadedWithFindings,
+			"The load finished, but no revision of a ledger table was read; schema dmv has nothing new. Read the findings.",
+		},
+		{
+			"already", with(func(l *report.Load) { l.Outcome = report.Already }), report.AlreadyLoaded,
+			"Everything arrived: all 5,242 revisions of 4 ledger tables, blocks 0 to 1,873, are in schema dmv. An earlier execution with the same input had loaded it; nothing was changed now.",
+		},
+		{
+			"quarantined", troubled(), report.LoadedWithFindings,
+			"The load is visible in schema dmv; 42 of 5,242 revisions were set aside. Something may be missing: read the findings.",
+		},
+		{
+			"gap", with(func(l *report.Load) { l.Archive.Gaps, l.Archive.Blocks = []report.Blocks{{First: 3, Last: 3}}, 1873 }), report.LoadedWithFindings,
+			"The load is visible in schema dmv; every revision read is accounted for. Something may be missing: read the findings.",
+		},
+		{
+			"already with findings", with(func(l *report.Load) {
+				l.Outcome, l.Archive.Unused = report.Already, []string{"x"}
+			}), report.LoadedWithFindings,
+			"The load is visible in schema dmv; every revision read is accounted for. Something may be missing: read the findings. An earlier execution with the same input had loaded it; nothing was changed now.",
+		},
+		{
+			"does not add up", broken(), report.DoesNotAddUp,
+			"The load is visible in schema dmv, but its account does not add up: do not rely on it until every error below is explained.",
+		},
+		{
+			"stopped", stopped(), report.NotLoaded,
+			"Nothing of this load is visible: it stopped before it was published, and the tables of schema dmv are as they were.",
+		},
 		{"note alone", with(func(l *report.Load) {
 			l.Findings = []report.Finding{{Code: "x", Severity: report.Note, Text: "By the way."}}
 		}), report.Loaded, "Everything arrived: all 5,242 revisions of 4 ledger tables, blocks 0 to 1,873, are in schema dmv."},
@@ -527,11 +547,32 @@ func TestColoursHaveContrast(t *testing.T) {
 			ink, on string
 			least   float64
 		}{
-			{"ink", "bg", 7}, {"ink", "band", 7}, {"ink", "ok-bg", 7}, {"ink", "warn-bg", 7}, {"ink", "bad-bg", 7}, {"ink", "note-bg", 7},
-			{"soft", "bg", 4.5}, {"soft", "band", 4.5}, {"soft", "note-bg", 4.5}, {"soft", "bad-bg", 4.5}, {"faint", "bg", 4.5}, {"faint", "band", 4.5}, {"faint", "bad-bg", 4.5},
-			{"link", "bg", 4.5}, {"ok", "bg", 4.5}, {"ok", "band", 4.5}, {"ok", "ok-bg", 4.5}, {"warn", "warn-bg", 4.5}, {"bad", "bad-bg", 4.5},
-			{"quarantined", "bg", 4.5}, {"quarantined", "band", 4.5}, {"quarantined", "bad-bg", 4.5},
-			{"loaded", "bg", 3}, {"loaded", "track", 3}, {"filtered", "bg", 3}, {"bad", "bg", 3},
+			{"ink", "bg", 7},
+			{"ink", "band", 7},
+			{"ink", "ok-bg", 7},
+			{"ink", "warn-bg", 7},
+			{"ink", "bad-bg", 7},
+			{"ink", "note-bg", 7},
+			{"soft", "bg", 4.5},
+			{"soft", "band", 4.5},
+			{"soft", "note-bg", 4.5},
+			{"soft", "bad-bg", 4.5},
+			{"faint", "bg", 4.5},
+			{"faint", "band", 4.5},
+			{"faint", "bad-bg", 4.5},
+			{"link", "bg", 4.5},
+			{"ok", "bg", 4.5},
+			{"ok", "band", 4.5},
+			{"ok", "ok-bg", 4.5},
+			{"warn", "warn-bg", 4.5},
+			{"bad", "bad-bg", 4.5},
+			{"quarantined", "bg", 4.5},
+			{"quarantined", "band", 4.5},
+			{"quarantined", "bad-bg", 4.5},
+			{"loaded", "bg", 3},
+			{"loaded", "track", 3},
+			{"filtered", "bg", 3},
+			{"bad", "bg", 3},
 		} {
 			a, ok := colour[c.ink]
 			b, ok2 := colour[c.on]

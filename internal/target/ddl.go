@@ -59,6 +59,7 @@ func sqlType(t change.Type) (string, error) {
 		name = "jsonb"
 	case change.UUID:
 		name = "uuid"
+	case change.Invalid, change.Null, change.List, change.Struct: // no column holds them
 	}
 	if name == "" {
 		return "", fmt.Errorf("type %v of %d bits has no column type", t.Kind, t.Bits)
