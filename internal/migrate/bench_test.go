@@ -1,0 +1,104 @@
+package migrate_test
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A contestant is one way to do the work of a race.
+type contestant struct {
+	name  string
+	bytes int64 // moved by one run
+	run   func() error
+	// least is what the first contestant has to reach, as a multiple of this
+	// one's speed; 0 asks for nothing.
+	least float64
+}
+
+// A clock tells how much time has gone.
+type clock func() time.Duration
+
+// cpu is the time that the processors spent on this process, its garbage
+// collections included: what counts on a machine that others use also.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// wall is for work that other processes do.
+func wall() clock {
+	began := time.Now()
+	return func() time.Duration { return time.Since(began) }
+}
+
+// race runs all ways in turn, round by round, so that a machine that changes its
+// speed does it to all of them, and prints the first one's speed as a multiple
+// of each other's: the median of the rounds' ratios, with the least and the
+// greatest. A run takes what contestants need before it outside of the clock.
+func race(b *testing.B, title string, now clock, ways ...contestant) {
+	b.Helper()
+	rates := make([][]float64, len(ways)) // MB/s by way and round
+	round := func(keep bool) {
+		for i, w := range ways {
+			runtime.GC()
+			began := now()
+			if err := w.run(); err != nil {
+				b.Fatalf("%s: %v", w.name, err)
+			}
+			if took := now() - began; keep {
+				rates[i] = append(rates[i], float64(w.bytes)/1e6/max(took, time.Microsecond).Seconds())
+			}
+		}
+	}
+	round(false) // warms caches up
+	for b.Loop() {
+		round(true)
+	}
+	var table strings.Builder
+	fmt.Fprintf(&table, "\n%s (median of %d rounds)\n", title, len(rates[0]))
+	for i, w := range ways {
+		fmt.Fprintf(&table, "  %-44s %8.1f MB/s", w.name, middle(rates[i]))
+		if i > 0 {
+			ratios := make([]float64, len(rates[i]))
+			for r := range ratios {
+				ratios[r] = rates[0][r] / rates[i][r]
+			}
+			got := middle(ratios)
+			fmt.Fprintf(&table, "   %6.2f of it (%.2f to %.2f)", got, slices.Min(ratios), slices.Max(ratios))
+			if w.least > 0 {
+				verdict := "met"
+				if got < w.least {
+					verdict = "MISSED"
+				}
+				fmt.Fprintf(&table, "   at least %g: %s", w.least, verdict)
+			}
+			b.ReportMetric(got, "of-"+strings.ReplaceAll(w.name, " ", "-"))
+		}
+		table.WriteByte('\n')
+	}
+	fmt.Print(table.String())
+}
+
+func middle(values []float64) float64 {
+	s := slices.Sorted(slices.Values(values))
+	n := len(s)
+	if n%2 == 0 {
+		return (s[n/2-1] + s[n/2]) / 2
+	}
+	return s[n/2]
+}
+
+// oneProcessor keeps garbage collection from using what the others leave idle:
+// CPU time is then the work's alone.
+func oneProcessor(b *testing.B) {
+	before := runtime.GOMAXPROCS(1)
+	b.Cleanup(func() { runtime.GOMAXPROCS(before) })
+}
