@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"strings"
 )
 
 // scramIterations is PostgreSQL's default cost of a SCRAM verifier.
@@ -49,9 +50,8 @@ func verifier(password string, salt []byte) (string, error) {
 // loader's role and its grants, then as loader the bookkeeping schema. Doing it
 // again is harmless. password is the loader's.
 func Prepare(ctx context.Context, admin, loader *DB, role, password string) error {
-	var found []struct{ Installed, Available bool }
-	err := admin.Query(ctx, &found, `SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'aws_s3') AS installed,
-EXISTS (SELECT FROM pg_available_extensions WHERE name = 'aws_s3') AS available`)
+	var found []struct{ Available bool }
+	err := admin.Query(ctx, &found, `SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'aws_s3') AS available`)
 	if err != nil {
 		return fmt.Errorf("look for extension aws_s3: %w", err)
 	}
@@ -60,22 +60,16 @@ EXISTS (SELECT FROM pg_available_extensions WHERE name = 'aws_s3') AS available`
 		return fmt.Errorf("look for extension aws_s3: the database answered %d rows", len(found))
 	case !found[0].Available:
 		return ErrNoAWSS3
-	case !found[0].Installed:
-		if err := admin.Exec(ctx, `CREATE EXTENSION IF NOT EXISTS aws_s3 CASCADE`); err != nil {
-			return fmt.Errorf("create extension aws_s3: %w", err)
-		}
 	}
-	if err := prepareRole(ctx, admin, loader, role, password); err != nil {
+	if strings.Contains(role+admin.Database, "$") {
+		return fmt.Errorf("the loader's role %q or the database %q has a dollar sign: choose another name", role, admin.Database)
+	}
+	verifier, err := newVerifier(ctx, loader, password)
+	if err != nil {
 		return err
 	}
-	for _, sql := range []string{
-		"GRANT CREATE, TEMPORARY ON DATABASE " + Quote(admin.Database) + " TO " + Quote(role),
-		"GRANT USAGE ON SCHEMA aws_s3, aws_commons TO " + Quote(role),
-		"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA aws_s3, aws_commons TO " + Quote(role),
-	} {
-		if err := admin.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("grant the loader its rights: %w", err)
-		}
+	if err := admin.Exec(ctx, adminSQL(admin.Database, role, verifier)); err != nil {
+		return fmt.Errorf("prepare extension aws_s3, role %s and its grants: %w", role, err)
 	}
 	if err := loader.Exec(ctx, installSQL); err != nil {
 		return fmt.Errorf("install the bookkeeping schema godwit: %w", err)
@@ -83,30 +77,47 @@ EXISTS (SELECT FROM pg_available_extensions WHERE name = 'aws_s3') AS available`
 	return nil
 }
 
-// prepareRole creates the loader's role, or gives it the secret's password when
-// it cannot log in with it (the secret was rotated, or a crash came between).
-func prepareRole(ctx context.Context, admin, loader *DB, role, password string) error {
+// newVerifier derives a verifier of the loader's password when the loader cannot
+// log in: it does not exist yet, or its secret was changed. Otherwise "".
+func newVerifier(ctx context.Context, loader *DB, password string) (string, error) {
 	var one []struct{ One int }
 	if loader.Query(ctx, &one, `SELECT 1 AS one`) == nil {
-		return nil
-	}
-	var roles []struct{ Super bool }
-	if err := admin.Query(ctx, &roles, `SELECT rolsuper AS super FROM pg_roles WHERE rolname = :role`, Param{"role", role}); err != nil {
-		return fmt.Errorf("look for role %s: %w", role, err)
+		return "", nil
 	}
 	v, err := Verifier(password)
 	if err != nil {
-		return fmt.Errorf("derive the loader's password verifier: %w", err)
+		return "", fmt.Errorf("derive the loader's password verifier: %w", err)
 	}
-	verb := "CREATE ROLE "
-	if len(roles) == 1 {
-		verb = "ALTER ROLE "
+	return v, nil
+}
+
+// adminSQL is everything that the admin does, in one statement and under one
+// lock: two loads may begin at once, and neither CREATE EXTENSION IF NOT EXISTS
+// nor GRANT is safe against itself.
+func adminSQL(database, role, verifier string) string {
+	password := ""
+	if verifier != "" {
+		password = fmt.Sprintf("ALTER ROLE %s LOGIN PASSWORD %s;", Quote(role), literal(verifier))
 	}
-	// The verifier is base64, digits, '$' and ':' only.
-	if err := admin.Exec(ctx, verb+Quote(role)+" LOGIN PASSWORD '"+v+"'"); err != nil {
-		return fmt.Errorf("prepare role %s: %w", role, err)
-	}
-	return nil
+	return fmt.Sprintf(`DO $prepare$
+BEGIN
+PERFORM pg_advisory_xact_lock(hashtextextended('godwit prepare', 0));
+CREATE EXTENSION IF NOT EXISTS aws_s3 CASCADE;
+IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = %[1]s) THEN
+  CREATE ROLE %[2]s;
+END IF;
+%[3]s
+GRANT CREATE, TEMPORARY ON DATABASE %[4]s TO %[2]s;
+GRANT USAGE ON SCHEMA aws_s3, aws_commons TO %[2]s;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA aws_s3, aws_commons TO %[2]s;
+END $prepare$`, literal(role), Quote(role), password, Quote(database))
+}
+
+// literal quotes a string constant for DDL, where no parameter is allowed. With
+// standard_conforming_strings, which is on everywhere since PostgreSQL 9.1, only
+// the quote is special.
+func literal(s string) string {
+	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 }
 
 // ErrNoAWSS3 says that the server has no aws_s3 extension to create.
