@@ -15,6 +15,9 @@ SEED ?= 1
 # The archive and mapping of `make load`.
 ARCHIVE ?=
 MAPPING ?=
+SCHEMA ?=
+# Further members of its input, as JSON: INPUT='{"Manifests":"none"}'.
+INPUT ?=
 # Any value keeps the local database running after demo and load.
 KEEP ?=
 # An environment of cdk.json.
@@ -40,14 +43,14 @@ INFRA_SOURCES := go.mod go.sum $(call sources,infra internal/config)
 help: ## say what there is
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
-	@echo 'Variables: ENV=$(ENV) DOCUMENTS=$(DOCUMENTS) FORMAT=$(FORMAT) LAYOUT=$(LAYOUT) SEED=$(SEED) KEEP=$(KEEP) ARCHIVE=$(ARCHIVE) MAPPING=$(MAPPING)'
+	@echo 'Variables: ENV=$(ENV) DOCUMENTS=$(DOCUMENTS) FORMAT=$(FORMAT) LAYOUT=$(LAYOUT) SEED=$(SEED) KEEP=$(KEEP) ARCHIVE=$(ARCHIVE) MAPPING=$(MAPPING) SCHEMA=$(SCHEMA) INPUT=$(INPUT)'
 
 demo: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## load a made-up ledger on this machine: DOCUMENTS= FORMAT=ION_BINARY|ION_TEXT|JSON LAYOUT=aws-sample SEED= KEEP=1
 	@build/godwit-local demo -assembly build/cdk.out -documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)' $(if $(KEEP),-keep)
 
-load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## load your own archive into a database on this machine: ARCHIVE=./folder MAPPING=file KEEP=1
-	@[ -n '$(ARCHIVE)' ] || { echo 'which archive? make load ARCHIVE=./folder [MAPPING=file] [KEEP=1]' >&2; exit 2; }
-	@build/godwit-local load -assembly build/cdk.out -archive '$(ARCHIVE)' $(if $(MAPPING),-mapping '$(MAPPING)') $(if $(KEEP),-keep)
+load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## load your own archive into a database on this machine: ARCHIVE=./folder MAPPING=file SCHEMA=name INPUT=json KEEP=1
+	@[ -n '$(ARCHIVE)' ] || { echo 'which archive? make load ARCHIVE=./folder [MAPPING=file] [SCHEMA=name] [INPUT=json] [KEEP=1]' >&2; exit 2; }
+	@build/godwit-local load -assembly build/cdk.out -archive '$(ARCHIVE)' $(if $(MAPPING),-mapping '$(MAPPING)') $(if $(SCHEMA),-schema '$(SCHEMA)') $(if $(INPUT),-input '$(INPUT)') $(if $(KEEP),-keep)
 
 test: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## run every test
 	go test -timeout 20m ./...

@@ -30,6 +30,7 @@ type grants struct {
 
 func (g grants) preflight(r awsiam.Role) {
 	g.listArchives(r)
+	g.readArchives(r)
 	allow(r, []string{"rds:DescribeDBClusters"}, g.target.ClusterARN)
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 )
@@ -86,9 +87,11 @@ func (p *Preflight) archive(ctx context.Context, in Input, out *PreflightOut) er
 	}
 	var cold, coldBytes int64
 	class := ""
-	found := 0
-	err := p.Objects.List(ctx, in.Bucket, in.Prefix, func(_, _ string, size int64, storage string) error {
-		found++
+	found, sample, tag := 0, "", ""
+	err := p.Objects.List(ctx, in.Bucket, in.Prefix, func(key, etag string, size int64, storage string) error {
+		if found++; size > 0 && sample == "" {
+			sample, tag = key, etag
+		}
 		if storage == "GLACIER" || storage == "DEEP_ARCHIVE" {
 			cold++
 			coldBytes += size
@@ -110,8 +113,29 @@ func (p *Preflight) archive(ctx context.Context, in Input, out *PreflightOut) er
 	if cold > 0 {
 		out.Missing = append(out.Missing, fmt.Sprintf("%d objects of %d bytes lie in cold storage (%s) and cannot be read: restore them and start again in some hours: aws s3 ls --recursive s3://%s/%s | awk '{print $4}' | xargs -I{} aws s3api restore-object --bucket %s --key {} --restore-request '{\"Days\":14,\"GlacierJobParameters\":{\"Tier\":\"Bulk\"}}'",
 			cold, coldBytes, class, in.Bucket, in.Prefix, in.Bucket))
+	} else if sample != "" {
+		return p.readable(ctx, in.Bucket, sample, tag, out)
 	}
 	return nil
+}
+
+// readable reads the first byte of an object: listing needs neither the right to
+// read nor the key that decrypts.
+func (p *Preflight) readable(ctx context.Context, bucket, key, etag string, out *PreflightOut) error {
+	r, err := p.Objects.Open(ctx, bucket, key, etag, 0)
+	if err == nil {
+		_, err = r.Read(make([]byte, 1))
+		_ = r.Close() // read only
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	var code interface{ ErrorCode() string }
+	if errors.As(err, &code) && code.ErrorCode() == "AccessDenied" {
+		out.Missing = append(out.Missing, fmt.Sprintf("s3://%s/%s can be listed but not read: when the objects are encrypted with a key of yours, name it as kmsKeyArn of the archive in cdk.json and run make deploy; a bucket or key of another account needs a policy that gives the functions' roles s3:GetObject and kms:Decrypt", bucket, key))
+		return nil
+	}
+	return err
 }
 
 func (p *Preflight) cluster(ctx context.Context, out *PreflightOut) error {

@@ -1,11 +1,8 @@
 package migrate
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -91,10 +88,9 @@ func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, e
 	if err != nil {
 		return report.Load{}, err
 	}
-	sum := sha256.Sum256(p.Mapping)
 	d := report.Load{
 		LoadID: p.LoadID, Outcome: report.Visible, Execution: in.Execution, Input: input, Finished: r.Now(),
-		Mapping: report.Mapping{From: p.Input.Mapping, SHA256: hex.EncodeToString(sum[:])},
+		Mapping: report.Mapping{From: p.Input.Mapping, SHA256: p.MappingSHA256},
 		Archive: report.Archive{
 			Bucket: p.Input.Bucket, Prefix: p.Input.Prefix, Strand: p.Strand, FirstBlock: p.First, LastBlock: p.Last,
 			Blocks: l.blocks, Objects: int64(p.Objects), Bytes: p.Bytes, SystemRevisions: l.hashOnly, Unused: p.Unused,
@@ -115,6 +111,15 @@ func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, e
 	}
 	for _, b := range p.Overlaps {
 		d.Archive.Overlaps = append(d.Archive.Overlaps, report.Blocks(b))
+	}
+	for _, name := range p.Input.Tables {
+		if !slices.ContainsFunc(l.tables, func(t SegmentTable) bool { return t.Name == name }) {
+			d.Findings = append(d.Findings, report.Finding{
+				Code: "table-not-found", Severity: report.Warning,
+				Text: fmt.Sprintf("Tables names %s, of which the archive holds no revision.", name),
+				Next: "Check its spelling: names of ledger tables tell capital letters from small ones.",
+			})
+		}
 	}
 	for _, m := range l.missing {
 		d.NeverFound = append(d.NeverFound, report.MappingPath(m))
@@ -137,6 +142,10 @@ func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
 	if err != nil {
 		return err
 	}
+	stored, err := readBack(ctx, r.Target, l.plan.LoadID)
+	if err != nil {
+		return err
+	}
 	byCurrent := map[string]change.Published{}
 	for _, t := range published {
 		byCurrent[t.Table] = t
@@ -145,7 +154,8 @@ func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
 	for _, s := range l.sources {
 		active[s.ID] = s.Active
 	}
-	byName, sums := map[string]*report.Table{}, map[string]*verify.Checksum{}
+	byName := map[string]*report.Table{}
+	sums, held := map[string]*verify.Checksum{}, map[string]*verify.Checksum{}
 	for _, t := range l.tables {
 		name := t.Name
 		if t.ID == "" {
@@ -161,7 +171,7 @@ func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
 					x.History = l.history[t.Name]
 				}
 			}
-			byName[name], sums[name] = x, &verify.Checksum{}
+			byName[name], sums[name], held[name] = x, &verify.Checksum{}, &verify.Checksum{}
 		}
 		if t.ID != "" {
 			x.IDs = append(x.IDs, report.TableID{ID: t.ID, Active: active[t.ID], Revisions: t.Read})
@@ -173,15 +183,26 @@ func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
 		if e := evidence.Tables[t.ID]; e != nil {
 			x.Evidence.Revisions += e.Revisions
 			sums[name].Merge(e.Checksum)
-			x.Evidence.Checksum = fmt.Sprintf("%016x%016x", sums[name].Xor, sums[name].Sum)
+			x.Evidence.Checksum = checksum(sums[name])
+		}
+		if t, ok := stored.Tables[t.ID]; ok && t.Checksum != nil {
+			held[name].Merge(*t.Checksum)
 		}
 	}
-	for _, x := range byName {
+	for name, x := range byName {
+		if x.Read == x.Staged {
+			// What was set aside or left out is not in the target's checksum.
+			x.Evidence.Loader = checksum(held[name])
+		} else {
+			x.Evidence.Checksum = ""
+		}
 		d.Tables = append(d.Tables, *x)
 	}
 	slices.SortFunc(d.Tables, func(a, b report.Table) int { return strings.Compare(a.Name, b.Name) })
 	return nil
 }
+
+func checksum(c *verify.Checksum) string { return fmt.Sprintf("%016x%016x", c.Xor, c.Sum) }
 
 // listed is how many quarantined revisions a report shows.
 const listed = 100
@@ -192,20 +213,15 @@ func (r *Report) quarantine(ctx context.Context, l *load, d *report.Load) error 
 		return nil
 	}
 	d.Quarantine.Where = fmt.Sprintf("s3://%s/loads/%s/quarantine/", r.WorkBucket, l.plan.LoadID)
-	for _, s := range l.segments {
-		if s.Quarantine == nil {
-			continue
-		}
-		b, err := readAll(ctx, r.Objects, r.WorkBucket, quarantineKey(l.plan.LoadID, s.Item, s.Number))
+	for _, key := range l.asides {
+		b, err := readAll(ctx, r.Objects, r.WorkBucket, key)
 		if err != nil {
 			return err
 		}
-		lines := bufio.NewScanner(bytes.NewReader(b))
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
+		for lines := json.NewDecoder(bytes.NewReader(b)); lines.More(); {
 			var a Aside
-			if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
-				return fmt.Errorf("read the quarantine list: %w", err)
+			if err := lines.Decode(&a); err != nil {
+				return fmt.Errorf("read the quarantine list s3://%s/%s: %w", r.WorkBucket, key, err)
 			}
 			d.Quarantine.First = append(d.Quarantine.First, report.Quarantined{
 				Table: a.Table, Document: a.Document, Version: a.Version, Object: a.Object, Block: a.Block,
@@ -215,9 +231,6 @@ func (r *Report) quarantine(ctx context.Context, l *load, d *report.Load) error 
 				return nil
 			}
 		}
-		if err := lines.Err(); err != nil {
-			return fmt.Errorf("read the quarantine list: %w", err)
-		}
 	}
 	return nil
 }
@@ -226,12 +239,6 @@ func (r *Report) times(ctx context.Context, l *load, d *report.Load) error {
 	times, err := r.Target.Times(ctx, l.plan.LoadID)
 	if err != nil {
 		return err
-	}
-	var bytes int64
-	for _, s := range l.segments {
-		for _, p := range s.Parts {
-			bytes += p.Bytes
-		}
 	}
 	for _, t := range times {
 		started, err := time.Parse(time.RFC3339Nano, t.Started)
@@ -252,7 +259,7 @@ func (r *Report) times(ctx context.Context, l *load, d *report.Load) error {
 		}
 		x := report.Phase{Name: t.Phase, Started: started, Finished: finished, Rows: t.Rows, Tasks: t.Tasks}
 		if t.Phase == phaseImport {
-			x.Bytes = bytes
+			x.Bytes = l.partBytes
 		}
 		d.Phases = append(d.Phases, x)
 	}

@@ -221,7 +221,7 @@ func (t Table) follow() []Finding {
 			add("count-differs", "Ledger table %s: the loader read %s, the independent pass %s.", t.Name, count(t.Read, "revision"), number(e.Revisions))
 		}
 		if e.Checksum != "" && e.Loader != "" && e.Checksum != e.Loader {
-			add("checksum-differs", "Ledger table %s: the loader's checksum is %s, the independent pass's %s.", t.Name, e.Loader, e.Checksum)
+			add("checksum-differs", "Ledger table %s: the target's checksum is %s, the archive's %s.", t.Name, e.Loader, e.Checksum)
 		}
 	}
 	return out

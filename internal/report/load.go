@@ -144,7 +144,7 @@ type TableID struct {
 type Evidence struct {
 	Revisions int64
 	Checksum  string `json:",omitempty"` // over the revisions' ids, versions and hashes
-	Loader    string `json:",omitempty"` // the same checksum over what the loader read
+	Loader    string `json:",omitempty"` // the same checksum over what the loader stored, read back from the target
 }
 
 // A Quarantine lists revisions that did not map exactly.

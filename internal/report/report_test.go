@@ -258,7 +258,7 @@ func TestEveryFaultIsAFinding(t *testing.T) {
 		{"present-differs present", "Ledger table Vehicle: 1,020 revisions are said to be in the target already, more than the 1,016 that were loaded.", func(l *report.Load) { l.Tables[2].Present = 1020 }},
 		{"ids-differ", "Ledger table Vehicle: 1,016 revisions were read, but its table ids account for 1,015.", func(l *report.Load) { l.Tables[2].IDs[0].Revisions-- }},
 		{"count-differs", "Ledger table Vehicle: the loader read 1,016 revisions, the independent pass 1,015.", func(l *report.Load) { l.Tables[2].Evidence.Revisions-- }},
-		{"checksum-differs", "Ledger table Vehicle: the loader's checksum is b, the independent pass's a.", func(l *report.Load) {
+		{"checksum-differs", "Ledger table Vehicle: the target's checksum is b, the archive's a.", func(l *report.Load) {
 			l.Tables[2].Evidence = &report.Evidence{Revisions: 1016, Checksum: "a", Loader: "b"}
 		}},
 		{"negative", "Ledger table Vehicle: a count is negative (-1).", func(l *report.Load) { l.Tables[2].Present = -1 }},
