@@ -54,7 +54,7 @@ func readArchive(ctx context.Context, o Objects, in *Input) (*archive, error) {
 		}
 	}
 	if len(strands) > 1 {
-		return nil, &Stop{fmt.Errorf("the archive holds %d ledgers (strands %s): load one at a time, by its Prefix or its ExportIds", len(strands), strings.Join(strands, ", "))}
+		return nil, &Stop{fmt.Errorf("the archive holds %d ledgers (strands %s): load one at a time, by its Prefix, or by its ExportIds where there are manifests", len(strands), strings.Join(strands, ", "))}
 	}
 	a.strand = strands[0]
 	return a, nil
@@ -63,7 +63,11 @@ func readArchive(ctx context.Context, o Objects, in *Input) (*archive, error) {
 // manifests reads the completion manifests and resolves the keys they name.
 func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[journal.KeyKind][]journal.Key, names map[journal.KeyKind][]string, found map[string]Range) error {
 	started := map[string]*journal.StartedManifest{}
+	chosen := func(id string) bool { return len(in.ExportIds) == 0 || slices.Contains(in.ExportIds, id) }
 	for i, k := range keys[journal.StartedKey] {
+		if !chosen(k.ExportID) {
+			continue
+		}
 		b, err := readAll(ctx, o, in.Bucket, names[journal.StartedKey][i])
 		if err != nil {
 			return err
@@ -84,9 +88,9 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 	for _, key := range names[journal.DataKey] {
 		byName[tail(key)] = append(byName[tail(key)], key)
 	}
-	named := map[string]bool{}
+	named := map[string]int{} // key -> index into a.ranges
 	for i, k := range keys[journal.CompletedKey] {
-		if len(in.ExportIds) > 0 && !slices.Contains(in.ExportIds, k.ExportID) {
+		if !chosen(k.ExportID) {
 			continue
 		}
 		manifest := names[journal.CompletedKey][i]
@@ -111,10 +115,15 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 			if err != nil {
 				return &Stop{fmt.Errorf("manifest %s: %w", manifest, err)}
 			}
-			if named[at] {
-				continue // two exports of one hour may share nothing but name the same object
+			if i, ok := named[at]; ok {
+				// A later export of the same blocks into the same place replaced
+				// the object, perhaps by one in another format: its content tells.
+				if a.ranges[i].Announced != e.Announced {
+					a.ranges[i].Announced = ""
+				}
+				continue
 			}
-			named[at] = true
+			named[at] = len(a.ranges)
 			r := found[at]
 			r.Announced = e.Announced
 			if journal.ParseKey(in.Prefix, at).Kind != journal.DataKey {
@@ -126,7 +135,7 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 	}
 	if len(in.ExportIds) == 0 {
 		for _, key := range names[journal.DataKey] {
-			if !named[key] {
+			if _, ok := named[key]; !ok {
 				a.unused = append(a.unused, key)
 			}
 		}
@@ -163,8 +172,11 @@ func resolve(in *Input, key, oldPrefix string, found map[string]Range, byName ma
 	if err == nil {
 		return at, nil
 	}
-	if same := byName[tail(key)]; len(same) == 1 {
+	switch same := byName[tail(key)]; {
+	case len(same) == 1:
 		return same[0], nil
+	case len(same) > 1:
+		return "", fmt.Errorf("it names object %s, which may be s3://%s/%s or %s: give a Prefix below which there is one copy", key, in.Bucket, same[0], same[1])
 	}
 	var missing *journal.MissingObjectError
 	if errors.As(err, &missing) {

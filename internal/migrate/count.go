@@ -2,9 +2,7 @@ package migrate
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"time"
 
@@ -17,8 +15,8 @@ import (
 type Count struct {
 	Objects    Objects
 	WorkBucket string
-	// StepBytes is how much is read, in bytes of one object, between two looks at
-	// the deadline; 0 is 64 MiB.
+	// StepBytes is how much is read, in decompressed bytes of one object, between
+	// two looks at the deadline; 0 is 64 MiB.
 	StepBytes int64
 	Now       func() time.Time
 }
@@ -39,24 +37,21 @@ func (c *Count) handle(ctx context.Context, in WorkIn) (WorkOut, error) {
 	if in.Resume != nil {
 		at = *in.Resume
 	}
-	step := c.StepBytes
-	if step == 0 {
-		step = defaultSegmentBytes
-	}
+	late := func() bool { return limited && c.Now().After(stop) }
 	for at.Item < len(in.Items) {
 		item := &in.Items[at.Item]
 		if at.Counts == nil {
 			at.Counts = &verify.Evidence{}
 		}
 		for at.Range < len(item.Ranges) {
-			ended, err := c.read(ctx, &plan, &item.Ranges[at.Range], &at, step)
+			ended, err := c.read(ctx, &plan, &item.Ranges[at.Range], &at, late)
 			if err != nil {
 				return WorkOut{}, err
 			}
 			if ended {
 				at = Resume{Item: at.Item, Range: at.Range + 1, Counts: at.Counts}
 			}
-			if limited && c.Now().After(stop) && (!ended || at.Range < len(item.Ranges)) {
+			if !ended || at.Range < len(item.Ranges) && late() {
 				return WorkOut{Resume: &at}, nil
 			}
 		}
@@ -64,15 +59,19 @@ func (c *Count) handle(ctx context.Context, in WorkIn) (WorkOut, error) {
 			return WorkOut{}, err
 		}
 		at = Resume{Item: at.Item + 1}
-		if limited && at.Item < len(in.Items) && c.Now().After(stop) {
+		if at.Item < len(in.Items) && late() {
 			return WorkOut{Resume: &at}, nil
 		}
 	}
 	return WorkOut{Done: true}, nil
 }
 
-// read counts one range, or step bytes of it.
-func (c *Count) read(ctx context.Context, plan *Plan, r *Range, at *Resume, step int64) (ended bool, err error) {
+// read counts one range, or as much of it as there is time for.
+func (c *Count) read(ctx context.Context, plan *Plan, r *Range, at *Resume, late func() bool) (ended bool, err error) {
+	step := c.StepBytes
+	if step == 0 {
+		step = defaultSegmentBytes
+	}
 	w, err := openRange(ctx, c.Objects, plan, r, at, nil)
 	if err != nil {
 		return false, err
@@ -81,16 +80,19 @@ func (c *Count) read(ctx context.Context, plan *Plan, r *Range, at *Resume, step
 	began := at.Position.Offset
 	for {
 		b, err := w.next(ctx)
-		if errors.Is(err, io.EOF) {
-			return true, nil
-		}
 		if err != nil {
 			return false, err
 		}
 		at.Counts.Add(b)
-		at.Position, at.Next = w.reader.Position(), b.SequenceNo+1
+		if w.due > r.Claim.Last {
+			return true, w.end()
+		}
+		at.Position, at.Next = w.reader.Position(), w.due
 		if at.Position.Offset-began >= step {
-			return false, nil
+			if late() {
+				return false, nil
+			}
+			began = at.Position.Offset
 		}
 	}
 }
@@ -98,16 +100,15 @@ func (c *Count) read(ctx context.Context, plan *Plan, r *Range, at *Resume, step
 // readEvidence reads and adds up what the independent pass found; every item
 // must be there.
 func readEvidence(ctx context.Context, o Objects, bucket string, plan *Plan) (*verify.Evidence, error) {
-	found := make([]verify.Evidence, plan.Items)
-	err := each(ctx, plan.Items, func(ctx context.Context, i int) error {
-		return readJSON(ctx, o, bucket, countKey(plan.LoadID, i), &found[i])
+	sum := &verify.Evidence{}
+	err := inOrder(ctx, plan.Items, func(ctx context.Context, i int, found *verify.Evidence) error {
+		return readJSON(ctx, o, bucket, countKey(plan.LoadID, i), found)
+	}, func(found *verify.Evidence) error {
+		sum.Merge(found)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the independent count: %w", err)
-	}
-	sum := &verify.Evidence{}
-	for i := range found {
-		sum.Merge(&found[i])
 	}
 	return sum, nil
 }
@@ -127,6 +128,9 @@ func (l *load) reconcile(ctx context.Context, o Objects, bucket string, stored *
 	evidence, err := readEvidence(ctx, o, bucket, l.plan)
 	if err != nil {
 		return err
+	}
+	if evidence.Blocks != l.plan.Blocks {
+		return &Stop{fmt.Errorf("the independent pass read %d blocks where the plan gave out %d, and nothing of the load is visible: %s", evidence.Blocks, l.plan.Blocks, startAgain)}
 	}
 	findings := verify.Reconcile(evidence, l.account(), stored)
 	if findings.Verdict() == verify.Reconciled {

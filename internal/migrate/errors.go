@@ -3,7 +3,10 @@ package migrate
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
+
+	"godwit/internal/journal"
 )
 
 // Again is an error that may pass by itself: the state machine repeats the step.
@@ -28,11 +31,11 @@ func Classify(err error) error {
 	}
 	var again *Again
 	var stop *Stop
-	if errors.As(err, &again) {
-		return &Again{err}
-	}
 	if errors.As(err, &stop) {
 		return &Stop{err}
+	}
+	if errors.As(err, &again) {
+		return &Again{err}
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return &Again{err}
@@ -46,20 +49,31 @@ func Classify(err error) error {
 			strings.HasPrefix(s, "57"), // shut down, cancelled
 			strings.HasPrefix(s, "58"), // system error
 			s == "55P03",               // lock not available
+			s == "25006",               // read-only: the writer of the cluster just changed
 			s == "38000", s == "XX000": // aws_s3 could not reach S3, or an internal error
 			return &Again{err}
 		}
 		return &Stop{err}
 	}
 	var code interface{ ErrorCode() string }
+	if errors.As(err, &code) && passing[code.ErrorCode()] {
+		return &Again{err}
+	}
+	// A balancer in front of a service answers with a status and no code.
+	var status interface{ HTTPStatusCode() int }
+	if errors.As(err, &status) && (status.HTTPStatusCode() >= 500 || status.HTTPStatusCode() == 429) {
+		return &Again{err}
+	}
 	if errors.As(err, &code) {
-		if passing[code.ErrorCode()] {
-			return &Again{err}
-		}
 		return &Stop{err}
 	}
 	var net interface{ Timeout() bool }
 	if errors.As(err, &net) {
+		return &Again{err}
+	}
+	// A connection that breaks while an object is read; an object that is too
+	// short says ErrTruncated beside it.
+	if errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, journal.ErrTruncated) {
 		return &Again{err}
 	}
 	return &Stop{err}
@@ -84,4 +98,9 @@ var passing = map[string]bool{
 	"RequestTimeout":                true,
 	"InternalFailure":               true,
 	"InternalServiceError":          true,
+	"ExpiredToken":                  true, // of a role's session: the next call has a new one
+	"ExpiredTokenException":         true,
+	"RequestTimeTooSkewed":          true,
+	"OperationAborted":              true, // S3: two writers of one key
+	"KMS.ThrottlingException":       true,
 }

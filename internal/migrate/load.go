@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -16,17 +17,20 @@ import (
 // A load is a load after its transform: what the phases and the report work on.
 // It is read from S3 anew by each of them.
 type load struct {
-	plan     *Plan
-	segments []Segment
-	tables   []SegmentTable // by ledger table id, over all segments; "" holds what has no table
-	total    SegmentTable
-	blocks   int64
-	hashOnly int64
-	targets  []change.LoadTable  // in order of the current tables' names
-	sources  []change.LoadSource // in order of their ids
-	history  map[string]string   // ledger table name -> history table
-	current  map[string]string   // ledger table name -> current table
-	missing  []Missing
+	plan      *Plan
+	tables    []SegmentTable // by ledger table id, over all segments; "" holds what has no table
+	total     SegmentTable
+	blocks    int64
+	hashOnly  int64
+	partBytes int64    // compressed
+	asides    []string // keys of the first quarantine lists, as many as a report may show
+	events    []journal.TableEvent
+	found     map[string][]int64  // by ledger table name: see Segment.Found
+	targets   []change.LoadTable  // in order of the current tables' names
+	sources   []change.LoadSource // in order of their ids
+	history   map[string]string   // ledger table name -> history table
+	current   map[string]string   // ledger table name -> current table
+	missing   []Missing
 }
 
 // A Missing is a mapped path that led to nothing in the whole load.
@@ -35,49 +39,67 @@ type Missing struct{ Table, Column, Path string }
 // readLoad reads the plan and the segments of a load, and refuses a transform
 // that is not complete.
 func readLoad(ctx context.Context, o Objects, bucket, id string) (*load, error) {
-	l := &load{plan: &Plan{}, history: map[string]string{}, current: map[string]string{}}
+	l := &load{plan: &Plan{}, history: map[string]string{}, current: map[string]string{}, found: map[string][]int64{}}
 	if err := readJSON(ctx, o, bucket, planKey(id), l.plan); err != nil {
 		return nil, err
 	}
-	var err error
-	if l.segments, err = readSegments(ctx, o, bucket, l.plan); err != nil {
-		return nil, err
-	}
-	rules, err := compileMapping(l.plan, &change.Fields{})
-	if err != nil {
-		return nil, err
-	}
-	l.sum()
-	return l, l.resolve(rules)
-}
-
-// sum adds up the segments by table id.
-func (l *load) sum() {
 	byID := map[string]*SegmentTable{}
-	for _, s := range l.segments {
-		l.blocks += s.Blocks
-		l.hashOnly += s.HashOnly
-		for _, t := range s.Tables {
-			sum := byID[t.ID]
-			if sum == nil {
-				sum = &SegmentTable{ID: t.ID, Name: t.Name, FirstBlock: t.FirstBlock}
-				byID[t.ID] = sum
-			}
-			sum.Read += t.Read
-			sum.Staged += t.Staged
-			sum.Quarantined += t.Quarantined
-			sum.Filtered += t.Filtered
-			sum.LastBlock = max(sum.LastBlock, t.LastBlock)
-			l.total.Read += t.Read
-			l.total.Staged += t.Staged
-			l.total.Quarantined += t.Quarantined
-			l.total.Filtered += t.Filtered
-		}
+	if err := readSegments(ctx, o, bucket, l.plan, func(s *Segment) error { return l.add(s, byID) }); err != nil {
+		return nil, err
 	}
 	for _, t := range byID {
 		l.tables = append(l.tables, *t)
 	}
 	slices.SortFunc(l.tables, func(a, b SegmentTable) int { return strings.Compare(a.ID, b.ID) })
+	rules, err := compileMapping(l.plan, &change.Fields{})
+	if err != nil {
+		return nil, err
+	}
+	return l, l.resolve(rules)
+}
+
+// add adds a segment, the next in the order of blocks, to the load.
+func (l *load) add(s *Segment, byID map[string]*SegmentTable) error {
+	l.blocks += s.Blocks
+	l.hashOnly += s.HashOnly
+	l.events = append(l.events, s.Events...)
+	for _, p := range s.Parts {
+		l.partBytes += p.Bytes
+	}
+	if s.Quarantine != nil && len(l.asides) < listed {
+		l.asides = append(l.asides, quarantineKey(l.plan.LoadID, s.Item, s.Number))
+	}
+	for name, counts := range s.Found {
+		if l.found[name] == nil {
+			l.found[name] = make([]int64, len(counts))
+		}
+		for i, n := range counts {
+			l.found[name][i] += n
+		}
+	}
+	for _, t := range s.Tables {
+		sum := byID[t.ID]
+		if sum == nil {
+			sum = &SegmentTable{ID: t.ID, Name: t.Name, FirstBlock: t.FirstBlock}
+			byID[t.ID] = sum
+		}
+		if sum.Name != t.Name {
+			return twoNames(t.ID, sum.Name, t.Name, t.FirstBlock)
+		}
+		sum.LastBlock = max(sum.LastBlock, t.LastBlock)
+		for _, sum := range []*SegmentTable{sum, &l.total} {
+			sum.Read += t.Read
+			sum.Staged += t.Staged
+			sum.Quarantined += t.Quarantined
+			sum.Filtered += t.Filtered
+		}
+	}
+	return nil
+}
+
+// twoNames words what no ledger has: tables are not renamed.
+func twoNames(id, one, other string, block int64) error {
+	return &Stop{fmt.Errorf("table id %s is called %q and, in block %d, %q: a ledger's tables keep their names, so the archive was altered or is of two ledgers", id, one, block, other)}
 }
 
 // resolve finds the target tables of every ledger table that is loaded.
@@ -102,16 +124,7 @@ func (l *load) resolve(rules *mapping.Mapping) error {
 		}
 		l.targets = append(l.targets, change.LoadTable{Current: p.Current, History: p.History})
 		l.current[name], l.history[name] = p.Current.Name, p.History.Name
-		var found []int64
-		for _, s := range l.segments {
-			for i, n := range s.Found[name] {
-				if i == len(found) {
-					found = append(found, 0)
-				}
-				found[i] += n
-			}
-		}
-		presence := p.Presence()
+		found, presence := l.found[name], p.Presence()
 		byColumn := map[string]int64{} // alternatives of one column count together
 		for i := range found {
 			byColumn[presence[i].Column] += found[i]
@@ -134,39 +147,40 @@ func (l *load) resolve(rules *mapping.Mapping) error {
 
 // active tells which table ids are not dropped at the end of the archive. QLDB
 // writes the drop of a table as a statement in a block, by name; the id is the
-// one that the name had then. A name has one active id at most: a later one of
-// the same name shows that the earlier was dropped, even when that block is not
-// in the archive.
+// one that the name had then. A name has one active id at most, and the one that
+// a revision was written to is it: a later one of the same name shows that the
+// earlier was dropped, or brought back, even when that block is not in the
+// archive.
 func (l *load) active() map[string]bool {
 	active := map[string]bool{}
-	byName := map[string][]SegmentTable{}
+	type write struct {
+		id    string
+		block int64
+	}
+	byName := map[string][]write{} // first and last of each id
 	for _, t := range l.tables {
 		if t.ID != "" {
-			byName[t.Name] = append(byName[t.Name], t)
+			byName[t.Name] = append(byName[t.Name], write{t.ID, t.FirstBlock}, write{t.ID, t.LastBlock})
 		}
 	}
-	var events []journal.TableEvent
-	for _, s := range l.segments {
-		events = append(events, s.Events...)
-	}
-	for name, ids := range byName {
-		slices.SortFunc(ids, func(a, b SegmentTable) int { return int(a.FirstBlock - b.FirstBlock) })
+	for name, writes := range byName {
+		slices.SortStableFunc(writes, func(a, b write) int { return cmp.Compare(a.block, b.block) })
 		now := "" // the name's active id, as of the last block looked at
 		next := 0
 		upTo := func(block int64) {
-			for next < len(ids) && ids[next].FirstBlock <= block {
-				now = ids[next].ID
+			for next < len(writes) && writes[next].block <= block {
+				now = writes[next].id
 				next++
 			}
 		}
-		for _, e := range events {
+		for _, e := range l.events {
 			switch {
 			case e.Kind == journal.TableDropped && e.Name == name:
 				upTo(e.Block)
 				now = ""
 			case e.Kind == journal.TableUndropped:
 				upTo(e.Block)
-				if slices.ContainsFunc(ids, func(t SegmentTable) bool { return t.ID == e.TableID }) {
+				if slices.ContainsFunc(writes, func(w write) bool { return w.id == e.TableID }) {
 					now = e.TableID
 				}
 			}

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -60,143 +61,139 @@ func (p *Phase) handle(ctx context.Context, in PhaseIn) (PhaseOut, error) {
 	if err != nil {
 		return PhaseOut{}, err
 	}
-	var tasks []change.Task
+	t := &tasks{phase: in.Phase}
 	next := ""
 	switch in.Phase {
 	case phaseImport:
-		tasks, err = p.imports(ctx, l)
+		err = p.imports(ctx, l, t)
 		next = phaseKeys
 	case phaseKeys:
-		tasks, err = p.keys(ctx, l)
+		err = p.keys(ctx, l, t)
 		next = phaseSlices
 	case phaseSlices:
-		tasks, err = p.slices(ctx, l)
+		err = p.slices(ctx, l, t)
 		next = phaseIndexes
 	case phaseIndexes:
-		tasks, err = p.indexes(l)
+		err = p.indexes(l, t)
 		next = phaseVisible
 	case phaseVisible:
-		tasks, err = p.visible(ctx, l)
+		err = p.visible(ctx, l, t)
 	default:
 		err = &Stop{fmt.Errorf("no phase is named %q", in.Phase)}
 	}
 	if err != nil {
 		return PhaseOut{}, err
 	}
-	out := PhaseOut{Tasks: ObjectRef{p.WorkBucket, tasksKey(in.LoadId, in.Phase)}, Count: len(tasks), Next: next}
-	return out, putLines(ctx, p.Objects, out.Tasks.Bucket, out.Tasks.Key, tasks)
+	out := PhaseOut{Tasks: ObjectRef{p.WorkBucket, tasksKey(in.LoadId, in.Phase)}, Count: t.count, Next: next}
+	return out, p.Objects.Put(ctx, out.Tasks.Bucket, out.Tasks.Key, t.lines.Bytes(), "application/jsonl", "")
 }
 
-func task(phase, name string, args any) (change.Task, error) {
+// tasks are the tasks of a phase as JSON Lines: a great load imports some hundred
+// thousand parts, and only the text of their tasks is kept.
+type tasks struct {
+	phase string
+	lines bytes.Buffer
+	count int
+}
+
+func (t *tasks) add(name string, args map[string]any) error {
 	b, err := json.Marshal(args)
-	return change.Task{Phase: phase, Name: name, Args: b}, err
+	if err != nil {
+		return err
+	}
+	t.count++
+	return json.NewEncoder(&t.lines).Encode(change.Task{Phase: t.phase, Name: name, Args: b})
 }
 
 // imports checks the transform, creates the hidden tables and makes one task of
 // every part.
-func (p *Phase) imports(ctx context.Context, l *load) ([]change.Task, error) {
+func (p *Phase) imports(ctx context.Context, l *load, t *tasks) error {
 	if p.Quarantined != nil {
 		p.Quarantined(l.total.Quarantined)
 	}
 	if q := l.total.Quarantined; q > l.plan.Input.MaxQuarantined {
-		return nil, &Stop{errors.New(l.tooMany(p.WorkBucket))}
+		return &Stop{errors.New(l.tooMany(p.WorkBucket))}
 	}
 	if err := p.Target.Stage(ctx, l.plan.load(), l.targets, l.sources); err != nil {
-		return nil, err
+		return err
 	}
-	var tasks []change.Task
 	add := func(part Part, schema, relation string) error {
-		t, err := task(phaseImport, strings.TrimPrefix(part.Key, "parts/"+l.plan.LoadID+"/"), map[string]any{
+		return t.add(strings.TrimPrefix(part.Key, "parts/"+l.plan.LoadID+"/"), map[string]any{
 			"schema": schema, "relation": relation, "table_id": part.TableID,
 			"bucket": p.WorkBucket, "key": part.Key, "region": p.Region, "rows": part.Rows,
 		})
-		tasks = append(tasks, t)
-		return err
 	}
-	for _, s := range l.segments {
+	return readSegments(ctx, p.Objects, p.WorkBucket, l.plan, func(s *Segment) error {
 		for _, part := range s.Parts {
 			if err := add(part, l.plan.load().Stage(), l.history[part.Table]); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		if s.Quarantine != nil {
-			if err := add(*s.Quarantine, "godwit", "quarantine"); err != nil {
-				return nil, err
-			}
+			return add(*s.Quarantine, "godwit", "quarantine")
 		}
-	}
-	return tasks, nil
+		return nil
+	})
 }
 
 // keys compares what was read, counted by its own pass, with what was staged,
 // and keys the staged history.
-func (p *Phase) keys(ctx context.Context, l *load) ([]change.Task, error) {
+func (p *Phase) keys(ctx context.Context, l *load, t *tasks) error {
 	stored, err := imported(ctx, p.Target, l.plan.LoadID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := l.reconcile(ctx, p.Objects, p.WorkBucket, stored); err != nil {
-		return nil, err
+		return err
 	}
-	var tasks []change.Task
-	for _, t := range l.targets {
-		x, err := task(phaseKeys, t.History.Name, map[string]any{"history": t.History.Name})
-		if err != nil {
-			return nil, err
+	for _, x := range l.targets {
+		if err := t.add(x.History.Name, map[string]any{"history": x.History.Name}); err != nil {
+			return err
 		}
-		tasks = append(tasks, x)
 	}
-	return tasks, nil
+	return nil
 }
 
-func (p *Phase) slices(ctx context.Context, l *load) ([]change.Task, error) {
+func (p *Phase) slices(ctx context.Context, l *load, t *tasks) error {
 	rows := p.SliceRows
 	if rows == 0 {
 		rows = sliceRows
 	}
-	var tasks []change.Task
-	for _, t := range l.targets {
-		slices, err := p.Target.Slices(ctx, l.plan.LoadID, t.Current.Name, rows)
+	for _, x := range l.targets {
+		slices, err := p.Target.Slices(ctx, l.plan.LoadID, x.Current.Name, rows)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, s := range slices {
-			x, err := task(phaseSlices, fmt.Sprintf("%s/%d", t.Current.Name, s.Number), map[string]any{"table": t.Current.Name, "low": s.Low, "high": s.High})
+			err := t.add(fmt.Sprintf("%s/%d", x.Current.Name, s.Number), map[string]any{"table": x.Current.Name, "low": s.Low, "high": s.High})
 			if err != nil {
-				return nil, err
+				return err
 			}
-			tasks = append(tasks, x)
 		}
 	}
-	return tasks, nil
+	return nil
 }
 
-func (p *Phase) indexes(l *load) ([]change.Task, error) {
-	var tasks []change.Task
-	add := func(name string, args map[string]any) error {
-		t, err := task(phaseIndexes, name, args)
-		tasks = append(tasks, t)
-		return err
-	}
-	for _, t := range l.targets {
+func (p *Phase) indexes(l *load, t *tasks) error {
+	for _, x := range l.targets {
 		err := errors.Join(
-			add(t.Current.Name+" key", map[string]any{"relation": t.Current.Name, "columns": t.Current.Key, "key": true}),
-			add(t.Current.Name+" heads", map[string]any{"heads_of": t.Current.Name, "columns": []string{"relation", "doc_id"}, "key": true}))
+			t.add(x.Current.Name+" key", map[string]any{"relation": x.Current.Name, "columns": x.Current.Key, "key": true}),
+			t.add(x.Current.Name+" heads", map[string]any{"heads_of": x.Current.Name, "columns": []string{"relation", "doc_id"}, "key": true}))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, x := range []change.Table{t.Current, t.History} {
+		for _, x := range []change.Table{x.Current, x.History} {
 			for i, ix := range x.Indexes {
-				err := add(fmt.Sprintf("%s index %d", x.Name, i+1), map[string]any{
+				err := t.add(fmt.Sprintf("%s index %d", x.Name, i+1), map[string]any{
 					"relation": x.Name, "columns": ix.Columns, "unique": ix.Unique, "key": false, "index": indexName(x.Name, ix),
 				})
 				if err != nil {
-					return nil, err
+					return err
 				}
 			}
 		}
 	}
-	return tasks, nil
+	return nil
 }
 
 // indexName names an index after its table and columns, within PostgreSQL's 63
@@ -215,23 +212,22 @@ func indexName(table string, ix change.Index) string {
 // visible compares what the slices found in the target with the archive once
 // more, revision by revision, checks that they account for every document, and
 // makes the one task that shows the load.
-func (p *Phase) visible(ctx context.Context, l *load) ([]change.Task, error) {
+func (p *Phase) visible(ctx context.Context, l *load, tasks *tasks) error {
 	stored, err := readBack(ctx, p.Target, l.plan.LoadID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := l.reconcile(ctx, p.Objects, p.WorkBucket, stored); err != nil {
-		return nil, err
+		return err
 	}
 	published, err := p.Target.Published(ctx, l.plan.LoadID)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, t := range published {
 		if t.Documents != t.Current+t.Deleted+t.Dropped+t.Withheld {
-			return nil, &Stop{fmt.Errorf("table %s: %d documents are not %d current + %d deleted + %d dropped + %d withheld: nothing was made visible; please report this", t.Table, t.Documents, t.Current, t.Deleted, t.Dropped, t.Withheld)}
+			return &Stop{fmt.Errorf("table %s: %d documents are not %d current + %d deleted + %d dropped + %d withheld: nothing was made visible; please report this", t.Table, t.Documents, t.Current, t.Deleted, t.Dropped, t.Withheld)}
 		}
 	}
-	t, err := task(phaseVisible, "load", map[string]any{})
-	return []change.Task{t}, err
+	return tasks.add("load", map[string]any{})
 }

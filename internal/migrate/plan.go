@@ -2,6 +2,8 @@ package migrate
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -35,6 +37,9 @@ type Since struct {
 
 // UnmarshalJSON accepts a number (block) or a string (RFC 3339 time).
 func (s *Since) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return nil // as if absent
+	}
 	if n, err := strconv.ParseInt(string(b), 10, 64); err == nil && n >= 0 {
 		s.Block = n
 		return nil
@@ -81,29 +86,38 @@ func ParseInput(b []byte) (Input, error) {
 		return in, fmt.Errorf("History %q is neither \"all\" nor \"none\"", in.History)
 	case in.MaxQuarantined < 0:
 		return in, fmt.Errorf("MaxQuarantined %d is negative", in.MaxQuarantined)
-	case in.Mapping != "" && !strings.HasPrefix(in.Mapping, "s3://"):
+	case in.Mapping != "" && !isS3URI(in.Mapping):
 		return in, fmt.Errorf("Mapping %q is not an S3 URI like s3://bucket/key", in.Mapping)
 	}
 	return in, nil
 }
 
+func isS3URI(s string) bool {
+	rest, ok := strings.CutPrefix(s, "s3://")
+	bucket, key, _ := strings.Cut(rest, "/")
+	return ok && bucket != "" && key != ""
+}
+
 // A Plan is what a load will do; it lies on S3 and never changes.
 type Plan struct {
-	LoadID   string
-	Input    Input
-	Schema   string
-	History  bool
-	Mapping  json.RawMessage // the mapping file as read
-	Strand   string
-	First    int64 // block
-	Last     int64 // block
-	Objects  int
-	Bytes    int64
-	Items    int
-	Gaps     []Blocks // missing between First and Last
-	Overlaps []Blocks // in more than one object; the first one counts
-	Unused   []string // data objects that no manifest names
-	Exports  []Export
+	LoadID  string
+	Input   Input
+	Schema  string
+	History bool
+	Mapping json.RawMessage // the mapping file; as JSON within JSON its white space differs from the file's
+	// MappingSHA256 is of the file as read, in hex.
+	MappingSHA256 string
+	Strand        string
+	First         int64 // block
+	Last          int64 // block
+	Objects       int
+	Bytes         int64
+	Blocks        int64 // in the objects, by their names, each counted once
+	Items         int
+	Gaps          []Blocks // missing between First and Last
+	Overlaps      []Blocks // in more than one object; the first one counts
+	Unused        []string // data objects that no manifest names
+	Exports       []Export
 }
 
 // early tells whether a block was committed before the input's Since time.
@@ -173,7 +187,23 @@ func countKey(load string, item int) string {
 func quarantineKey(load string, item, segment int) string {
 	return fmt.Sprintf("loads/%s/quarantine/%06d-%06d.jsonl", load, item, segment)
 }
-func partKey(load, tableID string, item, segment int) string {
-	return fmt.Sprintf("parts/%s/%s/%06d-%06d.copy.gz", load, tableID, item, segment)
+func partKey(load, folder string, item, segment int) string {
+	return fmt.Sprintf("parts/%s/%s/%06d-%06d.copy.gz", load, folder, item, segment)
+}
+
+// quarantineFolder holds the COPY parts of the quarantine list.
+const quarantineFolder = "quarantine"
+
+// folder is a table id as a part of keys. QLDB's ids are 22 letters and digits;
+// what is not like one may not be valid in a key, and is replaced by its hash.
+func folder(tableID string) string {
+	odd := func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	}
+	if tableID == "" || len(tableID) > 64 || strings.ContainsFunc(tableID, odd) || tableID == quarantineFolder {
+		sum := sha256.Sum256([]byte(tableID))
+		return "id-" + hex.EncodeToString(sum[:16])
+	}
+	return tableID
 }
 func reportKey(load, ext string) string { return "loads/" + load + "/report." + ext }

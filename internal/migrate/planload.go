@@ -66,15 +66,19 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 		return PlanOut{}, &Stop{fmt.Errorf("the archive ends before block %d, which Since asks for", input.Since.Block)}
 	}
 	if len(gaps) > 0 && !input.AcceptGaps {
-		return PlanOut{}, &Stop{gapError(gaps, input.Since.Block)}
+		return PlanOut{}, &Stop{gapError(gaps, input.Since)}
 	}
 	plan.Exports, plan.Unused, plan.Strand = a.exports, a.unused, a.strand
 	plan.Gaps, plan.Overlaps = gaps, overlaps
 	plan.First, plan.Last, plan.Objects = ranges[0].Claim.First, ranges[len(ranges)-1].Claim.Last, len(ranges)
 	for _, r := range ranges {
 		plan.Bytes += r.Size
+		plan.Blocks += r.Claim.Last - r.Claim.First + 1
 	}
-	work := items(ranges)
+	work, err := items(ranges)
+	if err != nil {
+		return PlanOut{}, err
+	}
 	plan.Items = len(work)
 	if plan.LoadID, err = loadID(plan, ranges); err != nil {
 		return PlanOut{}, err
@@ -100,7 +104,7 @@ func (p *PlanLoad) readMapping(ctx context.Context, plan *Plan) error {
 	text := mapping.DMV()
 	if uri := plan.Input.Mapping; uri != "" {
 		bucket, key, _ := strings.Cut(strings.TrimPrefix(uri, "s3://"), "/")
-		allowed := bucket == p.WorkBucket
+		allowed := bucket == p.WorkBucket && strings.HasPrefix(key, "mappings/")
 		for _, a := range p.Archives {
 			allowed = allowed || bucket == a.Bucket && strings.HasPrefix(key, a.Prefix)
 		}
@@ -113,6 +117,8 @@ func (p *PlanLoad) readMapping(ctx context.Context, plan *Plan) error {
 		}
 	}
 	plan.Mapping = text
+	sum := sha256.Sum256(text)
+	plan.MappingSHA256 = hex.EncodeToString(sum[:])
 	if !json.Valid(text) {
 		// Keep the plan writable; the parser words what is wrong, with its line.
 		plan.Mapping = nil
@@ -139,19 +145,28 @@ func (p *PlanLoad) readMapping(ctx context.Context, plan *Plan) error {
 	return nil
 }
 
-func gapError(gaps []Blocks, since int64) error {
-	if len(gaps) == 1 && gaps[0].First == since {
+func gapError(gaps []Blocks, since Since) error {
+	if len(gaps) == 1 && gaps[0].First == since.Block {
+		if since.Time != "" {
+			return fmt.Errorf("the archive begins at block %d, and whether the blocks before it are older than %s is not known: add the export that holds %s, or, when they are, start again with \"AcceptGaps\": true", gaps[0].Last+1, since.Time, gaps[0])
+		}
 		return fmt.Errorf("the archive begins at block %d: add the export that holds %s, or load from there on with \"Since\": %d", gaps[0].Last+1, gaps[0], gaps[0].Last+1)
 	}
 	return fmt.Errorf("%s are in no object of the archive: add the exports that hold them, or load without them with \"AcceptGaps\": true (documents may then miss revisions)", words(gaps))
 }
 
+// outputVersion changes with a release whose transform would write other objects
+// for the same plan: parts of two such releases are never one load.
+const outputVersion = 1
+
 // loadID derives a load's name from its cause alone: the objects, as they are
 // now, what is asked of them, the mapping and the schema.
 func loadID(plan *Plan, ranges []Range) (string, error) {
-	tables := slices.Clone(plan.Input.Tables)
+	tables := append([]string{}, plan.Input.Tables...)
 	slices.Sort(tables)
+	tables = slices.Compact(tables)
 	b, err := json.Marshal(struct {
+		Output  int
 		Ranges  []Range
 		Mapping string
 		Schema  string
@@ -159,7 +174,7 @@ func loadID(plan *Plan, ranges []Range) (string, error) {
 		Since   Since
 		History bool
 		Strand  string
-	}{ranges, string(plan.Mapping), plan.Schema, tables, plan.Input.Since, plan.History, plan.Strand})
+	}{outputVersion, ranges, string(plan.Mapping), plan.Schema, tables, plan.Input.Since, plan.History, plan.Strand})
 	if err != nil {
 		return "", err
 	}

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,7 +21,11 @@ func claim(objects []Range, since int64) (ranges []Range, gaps, overlaps []Block
 	for _, r := range sorted {
 		if r.Object.First < next && r.Object.Last >= since {
 			if o := (Blocks{max(r.Object.First, since), min(r.Object.Last, next-1)}); o.First <= o.Last {
-				overlaps = append(overlaps, o)
+				if n := len(overlaps); n > 0 && o.First <= overlaps[n-1].Last+1 {
+					overlaps[n-1].Last = max(overlaps[n-1].Last, o.Last)
+				} else {
+					overlaps = append(overlaps, o)
+				}
 			}
 		}
 		if r.Object.Last < next {
@@ -36,31 +41,38 @@ func claim(objects []Range, since int64) (ranges []Range, gaps, overlaps []Block
 	return ranges, gaps, overlaps
 }
 
-// Limits of one item. A child's input is 256 KiB at most, and a range takes
-// about 300 bytes of it.
+// Limits of one item. State data is 256 KiB at most, and the definition gives a
+// child four items and a Resume; a range takes about 300 bytes of it, with a long
+// key some thousand.
 const (
-	itemBytes  = 128 << 20
-	itemRanges = 400
+	itemBytes = 128 << 20 // of objects
+	itemText  = 48 << 10  // of the item as JSON
 )
 
 // items groups ranges, in block order, into the work of one child each: about
-// itemBytes, never more than itemRanges objects.
-func items(ranges []Range) []Item {
+// itemBytes, never more than itemText, never less than one object.
+func items(ranges []Range) ([]Item, error) {
 	var out []Item
 	var cur Item
 	var bytes int64
+	text := 0
 	for _, r := range ranges {
-		if len(cur.Ranges) > 0 && (bytes+r.Size > itemBytes || len(cur.Ranges) == itemRanges) {
+		b, err := json.Marshal(r)
+		if err != nil {
+			return nil, err
+		}
+		if len(cur.Ranges) > 0 && (bytes+r.Size > itemBytes || text+len(b) > itemText) {
 			out = append(out, cur)
-			cur, bytes = Item{Number: len(out)}, 0
+			cur, bytes, text = Item{Number: len(out)}, 0, 0
 		}
 		cur.Ranges = append(cur.Ranges, r)
 		bytes += r.Size
+		text += len(b) + 1
 	}
 	if len(cur.Ranges) > 0 {
 		out = append(out, cur)
 	}
-	return out
+	return out, nil
 }
 
 // words lists a few block ranges for a message.

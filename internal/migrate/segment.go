@@ -44,6 +44,10 @@ type Part struct {
 	Bytes   int64 // compressed
 }
 
+// startAgain mends a transform that is not complete. A redrive would not: it does
+// not go back to steps that succeeded.
+const startAgain = "start LedgerLoad again with the same input, which transforms what is missing and goes on from there"
+
 // parallel is how many small objects are read at a time.
 const parallel = 32
 
@@ -73,42 +77,57 @@ func each(ctx context.Context, n int, do func(ctx context.Context, i int) error)
 	return context.Cause(ctx)
 }
 
-// readSegments reads the segments of a load, in order, and refuses a set that is
-// not complete: each item's segments count from 0 to one that is its last.
-func readSegments(ctx context.Context, o Objects, bucket string, plan *Plan) ([]Segment, error) {
+// window is how many small objects are in memory at a time while many are read.
+const window = 256
+
+// inOrder reads n small objects, several at a time, and visits them in order.
+func inOrder[T any](ctx context.Context, n int, read func(ctx context.Context, i int, into *T) error, visit func(*T) error) error {
+	for first := 0; first < n; first += window {
+		batch := make([]T, min(window, n-first))
+		err := each(ctx, len(batch), func(ctx context.Context, i int) error { return read(ctx, first+i, &batch[i]) })
+		if err != nil {
+			return err
+		}
+		for i := range batch {
+			if err := visit(&batch[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readSegments visits the segments of a load, in the order of their blocks, and
+// refuses a set that is not complete: each item's segments count from 0 to one
+// that is its last. A great load has tens of thousands: visit must not keep them.
+func readSegments(ctx context.Context, o Objects, bucket string, plan *Plan, visit func(*Segment) error) error {
 	var keys []string
 	err := o.List(ctx, bucket, segmentPrefix(plan.LoadID), func(key, _ string, _ int64, _ string) error {
 		keys = append(keys, key)
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	segments := make([]Segment, len(keys))
-	err = each(ctx, len(keys), func(ctx context.Context, i int) error {
-		return readJSON(ctx, o, bucket, keys[i], &segments[i])
-	})
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(segments, func(a, b Segment) int {
-		if a.Item != b.Item {
-			return a.Item - b.Item
-		}
-		return a.Number - b.Number
-	})
+	slices.Sort(keys) // numbers have leading zeros
 	item, number := 0, 0
-	for _, s := range segments {
+	err = inOrder(ctx, len(keys), func(ctx context.Context, i int, s *Segment) error {
+		return readJSON(ctx, o, bucket, keys[i], s)
+	}, func(s *Segment) error {
 		if s.Item != item || s.Number != number {
-			return nil, fmt.Errorf("load %s: segment %d of item %d is missing under s3://%s/%s: redrive the execution", plan.LoadID, number, item, bucket, segmentPrefix(plan.LoadID))
+			return fmt.Errorf("load %s: segment %d of item %d is missing under s3://%s/%s: %s", plan.LoadID, number, item, bucket, segmentPrefix(plan.LoadID), startAgain)
 		}
 		number++
 		if s.Last {
 			item, number = item+1, 0
 		}
+		return visit(s)
+	})
+	if err != nil {
+		return err
 	}
 	if item != plan.Items || number != 0 {
-		return nil, fmt.Errorf("load %s: %d of %d items were transformed: redrive the execution", plan.LoadID, item, plan.Items)
+		return fmt.Errorf("load %s: %d of %d items were transformed: %s", plan.LoadID, item, plan.Items, startAgain)
 	}
-	return segments, nil
+	return nil
 }

@@ -82,6 +82,11 @@ func (s *segment) table(t change.SourceTable) (*segmentTable, error) {
 	if st, ok := s.tables[t]; ok {
 		return st, nil
 	}
+	for _, st := range s.order {
+		if st.count.ID == t.ID && t.ID != "" {
+			return nil, twoNames(t.ID, st.count.Name, t.Name, s.out.LastBlock)
+		}
+	}
 	st := &segmentTable{count: SegmentTable{ID: t.ID, Name: t.Name, FirstBlock: -1}}
 	if t.ID != "" && s.plan.Input.wants(t.Name) {
 		p, err := s.rules.Plan(t.Name)
@@ -191,6 +196,9 @@ func (s *segment) setAside(rec *change.Record, why error) error {
 	}
 	s.list.Write(line)
 	s.list.WriteByte('\n')
+	// The list is kept as it is, rows are kept compressed: where all is set aside,
+	// a segment ends sooner.
+	s.wrote += 4 * int64(len(line))
 	// An id that PostgreSQL cannot hold must not keep the list from being stored.
 	text := func(v string) change.Value {
 		v = strings.ReplaceAll(strings.ToValidUTF8(v, "\ufffd"), "\x00", "\ufffd")
@@ -246,14 +254,14 @@ func (s *segment) store(ctx context.Context, o Objects, bucket string, last bool
 		if st.part.rows == 0 {
 			continue // aws_s3 refuses an empty object
 		}
-		p, err := add(&st.part, partKey(load, st.count.ID, item, number), st.count)
+		p, err := add(&st.part, partKey(load, folder(st.count.ID), item, number), st.count)
 		if err != nil {
 			return err
 		}
 		s.out.Parts = append(s.out.Parts, p)
 	}
 	if s.copy.rows > 0 {
-		p, err := add(&s.copy, partKey(load, "quarantine", item, number), SegmentTable{})
+		p, err := add(&s.copy, partKey(load, quarantineFolder, item, number), SegmentTable{})
 		if err != nil {
 			return err
 		}

@@ -130,18 +130,19 @@ func (w *walk) fill(ctx context.Context, seg *segment, at *Resume, limit int64) 
 	began := at.Position.Offset
 	for {
 		b, err := w.next(ctx)
-		if errors.Is(err, io.EOF) {
-			*at = Resume{Item: at.Item, Segment: at.Segment, Range: at.Range + 1}
-			return true, nil
-		}
 		if err != nil {
 			return false, err
 		}
 		if err := seg.block(b); err != nil {
 			return false, err
 		}
-		at.Position, at.Next = w.reader.Position(), b.SequenceNo+1
-		if seg.full(limit, at.Position.Offset-began) {
+		at.Position, at.Next = w.reader.Position(), w.due
+		full := seg.full(limit, at.Position.Offset-began)
+		if w.due > w.r.Claim.Last {
+			*at = Resume{Item: at.Item, Segment: at.Segment, Range: at.Range + 1}
+			return true, w.end()
+		}
+		if full {
 			return false, nil
 		}
 	}
@@ -178,21 +179,32 @@ func (w *walk) close() {
 	}
 }
 
-// next returns the next claimed block; io.EOF behind the last.
+// end checks, behind the last claimed block, that the object ends where its name
+// says. What another object was given is not read. It is called at once, so that
+// no Resume lies at the end of an object: S3 has no range to give from there.
+func (w *walk) end() error {
+	if w.r.Claim.Last < w.r.Object.Last {
+		return nil
+	}
+	b, err := w.reader.Next()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return &Stop{fmt.Errorf("object %s, offset %d: block %d stands behind the last of %s, which the object's name says that it holds: the object is not as QLDB exported it; copy it again from where the archive came from", w.r.Key, b.Offset, b.SequenceNo, w.r.Object)}
+}
+
+// next returns the next claimed block. It must not be called behind the last.
 func (w *walk) next(ctx context.Context) (*journal.Block, error) {
 	for {
-		if w.due > w.r.Claim.Last && w.r.Claim.Last < w.r.Object.Last {
-			return nil, io.EOF // another object has the rest
-		}
 		if w.checked++; w.checked%64 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 		b, err := w.reader.Next()
 		if errors.Is(err, io.EOF) {
-			if w.due != w.r.Object.Last+1 {
-				return nil, &Stop{fmt.Errorf("object %s ends before block %d where its name says that it holds %s: the object is cut short; copy it again from where the archive came from", w.r.Key, w.due, w.r.Object)}
-			}
-			return nil, io.EOF
+			return nil, &Stop{fmt.Errorf("object %s ends before block %d where its name says that it holds %s: the object is cut short; copy it again from where the archive came from", w.r.Key, w.due, w.r.Object)}
 		}
 		if err != nil {
 			return nil, err
