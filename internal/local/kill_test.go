@@ -1,0 +1,335 @@
+package local_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"godwit/internal/ledgergen"
+	"godwit/internal/local"
+	"godwit/internal/local/asl"
+	"godwit/internal/local/gateway"
+	"godwit/internal/report"
+)
+
+// A disturbance is one fault at one call of a run. The call is known by its name
+// and not by its number in the run, because calls side by side change places.
+type disturbance struct {
+	call  string
+	fault gateway.Fault
+}
+
+func (d disturbance) String() string {
+	return [...]string{"none", "kill before", "kill after", "lose the reply of", "throttle"}[d.fault] + " " + d.call
+}
+
+// Accounting is exact whichever call takes its caller down, before the call or
+// after it took effect, when the state machine's own retries go on.
+func TestAccountingSurvivesKill(t *testing.T) {
+	disturb(t, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, false, every)
+}
+
+// The same when nothing is retried and the failed execution is redriven.
+func TestRedriveEndsInTheSameState(t *testing.T) {
+	disturb(t, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, true, every)
+}
+
+// The same when a reply is lost, or the service asks to come back later, while
+// the caller lives on. S3's client repeats such calls by itself, with waits that
+// are long for a test: they are left to make soak.
+func TestAccountingSurvivesLostReply(t *testing.T) {
+	disturb(t, []gateway.Fault{gateway.Lose, gateway.Throttle}, false, func(call string) bool {
+		return soak || !strings.Contains(call, " s3:")
+	})
+}
+
+func every(string) bool { return true }
+
+// disturb runs a small load undisturbed, then once with each fault at each of the
+// calls chosen, and wants every run to end as the first one did.
+func disturb(t *testing.T, faults []gateway.Fault, redrive bool, chosen func(call string) bool) {
+	began := time.Now()
+	want, calls := undisturbed(t)
+	var cases []disturbance
+	for _, call := range calls {
+		for _, fault := range faults {
+			if !chosen(call) {
+				continue
+			}
+			cases = append(cases, disturbance{call, fault})
+		}
+	}
+	queue := make(chan disturbance)
+	var wg sync.WaitGroup
+	// A run waits for processes and timers more than it computes.
+	for range 2 * runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for d := range queue {
+				t.Run(d.String(), func(t *testing.T) {
+					got := loadSmall(t, d, redrive)
+					if diff := cmp.Diff(want, got.outcome); diff != "" {
+						t.Errorf("the run ends otherwise than the undisturbed one (-undisturbed +disturbed):\n%s", diff)
+					}
+				})
+			}
+		})
+	}
+	for _, d := range cases {
+		queue <- d
+	}
+	close(queue)
+	wg.Wait()
+	t.Logf("%d runs over %d calls in %.0f s", len(cases), len(calls), time.Since(began).Seconds())
+}
+
+// undisturbed runs the small load twice: what differs between the two is no
+// measure of a disturbed run.
+func undisturbed(t *testing.T) (outcome, []string) {
+	t.Helper()
+	first, second := loadSmall(t, disturbance{}, false), loadSmall(t, disturbance{}, false)
+	if diff := cmp.Diff(first.outcome, second.outcome); diff != "" {
+		t.Fatalf("two undisturbed runs differ (-first +second):\n%s", diff)
+	}
+	inSecond := map[string]bool{}
+	for _, call := range second.calls {
+		inSecond[call] = true
+	}
+	for _, call := range first.calls {
+		if !inSecond[call] {
+			t.Errorf("of two undisturbed runs only one makes the call %s", call)
+		}
+	}
+	out, l := first.outcome.Output, first.ledger
+	if out.Read != l.Revisions() || out.Read != out.Staged+out.Aside+out.Left || out.Staged == 0 || out.Aside == 0 || out.Left == 0 {
+		t.Fatalf("read %d of %d revisions, staged %d, quarantined %d, filtered %d: the small load must have all of them, and add up",
+			out.Read, l.Revisions(), out.Staged, out.Aside, out.Left)
+	}
+	if len(first.calls) < 80 {
+		t.Fatalf("a run makes only %d calls", len(first.calls))
+	}
+	return first.outcome, first.calls
+}
+
+// An outcome is everything that a load leaves behind, but for times.
+type outcome struct {
+	Output  output
+	Rows    map[string]string // by table: their number and a checksum; godwit's own in full
+	Objects map[string]string // of the work bucket, by key: headers and bytes
+}
+
+type smallLoad struct {
+	outcome
+	ledger ledgergen.Ledger
+	calls  []string
+}
+
+// loadSmall runs LedgerLoad on a small ledger that has something of everything,
+// in a cloud of its own.
+func loadSmall(t *testing.T, d disturbance, redrive bool) smallLoad {
+	t.Helper()
+	var mu sync.Mutex
+	seen, calls, faults := map[string]int{}, []string(nil), 0
+	byFunction := false
+	c := start(t, local.Options{Fault: func(x gateway.Call) gateway.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		name := callName(x)
+		seen[name]++
+		name = fmt.Sprintf("%s #%d", name, seen[name])
+		calls = append(calls, name)
+		if d.fault == gateway.None || name != d.call || faults > 0 {
+			return gateway.None
+		}
+		faults++
+		byFunction = !cannotDie[callerOf(x)]
+		return d.fault
+	}})
+	c.Engine.NoRetry = redrive
+	ledger := ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Exports: 2, BlocksPerObject: 20, Prefix: "exports/"}
+	tables := []string{"Note", "Person"}
+	if soak {
+		ledger.Documents, tables = 300, []string{"Note", "Person", "Vehicle", "DriversLicense"}
+	}
+	l := archive(t, c, ledger)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	x, err := c.StartLoad(ctx, "load", object{"Bucket": archiveBucket, "Prefix": "exports/", "Tables": tables, "MaxQuarantined": 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := x.Wait(ctx)
+	if err != nil {
+		t.Fatalf("LedgerLoad did not end: %v", err)
+	}
+	for range 5 {
+		if !redrive || r.Status != asl.Failed {
+			break
+		}
+		if err := x.Redrive(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if r, err = x.Wait(ctx); err != nil {
+			t.Fatalf("LedgerLoad did not end: %v", err)
+		}
+	}
+	if r.Status != asl.Succeeded {
+		t.Fatalf("LedgerLoad %s after %d redrives: %s", r.Status, r.RedriveCount, local.Cause(x))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if d.fault != gateway.None && faults != 1 {
+		t.Fatalf("the call was not made, so nothing was disturbed; %d calls", len(calls))
+	}
+	if redrive && byFunction && r.RedriveCount == 0 {
+		t.Error("the execution did not fail: the fault did not reach it")
+	}
+	var out output
+	if err := json.Unmarshal(r.Output, &out); err != nil {
+		t.Fatal(err)
+	}
+	rows := state(t, c, "dmv")
+	for name, text := range bookkeeping(t, c) {
+		rows[name] = text
+	}
+	return smallLoad{outcome{out, rows, objects(t, c)}, l, calls}
+}
+
+var (
+	roleName = regexp.MustCompile(`-([A-Za-z]+)Role[0-9A-F]{8}-`)
+	loadID   = regexp.MustCompile(`[0-9a-f]{32}`)
+	uuid     = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+)
+
+// cannotDie names the callers that are no functions: a kill breaks their
+// connection.
+var cannotDie = map[string]bool{"LedgerLoad": true, "Import": true}
+
+// callerOf is the name of the role that calls.
+func callerOf(c gateway.Call) string {
+	if m := roleName.FindStringSubmatch(c.Role); m != nil {
+		return m[1]
+	}
+	return c.Role
+}
+
+// callName names a call by who makes it and what it does to what, but for ids.
+func callName(c gateway.Call) string {
+	resource := c.Resources[0]
+	resource = resource[strings.LastIndexByte(resource, ':')+1:]
+	resource = uuid.ReplaceAllString(loadID.ReplaceAllString(resource, "LOAD"), "RUN")
+	return fmt.Sprintf("%s's %s %s", callerOf(c), c.Action, resource)
+}
+
+// bookkeeping is what godwit's own tables hold, but for times.
+func bookkeeping(t testing.TB, c *local.Cloud) map[string]string {
+	t.Helper()
+	db := connect(t, c)
+	ctx := context.Background()
+	rows, err := db.Query(ctx, `SELECT format('%I.%I', n.nspname, c.relname), string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = 'godwit' AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.atttypid <> 'timestamptz'::regtype GROUP BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type table struct{ Name, Columns string }
+	tables, err := pgx.CollectRows(rows, pgx.RowToStructByPos[table])
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, x := range tables {
+		var text string
+		err := db.QueryRow(ctx, `SELECT coalesce(string_agg(r, E'\n' ORDER BY r COLLATE "C"), '') FROM (SELECT ROW(`+x.Columns+`)::text AS r FROM `+x.Name+`) AS x`).Scan(&text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out["bookkeeping "+x.Name] = text
+	}
+	_ = db.Close(ctx)
+	return out
+}
+
+// objects is what lies in the work bucket: everything that functions wrote. What
+// Step Functions writes under results/ tells how a run went, not how it ended.
+func objects(t testing.TB, c *local.Cloud) map[string]string {
+	t.Helper()
+	work := workBucket(t, c)
+	all, err := c.S3.List(work, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, e := range all {
+		if regexp.MustCompile(`^loads/[0-9a-f]+/results/`).MatchString(e.Key) {
+			continue
+		}
+		body, e, err := c.S3.Get(work, e.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(body)
+		switch {
+		case strings.HasSuffix(e.Key, "/report.json"):
+			text = timeless(t, body)
+		case strings.HasSuffix(e.Key, "/report.html"):
+			// It shows what report.json holds.
+			twin, _, err := c.S3.Get(work, strings.TrimSuffix(e.Key, "html")+"json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := report.Parse(twin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			html, err := l.HTML()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text != string(html) {
+				t.Errorf("%s does not show what report.json holds", e.Key)
+			}
+			text = ""
+		}
+		out[e.Key] = fmt.Sprintf("%s %s\n%s", e.Header["Content-Type"], e.Header["Content-Encoding"], text)
+	}
+	return out
+}
+
+// timeless is a report without its times.
+func timeless(t testing.TB, body []byte) string {
+	t.Helper()
+	l, err := report.Parse(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Started, l.Finished = time.Time{}, time.Time{}
+	for i := range l.Phases {
+		l.Phases[i].Started, l.Phases[i].Finished = time.Time{}, time.Time{}
+	}
+	text, err := json.MarshalIndent(l, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// workBucket is the stacks' own bucket.
+func workBucket(t testing.TB, c *local.Cloud) string {
+	t.Helper()
+	for _, f := range c.Functions {
+		if b := f.Env["GODWIT_WORK_BUCKET"]; b != "" {
+			return b
+		}
+	}
+	t.Fatal("no function has a work bucket")
+	return ""
+}

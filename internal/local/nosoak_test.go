@@ -1,0 +1,5 @@
+//go:build !soak
+
+package local_test
+
+const soak = false
