@@ -137,6 +137,13 @@ func TestBadArchivesAreRefused(t *testing.T) {
 			archive(t, c, ledgergen.Options{Seed: 6, Documents: 20, Prefix: prefix})
 		}, input(nil), []string{"2 ledgers", "ExportIds"}},
 		{"empty prefix", whole, nil, object{"Bucket": archiveBucket, "Prefix": "exports/other/"}, []string{"holds no object", "check Bucket and Prefix"}},
+		{"empty export", ledgergen.Options{Seed: 5, Documents: 60, Prefix: prefix, Format: ledgergen.JSON}, func(c *local.Cloud) {
+			for _, key := range manifests(c, "completed") {
+				if err := c.S3.Put(archiveBucket, key, []byte(`{"keys":[]}`), s3.Options{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, input(nil), []string{"are empty", "nothing to load"}},
 		{"unknown export id", whole, nil, input(object{"ExportIds": []string{"nosuch"}}), []string{"export nosuch has no completion manifest"}},
 		{"archive not configured", whole, nil, object{"Bucket": "somebody-elses", "Prefix": "x/"}, []string{"is not an archive of this environment", `{"bucket":"somebody-elses","prefix":"x/"}`, "make deploy"}},
 		{"cold storage", whole, func(c *local.Cloud) {
@@ -227,6 +234,18 @@ func TestTargetStates(t *testing.T) {
 		cluster := template.ByType(cloud.Stacks, "AWS::RDS::DBCluster")[0]
 		cloud.RDS.Change(cluster.ID, func(c *rds.Cluster) { c.Engine = "aurora-mysql" })
 		refuse(t, cloud, in, "aurora-mysql", "aurora-postgresql")
+	})
+	t.Run("schema of somebody else", func(t *testing.T) {
+		cloud := start(t, local.Options{})
+		archive(t, cloud, ledgergen.Options{Seed: 5, Documents: 20, Prefix: prefix})
+		db := connect(t, cloud)
+		for _, sql := range []string{`CREATE SCHEMA theirs`, `CREATE TABLE theirs.person (id int)`, `CREATE SCHEMA closed`} {
+			if _, err := db.Exec(context.Background(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refuse(t, cloud, object{"Bucket": archiveBucket, "Prefix": prefix, "Schema": "theirs"}, "schema theirs belongs to", "holds 1 relations", "choose another Schema")
+		refuse(t, cloud, object{"Bucket": archiveBucket, "Prefix": prefix, "Schema": "closed"}, `GRANT USAGE, CREATE ON SCHEMA "closed" TO "godwit_loader"`)
 	})
 	t.Run("no aws_s3", func(t *testing.T) {
 		cloud := start(t, local.Options{})

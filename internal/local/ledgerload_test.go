@@ -253,7 +253,23 @@ func TestEachRevisionIsLoadedOnce(t *testing.T) {
 		t.Errorf("loading again changed the target (-first +second):\n%s", d)
 	}
 
+	// Two exports that overlap, in one archive.
+	both := start(t, local.Options{})
+	o.Prefix, o.FromBlock, o.UntilBlock = "both/", 0, l.Blocks/2+5
+	archive(t, both, o)
+	o.FromBlock, o.UntilBlock = l.Blocks/2-5, 0
+	archive(t, both, o)
+	out := load(t, both, object{"Bucket": archiveBucket, "Prefix": "both/"})
+	if out.Read != l.Revisions() {
+		t.Errorf("read %d revisions of overlapping exports, the ledger has %d", out.Read, l.Revisions())
+	}
+	if d := cmp.Diff(want, state(t, both, "dmv")); d != "" {
+		t.Errorf("overlapping exports differ from the whole one (-whole +both):\n%s", d)
+	}
+
+	// Two archives that overlap, one after the other.
 	parts := start(t, local.Options{})
+	o.FromBlock, o.UntilBlock = 0, 0
 	o.Prefix, o.FromBlock, o.UntilBlock = "first/", 0, l.Blocks/2+5
 	archive(t, parts, o)
 	load(t, parts, object{"Bucket": archiveBucket, "Prefix": "first/"})

@@ -22,9 +22,57 @@ func (e *Conflict) Error() string {
 		e.Running, e.Schema, e.Running)
 }
 
+// A SchemaError says that a target schema is neither free nor ours.
+type SchemaError struct {
+	Schema, Owner, Role string
+	Relations           int64 // that it holds
+}
+
+func (e *SchemaError) Error() string {
+	if e.Relations > 0 {
+		return fmt.Sprintf("schema %s belongs to %s and holds %d relations that no load made: choose another Schema", e.Schema, e.Owner, e.Relations)
+	}
+	return fmt.Sprintf("schema %s belongs to %s: choose another Schema, or let the loader use it: GRANT USAGE, CREATE ON SCHEMA %s TO %s", e.Schema, e.Owner, Quote(e.Schema), Quote(e.Role))
+}
+
+// checkSchema refuses a schema that is not free (absent, or empty and open to
+// the loader) and not ours (the loader's own, or loaded before).
+func (db *DB) checkSchema(ctx context.Context, schema string) error {
+	var found []struct {
+		Owner, Role string
+		Ours, Open  bool
+		Relations   int64
+	}
+	err := db.Query(ctx, &found, `SELECT pg_get_userbyid(n.nspowner)::text AS owner, current_user::text AS role,
+  pg_has_role(n.nspowner, 'USAGE') OR EXISTS (SELECT FROM godwit.load l WHERE l.target_schema = :schema AND l.state = 'published') AS ours,
+  has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE') AS open,
+  (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid)::bigint AS relations
+FROM pg_namespace n WHERE n.nspname = :schema`, Param{"schema", schema})
+	if err != nil {
+		return fmt.Errorf("look at schema %s: %w", schema, err)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	f := found[0]
+	if f.Open && (f.Ours || f.Relations == 0) {
+		return nil
+	}
+	e := &SchemaError{Schema: schema, Owner: f.Owner, Role: f.Role}
+	if !f.Ours {
+		e.Relations = f.Relations
+	}
+	return e
+}
+
 // Begin registers a load and reserves its schema. Published is true when this
-// very load is already visible. Beginning again is harmless.
+// very load is already visible. Beginning again is harmless. A schema that is
+// neither free nor ours is a *SchemaError, one that another load is under way
+// into a *Conflict.
 func (db *DB) Begin(ctx context.Context, l change.Load) (published bool, err error) {
+	if err := db.checkSchema(ctx, l.Schema); err != nil {
+		return false, err
+	}
 	err = db.Exec(ctx, `INSERT INTO godwit.load (load_id, target_schema, stage_schema, history, state, strand, first_block, last_block)
 VALUES (:load, :schema, :stage, :history, 'loading', :strand, :first, :last) ON CONFLICT (load_id) DO NOTHING`,
 		Param{"load", l.ID}, Param{"schema", l.Schema}, Param{"stage", l.Stage()}, Param{"history", l.History},
