@@ -69,18 +69,21 @@ func (e *Error) ErrorCode() string { return e.API }
 // SQLState returns the database's error code, or "".
 func (e *Error) SQLState() string { return e.State }
 
-var sqlState = regexp.MustCompile(`SQLState: ([0-9A-Z]{5})`)
+var sqlState = regexp.MustCompile(`(?:Position: [0-9]+; )?SQLState: ([0-9A-Z]{5})`)
 
 func apiError(err error) error {
 	var a smithy.APIError
-	if !errors.As(err, &a) {
+	var status interface{ HTTPStatusCode() int }
+	if !errors.As(err, &a) || a.ErrorCode() == "UnknownError" && errors.As(err, &status) && status.HTTPStatusCode() >= 500 {
+		// Nothing, or something on the way that is not the service, such as a 504.
 		return &Error{API: "NoAnswer", Message: "the call ended without an answer, so it may have taken effect", err: err}
 	}
 	e := &Error{API: a.ErrorCode(), Message: a.ErrorMessage(), err: err}
-	if m := sqlState.FindStringSubmatch(e.Message); m != nil {
-		e.State = m[1]
-		e.Message, _, _ = strings.Cut(e.Message, "; SQLState:")
-		e.Message, _, _ = strings.Cut(e.Message, "; Position:")
+	// The last one: the database's text stands before it, and may quote anything.
+	if all := sqlState.FindAllStringSubmatchIndex(e.Message, -1); all != nil {
+		m := all[len(all)-1]
+		e.State = e.Message[m[2]:m[3]]
+		e.Message = strings.TrimSuffix(e.Message[:m[0]], "; ")
 		if c := e.State[:2]; c == "22" || c == "23" {
 			// These quote column values.
 			e.Message = "the database refused a value (text withheld)"

@@ -11,15 +11,18 @@ CREATE TABLE IF NOT EXISTS godwit.load (
   target_schema text NOT NULL,
   stage_schema  text NOT NULL,
   history       boolean NOT NULL,
-  state         text NOT NULL CHECK (state IN ('loading', 'published', 'abandoned')),
+  state         text NOT NULL CHECK (state IN ('loading', 'published')),
   strand        text,
   first_block   bigint,
   last_block    bigint,
   started_at    timestamptz NOT NULL DEFAULT now(),
   published_at  timestamptz
 );
--- Two loads never write to one schema at a time.
-CREATE UNIQUE INDEX IF NOT EXISTS load_one_at_a_time ON godwit.load (target_schema) WHERE state = 'loading';
+-- Two loads never write to one schema at a time. CREATE INDEX IF NOT EXISTS would wait for every writer of the table
+-- even when the index is there.
+IF to_regclass('godwit.load_one_at_a_time') IS NULL THEN
+  CREATE UNIQUE INDEX load_one_at_a_time ON godwit.load (target_schema) WHERE state = 'loading';
+END IF;
 
 -- The target tables of a load; mapped lists the columns between version and ql_audit.
 CREATE TABLE IF NOT EXISTS godwit.load_table (
@@ -54,7 +57,7 @@ CREATE TABLE IF NOT EXISTS godwit.task (
   PRIMARY KEY (load_id, phase, name)
 );
 
--- Why work failed after its caller had stopped waiting for it.
+-- Why work failed, until its caller has said that it knows.
 CREATE TABLE IF NOT EXISTS godwit.failure (
   load_id   text NOT NULL,
   phase     text NOT NULL,
@@ -88,7 +91,10 @@ CREATE TABLE IF NOT EXISTS godwit.quarantine (
   path       text NOT NULL,
   reason     text NOT NULL
 );
-CREATE INDEX IF NOT EXISTS quarantine_doc ON godwit.quarantine (load_id, doc_id);
+IF to_regclass('godwit.quarantine_doc') IS NULL THEN
+  CREATE INDEX quarantine_doc ON godwit.quarantine (doc_id, version);
+  CREATE INDEX quarantine_load ON godwit.quarantine (load_id);
+END IF;
 
 -- The newest version that a target table has of each document, tombstones included: the guard of every writer.
 CREATE TABLE IF NOT EXISTS godwit.head (
@@ -106,9 +112,46 @@ CREATE OR REPLACE FUNCTION godwit.columns(p_columns text[], p_format text) RETUR
   SELECT coalesce(string_agg(format(p_format, c), '' ORDER BY o), '') FROM unnest(p_columns) WITH ORDINALITY AS m (c, o)
 $f$;
 
--- run does one task at most once. It answers done (now or before), running (somebody else does it) or failed. A caller
--- that asks again after it stopped waiting sets look, and then learns of a failure that nobody received. The task's
--- row, its effect and nothing else commit together; a failure commits only its own row.
+-- register records a load and reserves its schema. It answers the load's state, or which other load has the schema. A
+-- published load whose tables were all dropped since is loaded anew.
+CREATE OR REPLACE FUNCTION godwit.register(p_load text, p_schema text, p_stage text, p_history boolean, p_strand text, p_first bigint, p_last bigint)
+RETURNS jsonb LANGUAGE plpgsql AS $f$
+DECLARE
+  l godwit.load;
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'godwit begin', p_schema), 0));
+  SELECT * INTO l FROM godwit.load x WHERE x.load_id = p_load FOR KEY SHARE;
+  IF l.state = 'loading' OR l.state = 'published' AND coalesce((
+      SELECT bool_or(to_regclass(format('%I.%I', l.target_schema, t.current_name)) IS NOT NULL)
+      FROM godwit.load_table t WHERE t.load_id = p_load), true) THEN
+    RETURN jsonb_build_object('state', l.state);
+  END IF;
+  SELECT * INTO l FROM godwit.load x WHERE x.target_schema = p_schema AND x.state = 'loading';
+  IF FOUND THEN
+    RETURN jsonb_build_object('running', l.load_id);
+  END IF;
+  PERFORM godwit.forget(p_load);
+  INSERT INTO godwit.load (load_id, target_schema, stage_schema, history, state, strand, first_block, last_block)
+  VALUES (p_load, p_schema, p_stage, p_history, 'loading', p_strand, p_first, p_last);
+  RETURN jsonb_build_object('state', 'loading');
+END $f$;
+
+-- forget removes the bookkeeping of a load.
+CREATE OR REPLACE FUNCTION godwit.forget(p_load text) RETURNS void LANGUAGE plpgsql AS $f$
+BEGIN
+  DELETE FROM godwit.quarantine x WHERE x.load_id = p_load;
+  DELETE FROM godwit.failure x WHERE x.load_id = p_load;
+  DELETE FROM godwit.slice x WHERE x.load_id = p_load;
+  DELETE FROM godwit.task x WHERE x.load_id = p_load;
+  DELETE FROM godwit.load_source x WHERE x.load_id = p_load;
+  DELETE FROM godwit.load_table x WHERE x.load_id = p_load;
+  DELETE FROM godwit.load x WHERE x.load_id = p_load;
+END $f$;
+
+-- run does one task at most once. It answers done (now or before), running (somebody else does it) or failed. A failure
+-- stays until its caller has removed it: a caller that asks again after it stopped waiting sets look, and learns of a
+-- failure that nobody received instead of trying anew. The task's row, its effect and nothing else commit together; a
+-- failure commits only its own row.
 CREATE OR REPLACE FUNCTION godwit.run(p_load text, p_phase text, p_name text, p_look boolean, p_args jsonb)
 RETURNS jsonb LANGUAGE plpgsql AS $f$
 DECLARE
@@ -117,6 +160,10 @@ DECLARE
   v_counts jsonb;
   v_state text;
   v_message text;
+  v_table text;
+  v_constraint text;
+  v_context text;
+  v_copy text := concat('COPY ', p_args->>'relation', ', ');
 BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended(concat_ws(' ', 'godwit', p_load, p_phase, p_name), 0)) THEN
     RETURN jsonb_build_object('state', 'running');
@@ -124,7 +171,12 @@ BEGIN
   IF EXISTS (SELECT FROM godwit.task t WHERE t.load_id = p_load AND t.phase = p_phase AND t.name = p_name) THEN
     RETURN jsonb_build_object('state', 'done');
   END IF;
-  DELETE FROM godwit.failure f WHERE f.load_id = p_load AND f.phase = p_phase AND f.name = p_name RETURNING f.* INTO v_failure;
+  SELECT l.state INTO v_state FROM godwit.load l WHERE l.load_id = p_load FOR KEY SHARE;
+  IF v_state IS DISTINCT FROM 'loading' THEN
+    RETURN jsonb_build_object('state', 'failed', 'sqlstate', 'GW003', 'message',
+      format('load %s is %s: start it again', p_load, coalesce(v_state, 'not registered, as after it was abandoned')));
+  END IF;
+  SELECT f.* INTO v_failure FROM godwit.failure f WHERE f.load_id = p_load AND f.phase = p_phase AND f.name = p_name;
   IF FOUND AND p_look THEN
     RETURN jsonb_build_object('state', 'failed', 'sqlstate', v_failure.state, 'message', v_failure.message);
   END IF;
@@ -140,14 +192,22 @@ BEGIN
     END CASE;
     UPDATE godwit.task t SET rows = v_rows, counts = v_counts, table_id = p_args->>'table_id', done_at = clock_timestamp()
       WHERE t.load_id = p_load AND t.phase = p_phase AND t.name = p_name;
+    DELETE FROM godwit.failure f WHERE f.load_id = p_load AND f.phase = p_phase AND f.name = p_name;
     RETURN jsonb_build_object('state', 'done', 'rows', v_rows, 'counts', v_counts);
   EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT;
-    -- Data exceptions and constraint violations quote column values: their text stays in the server.
+    GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_table = TABLE_NAME, v_constraint = CONSTRAINT_NAME,
+      v_context = PG_EXCEPTION_CONTEXT;
+    -- Data exceptions and constraint violations quote column values: their text stays in the server. Where it happened
+    -- is said: constraint and table, or the line and column of COPY, which stand before the value; behind the text of a
+    -- broken jsonb, which could imitate them, the line alone.
     IF left(v_state, 2) IN ('22', '23') THEN
-      v_message := 'the server refused a value (its text is withheld here; the server log has it)';
+      v_message := concat('the server refused a value', CASE WHEN v_constraint <> '' THEN format(' (constraint %s of table %s)', v_constraint, v_table) END,
+        CASE WHEN starts_with(v_context, v_copy) THEN ' at ' || substring(substr(v_context, length(v_copy) + 1) FROM '^line [0-9]+(?:, column [^:"]+)?(?=:)')
+          WHEN strpos(v_context, E'\n' || v_copy) > 0 THEN ' at ' || substring(substr(v_context, strpos(v_context, E'\n' || v_copy) + length(v_copy) + 1) FROM '^line [0-9]+') END,
+        '; its text is withheld here, the server log has it');
     END IF;
-    INSERT INTO godwit.failure (load_id, phase, name, state, message) VALUES (p_load, p_phase, p_name, v_state, v_message);
+    INSERT INTO godwit.failure AS f (load_id, phase, name, state, message) VALUES (p_load, p_phase, p_name, v_state, v_message)
+    ON CONFLICT (load_id, phase, name) DO UPDATE SET state = excluded.state, message = excluded.message, failed_at = excluded.failed_at;
     RETURN jsonb_build_object('state', 'failed', 'sqlstate', v_state, 'message', v_message);
   END;
 END $f$;
@@ -169,6 +229,12 @@ BEGIN
   RETURN v_rows;
 END $f$;
 
+-- primary_key renders a key constraint. The server cuts the names of long tables' keys, and two that are cut to the same
+-- name could not meet in the target schema.
+CREATE OR REPLACE FUNCTION godwit.primary_key(p_table text) RETURNS text LANGUAGE sql IMMUTABLE AS $f$
+  SELECT CASE WHEN octet_length(p_table) > 58 THEN format('CONSTRAINT %I ', 'pkey_' || md5(p_table)) ELSE '' END || 'PRIMARY KEY'
+$f$;
+
 -- build_key indexes staged history by (doc_id, version); a revision staged twice ends here.
 CREATE OR REPLACE FUNCTION godwit.build_key(p_load text, p_args jsonb) RETURNS bigint LANGUAGE plpgsql AS $f$
 DECLARE
@@ -176,7 +242,7 @@ DECLARE
   v_history text := p_args->>'history';
 BEGIN
   SELECT l.stage_schema INTO STRICT v_stage FROM godwit.load l WHERE l.load_id = p_load;
-  EXECUTE format('ALTER TABLE %I.%I ADD PRIMARY KEY (doc_id, version)', v_stage, v_history);
+  EXECUTE format('ALTER TABLE %I.%I ADD %s (doc_id, version)', v_stage, v_history, godwit.primary_key(v_history));
   EXECUTE format('ANALYZE %I.%I (doc_id)', v_stage, v_history);
   RETURN 0;
 END $f$;
@@ -187,15 +253,18 @@ CREATE OR REPLACE FUNCTION godwit.head_table(p_schema text, p_current text) RETU
 $f$;
 
 -- stage creates the hidden tables of a load and registers them, once: a second call finds them. It holds a lock,
--- because CREATE ... IF NOT EXISTS is not safe against itself.
+-- because CREATE ... IF NOT EXISTS is not safe against itself, and because a load that is shown meanwhile must not get
+-- its hidden schema back.
 CREATE OR REPLACE FUNCTION godwit.stage(p_load text, p_args jsonb) RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE
   l godwit.load;
   v_table jsonb;
   v_ddl text;
 BEGIN
-  SELECT * INTO STRICT l FROM godwit.load x WHERE x.load_id = p_load FOR UPDATE;
-  IF l.state <> 'loading' OR EXISTS (SELECT FROM godwit.load_table x WHERE x.load_id = p_load) THEN
+  SELECT * INTO l FROM godwit.load x WHERE x.load_id = p_load FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW003', MESSAGE = format('load %s is not registered, as after it was abandoned: start it again', p_load);
+  ELSIF l.state <> 'loading' OR EXISTS (SELECT FROM godwit.load_table x WHERE x.load_id = p_load) THEN
     RETURN;
   END IF;
   EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', l.stage_schema);
@@ -209,9 +278,20 @@ BEGIN
     SELECT p_load, v_table->>'current', v_table->>'history',
       ARRAY(SELECT c FROM jsonb_array_elements_text(v_table->'mapped') WITH ORDINALITY AS a (c, o) ORDER BY o), (v_table->>'merge')::boolean;
   END LOOP;
+  -- Whether a table is dropped is for the archive to say that ends last, not for the one that is loaded last.
   INSERT INTO godwit.load_source (load_id, table_id, table_name, current_name, active)
-  SELECT p_load, s->>'id', s->>'name', s->>'current', (s->>'active')::boolean FROM jsonb_array_elements(p_args->'sources') AS s;
+  SELECT p_load, s->>'id', s->>'name', s->>'current', coalesce((
+      SELECT o.active FROM godwit.load_source o JOIN godwit.load p USING (load_id)
+      WHERE p.target_schema = l.target_schema AND p.state = 'published' AND o.table_id = s->>'id' AND p.last_block > l.last_block
+      ORDER BY p.last_block DESC LIMIT 1), (s->>'active')::boolean)
+  FROM jsonb_array_elements(p_args->'sources') AS s;
 END $f$;
+
+-- loads lists a load and those shown in its schema: what any of them has in quarantine, none of them shows older.
+CREATE OR REPLACE FUNCTION godwit.loads(p_load text) RETURNS text[] LANGUAGE sql STABLE AS $f$
+  SELECT array_agg(o.load_id) FROM godwit.load l JOIN godwit.load o USING (target_schema)
+  WHERE l.load_id = p_load AND (o.load_id = p_load OR o.state = 'published')
+$f$;
 
 -- plan_slices cuts the documents of a table into ranges of about p_rows revisions and remembers the choice.
 CREATE OR REPLACE FUNCTION godwit.plan_slices(p_load text, p_current text, p_rows bigint)
@@ -236,7 +316,7 @@ BEGIN
               SELECT doc_id, ntile($3) OVER (ORDER BY doc_id) AS tile FROM %I.%I TABLESAMPLE SYSTEM ($4) REPEATABLE (1)) AS sample
             WHERE tile > 1 GROUP BY tile) AS bounds
       WINDOW w AS (ORDER BY bound)$q$, v_stage, v_history)
-    USING p_load, p_current, greatest(1, ceil(v_total / p_rows::numeric))::integer,
+    USING p_load, p_current, greatest(1, ceil(v_total / greatest(1, p_rows)::numeric))::integer,
       CASE WHEN v_total > 1000000 THEN greatest(0.1, 100000000.0 / v_total) ELSE 100 END;
   END IF;
   RETURN QUERY SELECT s.number, s.low, s.high FROM godwit.slice s
@@ -262,6 +342,7 @@ DECLARE
   v_dropped bigint;
   v_current bigint;
   v_mapped text;
+  v_loads text[] := godwit.loads(p_load);
 BEGIN
   SELECT * INTO STRICT l FROM godwit.load x WHERE x.load_id = p_load;
   SELECT * INTO STRICT t FROM godwit.load_table x WHERE x.load_id = p_load AND x.current_name = p_args->>'table';
@@ -276,17 +357,26 @@ BEGIN
         FROM %I.%I WHERE doc_id >= $1 AND ($2 IS NULL OR doc_id < $2)) AS terms
       GROUP BY table_id) AS sums$q$, l.stage_schema, t.history_name)
   INTO v_evidence USING v_low, v_high;
-  IF t.merge AND l.history THEN
+  IF t.merge THEN
     EXECUTE format($q$
-      SELECT s.doc_id, s.version FROM %I.%I s JOIN %I.%I h USING (doc_id, version)
-      WHERE s.doc_id >= $1 AND ($2 IS NULL OR s.doc_id < $2) AND s.ql_audit->>'ql_rev_hash' IS DISTINCT FROM h.ql_audit->>'ql_rev_hash'
-      ORDER BY s.doc_id, s.version LIMIT 1$q$, l.stage_schema, t.history_name, l.target_schema, t.history_name)
-    INTO v_doc, v_version USING v_low, v_high;
+      SELECT s.doc_id, s.version FROM %I.%I s JOIN godwit.head h ON h.relation = $3 AND h.doc_id = s.doc_id AND h.version = s.version
+      WHERE s.doc_id >= $1 AND ($2 IS NULL OR s.doc_id < $2) AND decode(s.ql_audit->>'ql_rev_hash', 'base64') IS DISTINCT FROM h.hash
+      ORDER BY s.doc_id, s.version LIMIT 1$q$, l.stage_schema, t.history_name)
+    INTO v_doc, v_version USING v_low, v_high, v_relation;
+    IF v_doc IS NULL AND l.history THEN
+      EXECUTE format($q$
+        SELECT s.doc_id, s.version FROM %I.%I s JOIN %I.%I h USING (doc_id, version)
+        WHERE s.doc_id >= $1 AND ($2 IS NULL OR s.doc_id < $2) AND s.ql_audit->>'ql_rev_hash' IS DISTINCT FROM h.ql_audit->>'ql_rev_hash'
+        ORDER BY s.doc_id, s.version LIMIT 1$q$, l.stage_schema, t.history_name, l.target_schema, t.history_name)
+      INTO v_doc, v_version USING v_low, v_high;
+    END IF;
     IF v_doc IS NOT NULL THEN
       RAISE EXCEPTION USING ERRCODE = 'GW002', MESSAGE = format(
-        'document %s version %s already stands in %I.%I with another revision hash: the archive is not of the ledger that was loaded there, or one of them was altered',
-        v_doc, v_version, l.target_schema, t.history_name);
+        'document %s version %s already stands in %s with another revision hash: the archive is not of the ledger that was loaded there, or one of them was altered',
+        v_doc, v_version, v_relation);
     END IF;
+  END IF;
+  IF t.merge AND l.history THEN
     EXECUTE format($q$
       WITH gone AS (
         DELETE FROM %I.%I s USING %I.%I h
@@ -294,6 +384,14 @@ BEGIN
         RETURNING s.ql_audit->>'ql_tableid' AS table_id)
       SELECT coalesce(jsonb_object_agg(table_id, n), '{}') FROM (SELECT table_id, count(*) AS n FROM gone GROUP BY table_id) AS g$q$,
       l.stage_schema, t.history_name, l.target_schema, t.history_name) INTO v_present USING v_low, v_high;
+  ELSIF t.merge THEN
+    -- Without history the heads tell what was loaded: a document's revisions up to its head.
+    EXECUTE format($q$
+      SELECT coalesce(jsonb_object_agg(table_id, n), '{}') FROM (
+        SELECT s.ql_audit->>'ql_tableid' AS table_id, count(*) AS n
+        FROM %I.%I s JOIN godwit.head h ON h.relation = $3 AND h.doc_id = s.doc_id AND s.version <= h.version
+        WHERE s.doc_id >= $1 AND ($2 IS NULL OR s.doc_id < $2) GROUP BY 1) AS g$q$,
+      l.stage_schema, t.history_name) INTO v_present USING v_low, v_high, v_relation;
   END IF;
   EXECUTE format($q$
     WITH latest AS MATERIALIZED (
@@ -302,7 +400,7 @@ BEGIN
       ORDER BY doc_id, version DESC
     ), judged AS MATERIALIZED (
       SELECT a.*, a.operation = 'D' AS deleted, NOT s.active AS dropped, EXISTS (
-        SELECT FROM godwit.quarantine q WHERE q.load_id = $3 AND q.doc_id = a.doc_id AND q.version > a.version) AS withheld
+        SELECT FROM godwit.quarantine q WHERE q.doc_id = a.doc_id AND q.version > a.version AND q.load_id = ANY ($5)) AS withheld
       FROM latest a JOIN godwit.load_source s ON s.load_id = $3 AND s.table_id = a.ql_audit->>'ql_tableid'
     ), heads AS (
       INSERT INTO %2$I.%4$I (relation, doc_id, version, deleted, hash, table_id)
@@ -314,7 +412,7 @@ BEGIN
     SELECT count(*), count(*) FILTER (WHERE deleted), count(*) FILTER (WHERE NOT deleted AND dropped),
       count(*) FILTER (WHERE NOT deleted AND NOT dropped AND withheld), count(*) FILTER (WHERE NOT deleted AND NOT dropped AND NOT withheld)
     FROM judged$q$, v_mapped, l.stage_schema, t.history_name, godwit.head_table(l.target_schema, t.current_name), t.current_name)
-  INTO v_heads, v_deleted, v_dropped, v_withheld, v_current USING v_low, v_high, p_load, v_relation;
+  INTO v_heads, v_deleted, v_dropped, v_withheld, v_current USING v_low, v_high, p_load, v_relation, v_loads;
   RETURN jsonb_build_object('documents', v_heads, 'deleted', v_deleted, 'dropped', v_dropped, 'withheld', v_withheld,
     'current', v_current, 'present_by_table', v_present, 'stored', v_evidence);
 END $f$;
@@ -329,7 +427,7 @@ BEGIN
   SELECT l.stage_schema, coalesce(v_relation, godwit.head_table(l.target_schema, p_args->>'heads_of'))
     INTO STRICT v_stage, v_relation FROM godwit.load l WHERE l.load_id = p_load;
   IF (p_args->>'key')::boolean THEN
-    EXECUTE format('ALTER TABLE %I.%I ADD PRIMARY KEY (%s)', v_stage, v_relation, v_columns);
+    EXECUTE format('ALTER TABLE %I.%I ADD %s (%s)', v_stage, v_relation, godwit.primary_key(v_relation), v_columns);
   ELSE
     EXECUTE format('CREATE %s INDEX %I ON %I.%I (%s)', CASE WHEN (p_args->>'unique')::boolean THEN 'UNIQUE' ELSE '' END,
       p_args->>'index', v_stage, v_relation, v_columns);
@@ -388,8 +486,8 @@ BEGIN
       v_added := v_added + v_rows;
     END IF;
     EXECUTE format($q$
-      DELETE FROM %1$I.%2$I c USING %3$I.%4$I b JOIN godwit.head h USING (relation, doc_id)
-      WHERE c.doc_id = b.doc_id AND h.version = b.version$q$, l.target_schema, t.current_name, l.stage_schema, v_partition);
+      DELETE FROM %1$I.%2$I c USING %3$I.%4$I b JOIN godwit.head h ON h.relation = $1 AND h.doc_id = b.doc_id AND h.version = b.version
+      WHERE c.doc_id = b.doc_id$q$, l.target_schema, t.current_name, l.stage_schema, v_partition) USING v_relation;
     EXECUTE format($q$
       INSERT INTO %1$I.%2$I (doc_id, version%3$s, ql_audit)
       SELECT c.doc_id, c.version%4$s, c.ql_audit
@@ -412,11 +510,11 @@ BEGIN
         JOIN godwit.load_source s ON s.load_id = $1 AND s.table_id = h.table_id AND s.active
         JOIN %1$I.%5$I a ON a.doc_id = h.doc_id AND a.version = h.version
         WHERE h.relation = $2 AND NOT h.deleted
-          AND NOT EXISTS (SELECT FROM godwit.quarantine q WHERE q.load_id = $1 AND q.doc_id = h.doc_id AND q.version > h.version)
+          AND NOT EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY ($4))
           AND EXISTS (SELECT FROM godwit.load_source o JOIN godwit.load p USING (load_id)
                       WHERE p.target_schema = $3 AND p.state = 'published' AND o.table_id = h.table_id AND NOT o.active)
         ON CONFLICT (doc_id) DO NOTHING$q$, l.target_schema, t.current_name, v_mapped, godwit.columns(t.mapped, ', a.%I'), t.history_name)
-      USING p_load, v_relation, l.target_schema;
+      USING p_load, v_relation, l.target_schema, godwit.loads(p_load);
     END IF;
   END LOOP;
 
@@ -430,7 +528,9 @@ BEGIN
       - coalesce((SELECT sum((k.counts->'present_by_table'->>s.table_id)::bigint) FROM godwit.task k WHERE k.load_id = $1 AND k.phase = 'slices'), 0)
     FROM godwit.load_source s WHERE s.load_id = $1
     ON CONFLICT (table_id) DO UPDATE SET table_name = excluded.table_name, is_active = excluded.is_active,
-      revision_cnt = c.revision_cnt + excluded.revision_cnt$q$, l.target_schema) USING p_load;
+      revision_cnt = excluded.revision_cnt + CASE WHEN EXISTS (
+        SELECT FROM godwit.load_source s JOIN godwit.load_table t USING (load_id, current_name)
+        WHERE s.load_id = $1 AND s.table_id = c.table_id AND t.merge) THEN c.revision_cnt ELSE 0 END$q$, l.target_schema) USING p_load;
 
   UPDATE godwit.load x SET state = 'published', published_at = clock_timestamp() WHERE x.load_id = p_load;
   EXECUTE format('DROP SCHEMA %I CASCADE', l.stage_schema);
@@ -448,12 +548,6 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'GW003', MESSAGE = format('load %s is published and cannot be abandoned', p_load);
   END IF;
   EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', l.stage_schema);
-  DELETE FROM godwit.quarantine x WHERE x.load_id = p_load;
-  DELETE FROM godwit.failure x WHERE x.load_id = p_load;
-  DELETE FROM godwit.slice x WHERE x.load_id = p_load;
-  DELETE FROM godwit.task x WHERE x.load_id = p_load;
-  DELETE FROM godwit.load_source x WHERE x.load_id = p_load;
-  DELETE FROM godwit.load_table x WHERE x.load_id = p_load;
-  DELETE FROM godwit.load x WHERE x.load_id = p_load;
+  PERFORM godwit.forget(p_load);
 END $f$;
 END $install$

@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -66,37 +65,31 @@ FROM pg_namespace n WHERE n.nspname = :schema`, Param{"schema", schema})
 }
 
 // Begin registers a load and reserves its schema. Published is true when this
-// very load is already visible. Beginning again is harmless. A schema that is
-// neither free nor ours is a *SchemaError, one that another load is under way
-// into a *Conflict.
+// very load is already visible; one whose tables were all dropped since is loaded
+// anew. Beginning again is harmless. A schema that is neither free nor ours is a
+// *SchemaError, one that another load is under way into a *Conflict.
 func (db *DB) Begin(ctx context.Context, l change.Load) (published bool, err error) {
 	if err := db.checkSchema(ctx, l.Schema); err != nil {
 		return false, err
 	}
-	err = db.Exec(ctx, `INSERT INTO godwit.load (load_id, target_schema, stage_schema, history, state, strand, first_block, last_block)
-VALUES (:load, :schema, :stage, :history, 'loading', :strand, :first, :last) ON CONFLICT (load_id) DO NOTHING`,
+	var rows []struct{ Result string }
+	err = db.Query(ctx, &rows, `SELECT godwit.register(:load, :schema, :stage, :history, :strand, :first, :last)::text AS result`,
 		Param{"load", l.ID}, Param{"schema", l.Schema}, Param{"stage", l.Stage()}, Param{"history", l.History},
 		Param{"strand", l.Strand}, Param{"first", l.First}, Param{"last", l.Last})
-	var e *Error
-	if errors.As(err, &e) && e.State == "23505" {
-		var rows []struct {
-			ID string `json:"load_id"`
-		}
-		if err := db.Query(ctx, &rows, `SELECT load_id FROM godwit.load WHERE target_schema = :schema AND state = 'loading'`, Param{"schema", l.Schema}); err != nil {
-			return false, fmt.Errorf("look for the load under way: %w", err)
-		}
-		if len(rows) == 1 {
-			return false, &Conflict{Schema: l.Schema, Running: rows[0].ID}
-		}
-	}
 	if err != nil {
 		return false, fmt.Errorf("register load %s: %w", l.ID, err)
 	}
-	var rows []struct{ State string }
-	if err := db.Query(ctx, &rows, `SELECT state FROM godwit.load WHERE load_id = :load`, Param{"load", l.ID}); err != nil {
-		return false, fmt.Errorf("read the state of load %s: %w", l.ID, err)
+	if len(rows) != 1 {
+		return false, fmt.Errorf("register load %s: the database answered %d rows", l.ID, len(rows))
 	}
-	return len(rows) == 1 && rows[0].State == "published", nil
+	var r struct{ State, Running string }
+	if err := json.Unmarshal([]byte(rows[0].Result), &r); err != nil {
+		return false, fmt.Errorf("register load %s: decode the database's answer: %w", l.ID, err)
+	}
+	if r.Running != "" {
+		return false, &Conflict{Schema: l.Schema, Running: r.Running}
+	}
+	return r.State == "published", nil
 }
 
 // Abandon removes everything of a load that is not published. A load that is
@@ -111,7 +104,7 @@ func (db *DB) Abandon(ctx context.Context, id string) error {
 // Stage creates the hidden tables of a load. Doing it again changes nothing. A
 // target table that exists must have exactly the columns that the load brings.
 func (db *DB) Stage(ctx context.Context, l change.Load, tables []change.LoadTable, sources []change.LoadSource) error {
-	live, err := db.columns(ctx, l.Schema)
+	live, err := db.live(ctx, l.Schema, tables)
 	if err != nil {
 		return err
 	}
@@ -171,25 +164,54 @@ func columnNames(cs []change.Column) []string {
 	return names
 }
 
-// columns lists the tables of a schema as name -> "column type, …".
-func (db *DB) columns(ctx context.Context, schema string) (map[string]string, error) {
-	var rows []struct{ Table, Columns string }
-	err := db.Query(ctx, &rows, `SELECT c.relname AS "table", string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f') GROUP BY c.relname`, Param{"schema", schema})
+// countsTable is the table beside the loaded ones; install.sql makes it.
+const (
+	countsTable   = "table_counts"
+	countsColumns = "table_name text, table_id text, is_active boolean, revision_cnt bigint"
+)
+
+// A liveTable is what the target schema has under the name of a table of a load.
+type liveTable struct {
+	Table   string
+	Columns string // "name type, …"
+	Ours    bool   // godwit guards it with heads
+}
+
+// live finds what the target schema has under the names that a load will take,
+// and refuses a schema in which the load could not be shown.
+func (db *DB) live(ctx context.Context, schema string, tables []change.LoadTable) (map[string]liveTable, error) {
+	names := []string{countsTable}
+	for _, t := range tables {
+		if t.Current.Name == countsTable || t.History.Name == countsTable {
+			return nil, fmt.Errorf("a mapping makes table %s, which every load makes itself: choose another target", countsTable)
+		}
+		names = append(names, t.Current.Name, t.History.Name)
+	}
+	list, err := json.Marshal(names)
+	if err != nil {
+		return nil, err
+	}
+	var rows []liveTable
+	err = db.Query(ctx, &rows, `SELECT c.relname AS "table", string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns,
+  to_regclass('godwit.' || godwit.head_table(:schema, c.relname)) IS NOT NULL AS ours
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE n.nspname = :schema AND c.relname IN (SELECT jsonb_array_elements_text(:names::jsonb)) GROUP BY c.relname`, Param{"schema", schema}, Param{"names", string(list)})
 	if err != nil {
 		return nil, fmt.Errorf("read the tables of schema %s: %w", schema, err)
 	}
-	out := map[string]string{}
+	out := map[string]liveTable{}
 	for _, r := range rows {
-		out[r.Table] = r.Columns
+		if r.Table == countsTable && r.Columns != countsColumns {
+			return nil, fmt.Errorf("table %s.%s exists with columns (%s) where every load keeps (%s): rename it, or choose another Schema", schema, countsTable, r.Columns, countsColumns)
+		}
+		out[r.Table] = r
 	}
 	return out, nil
 }
 
 // merges tells whether a load adds to a table that exists, and refuses one that
 // has other columns or only one of its two tables.
-func merges(live map[string]string, l change.Load, t change.LoadTable) (bool, error) {
+func merges(live map[string]liveTable, l change.Load, t change.LoadTable) (bool, error) {
 	tables := []change.Table{t.Current}
 	if l.History {
 		tables = append(tables, t.History)
@@ -209,8 +231,8 @@ func merges(live map[string]string, l change.Load, t change.LoadTable) (bool, er
 			}
 			want = append(want, c.Name+" "+formatType(ty))
 		}
-		if w := strings.Join(want, ", "); w != got {
-			return false, fmt.Errorf("table %s.%s exists with columns (%s) where the mapping makes (%s): choose another Schema, or a mapping that makes those columns", l.Schema, x.Name, got, w)
+		if w := strings.Join(want, ", "); w != got.Columns {
+			return false, fmt.Errorf("table %s.%s exists with columns (%s) where the mapping makes (%s): choose another Schema, or a mapping that makes those columns", l.Schema, x.Name, got.Columns, w)
 		}
 	}
 	if _, ok := live[t.History.Name]; ok && !l.History {
@@ -218,6 +240,9 @@ func merges(live map[string]string, l change.Load, t change.LoadTable) (bool, er
 	}
 	if found != 0 && found != len(tables) {
 		return false, fmt.Errorf("schema %s has only one of the tables %s and %s: drop it or restore the other", l.Schema, t.Current.Name, t.History.Name)
+	}
+	if found != 0 && !live[t.Current.Name].Ours {
+		return false, fmt.Errorf("table %s.%s exists, and no load made it: rename it, or choose another Schema", l.Schema, t.Current.Name)
 	}
 	return found != 0, nil
 }

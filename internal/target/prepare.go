@@ -107,7 +107,7 @@ IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = %[1]s) THEN
   CREATE ROLE %[2]s;
 END IF;
 %[3]s
-GRANT CREATE, TEMPORARY ON DATABASE %[4]s TO %[2]s;
+GRANT CREATE ON DATABASE %[4]s TO %[2]s;
 GRANT USAGE ON SCHEMA aws_s3, aws_commons TO %[2]s;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA aws_s3, aws_commons TO %[2]s;
 END $prepare$`, literal(role), Quote(role), password, Quote(database))

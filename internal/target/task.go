@@ -13,7 +13,7 @@ import (
 // stored.
 type TaskError struct {
 	Phase, Name string
-	State       string // SQLSTATE; GW001 counts differ, GW002 hashes differ, GW003 wrong state
+	State       string // SQLSTATE; GW001 counts differ, GW002 hashes differ, GW003 the load is not under way
 	Message     string
 }
 
@@ -25,9 +25,9 @@ func (e *TaskError) Error() string {
 func (e *TaskError) SQLState() string { return e.State }
 
 // Run does a task unless it is done. done is false while an attempt, this one or
-// another, is still running: ask again later, with look set. After an error
-// other than a *TaskError the task may be running; Run again with look set finds
-// out, and never does it twice.
+// another, is still running: ask again later, with look set, to be told once of a
+// failure that nobody heard of. After an error other than a *TaskError the task
+// may be running or done; Run again finds out, and never does it twice.
 func (db *DB) Run(ctx context.Context, load string, t change.Task, look bool) (done bool, err error) {
 	var rows []struct{ Result string } // JSON as text: how the service renders jsonb in formatted records is not documented
 	err = db.Query(ctx, &rows, `SELECT godwit.run(:load, :phase, :name, :look, :args::jsonb)::text AS result`,
@@ -53,6 +53,10 @@ func (db *DB) Run(ctx context.Context, load string, t change.Task, look bool) (d
 	case "running":
 		return false, nil
 	case "failed":
+		// Told once: the next look tries anew. If this reply is lost as well, the
+		// next look is told again, and nothing worse.
+		_ = db.Exec(ctx, `DELETE FROM godwit.failure WHERE load_id = :load AND phase = :phase AND name = :name`,
+			Param{"load", load}, Param{"phase", t.Phase}, Param{"name", t.Name})
 		return false, &TaskError{Phase: t.Phase, Name: t.Name, State: r.SQLState, Message: r.Message}
 	default:
 		return false, fmt.Errorf("%s %s: the database answered state %q", t.Phase, t.Name, r.State)
@@ -98,7 +102,8 @@ func (db *DB) Published(ctx context.Context, load string) ([]change.Published, e
   coalesce(sum((k.counts->>'deleted')::bigint), 0)::bigint AS deleted, coalesce(sum((k.counts->>'dropped')::bigint), 0)::bigint AS dropped,
   coalesce(sum((k.counts->>'withheld')::bigint), 0)::bigint AS withheld,
   coalesce(sum((SELECT sum(v::bigint) FROM jsonb_each_text(k.counts->'present_by_table') AS e (i, v))), 0)::bigint AS present
-FROM godwit.load_table t LEFT JOIN godwit.task k ON k.load_id = t.load_id AND k.phase = 'slices' AND k.name LIKE replace(replace(t.current_name, '\', '\\'), '_', '\_') || '/%'
+FROM godwit.load_table t LEFT JOIN godwit.task k ON k.load_id = t.load_id AND k.phase = 'slices'
+  AND starts_with(k.name, t.current_name || '/') AND strpos(substr(k.name, length(t.current_name) + 2), '/') = 0
 WHERE t.load_id = :load GROUP BY t.current_name ORDER BY t.current_name`, Param{"load", load})
 	if err != nil {
 		return nil, fmt.Errorf("sum what load %s published: %w", load, err)
