@@ -12,6 +12,7 @@
 package copytext
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -115,13 +116,16 @@ func appendText(dst, s []byte) ([]byte, error) {
 	start := 0
 	ascii := true
 	for i := 0; i < len(s); {
-		if i+8 <= len(s) {
-			word := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
-				uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
-			if suspicious(word) == 0 {
-				i += 8
-				continue
+		for i+32 <= len(s) {
+			w := s[i : i+32]
+			if suspicious(binary.LittleEndian.Uint64(w))|suspicious(binary.LittleEndian.Uint64(w[8:]))|
+				suspicious(binary.LittleEndian.Uint64(w[16:]))|suspicious(binary.LittleEndian.Uint64(w[24:])) != 0 {
+				break
 			}
+			i += 32
+		}
+		for i+8 <= len(s) && suspicious(binary.LittleEndian.Uint64(s[i:])) == 0 {
+			i += 8
 		}
 		for end := min(i+8, len(s)); i < end; i++ {
 			c := s[i]

@@ -374,3 +374,29 @@ func BenchmarkAppendRow(b *testing.B) {
 	b.SetBytes(int64(len(line)))
 	io.Discard.Write(line)
 }
+
+// Bytes are looked at in groups: what needs a look must be seen in every place
+// of texts of every length.
+func TestNothingHidesInALongText(t *testing.T) {
+	typ := change.Type{Kind: change.Text}
+	for n := range 80 {
+		for at := range n {
+			s := bytes.Repeat([]byte{'x'}, n)
+			for bad, want := range map[byte]string{'\\': `\\`, '\t': `\t`, '\n': `\n`, '\r': `\r`} {
+				s[at] = bad
+				row := change.Row{Table: &change.Table{Columns: []change.Column{{Name: "v", Type: typ}}}, Values: []change.Value{{Kind: change.Text, Bytes: s}}}
+				line, err := copytext.AppendRow(nil, row)
+				if err != nil || string(line) != strings.Repeat("x", at)+want+strings.Repeat("x", n-at-1)+"\n" {
+					t.Fatalf("%q at %d of %d: got %q, %v", bad, at, n, line, err)
+				}
+			}
+			for _, bad := range []byte{0, 0xFF} {
+				s[at] = bad
+				row := change.Row{Table: &change.Table{Columns: []change.Column{{Name: "v", Type: typ}}}, Values: []change.Value{{Kind: change.Text, Bytes: s}}}
+				if line, err := copytext.AppendRow(nil, row); err == nil {
+					t.Fatalf("%q at %d of %d: got %q, want an error", bad, at, n, line)
+				}
+			}
+		}
+	}
+}

@@ -205,7 +205,15 @@ func (c *Cursor) Next() bool {
 			return c.fail(pos-1, reservedReason(b))
 		default: // a VarUInt length, or padding
 			n := int(b & 15)
-			if class != classPad {
+			switch {
+			case class == classPad:
+			case pos < end && data[pos] >= 0x80: // up to 127, as most are
+				n = int(data[pos] & 0x7f)
+				pos++
+				if n > end-pos {
+					return c.fail(pos-1, tooLong(uint64(n), end-pos))
+				}
+			default:
 				v, used := varUint(data[pos:end])
 				if used <= 0 {
 					return c.fail(pos, "length does not end within its container")

@@ -151,10 +151,27 @@ func (c *Cursor) Text() ([]byte, error) {
 		return nil, err
 	}
 	b := c.Body()
-	if !utf8.Valid(b) {
+	if !ascii(b) && !utf8.Valid(b) {
 		return nil, c.wrong("string is not UTF-8")
 	}
 	return b, nil
+}
+
+// ascii reports whether b is, looking at eight bytes at a time, at the last ones
+// twice. Most strings of a journal are short and ASCII.
+func ascii(b []byte) bool {
+	if len(b) < 8 {
+		high := byte(0)
+		for _, c := range b {
+			high |= c
+		}
+		return high < utf8.RuneSelf
+	}
+	high := binary.LittleEndian.Uint64(b[len(b)-8:])
+	for ; len(b) > 8; b = b[8:] {
+		high |= binary.LittleEndian.Uint64(b)
+	}
+	return high&0x8080808080808080 == 0
 }
 
 // Lob returns the bytes of the current value, a blob or clob that is not null.

@@ -21,6 +21,9 @@ func (c *Cursor) AppendTimestamp(dst []byte) ([]byte, error) {
 		return dst, err
 	}
 	b := c.data[c.body:c.pos]
+	if out, ok := appendUsual(dst, b); ok {
+		return out, nil
+	}
 	offset, unknown, n := varInt(b)
 	if n == 0 || offset <= -24*60 || offset >= 24*60 {
 		return dst, c.wrong("timestamp's offset is not less than a day")
@@ -90,6 +93,59 @@ func (c *Cursor) AppendTimestamp(dst []byte) ([]byte, error) {
 	dst = append2(dst, offset/60)
 	return append2(append(dst, ':'), offset%60), nil
 }
+
+// appendUsual appends the two kinds of timestamp that ledgers are full of, in
+// their usual encoding: a day without an offset, and the time of a transaction,
+// in UTC with a fraction that is absent or whole milliseconds. Anything else,
+// and anything doubtful, is left to AppendTimestamp: ok is false.
+func appendUsual(dst, b []byte) (_ []byte, ok bool) {
+	// Offset, the year in two bytes, then a byte each; the high bit ends a number.
+	if len(b) < 5 || b[0]&^0x40 != 0x80 || b[1] >= 0x80 || b[2] < 0x80 {
+		return dst, false
+	}
+	year, month, day := int64(b[1])<<7|int64(b[2]&0x7f), int64(b[3])-0x80, int64(b[4])-0x80
+	if year < 1 || year > 9999 || month < 1 || month > 12 || day < 1 || day > 28 && day > daysIn(year, month) {
+		return dst, false
+	}
+	var text [24]byte
+	copy(text[:], "0000-00-00T00:00:00.000Z")
+	put2(text[0:2], year/100)
+	put2(text[2:4], year%100)
+	put2(text[5:7], month)
+	put2(text[8:10], day)
+	if len(b) == 5 {
+		return append(dst, text[:10]...), true
+	}
+	if b[0] != 0x80 || len(b) < 8 {
+		return dst, false
+	}
+	hour, minute, second := int64(b[5])-0x80, int64(b[6])-0x80, int64(b[7])-0x80
+	if hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 {
+		return dst, false
+	}
+	put2(text[11:13], hour)
+	put2(text[14:16], minute)
+	put2(text[17:19], second)
+	millis := int64(-1)
+	switch {
+	case len(b) == 8:
+		text[19] = 'Z'
+		return append(dst, text[:20]...), true
+	case b[8] != 0xC3: // exponent -3
+	case len(b) == 10 && b[9] < 0x80:
+		millis = int64(b[9])
+	case len(b) == 11 && b[9] < 0x80:
+		millis = int64(b[9])<<8 | int64(b[10])
+	}
+	if millis < 0 || millis > 999 {
+		return dst, false
+	}
+	text[20] = byte('0' + millis/100)
+	put2(text[21:23], millis%100)
+	return append(dst, text[:]...), true
+}
+
+func put2(dst []byte, v int64) { dst[0], dst[1] = byte('0'+v/10), byte('0'+v%10) }
 
 var fieldNames = [6]string{"year", "month", "day", "hour", "minute", "second"}
 

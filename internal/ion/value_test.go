@@ -397,3 +397,72 @@ func TestNumbersTooLongForDigitsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// The encoding that nearly all timestamps have is read on a way of its own; the
+// same fields with a longer encoding of the year are not.
+func TestTimestampTextIsTheSameForEveryEncoding(t *testing.T) {
+	read := func(body []byte) (string, error) {
+		value := append([]byte{0x60 | byte(len(body))}, body...)
+		if len(body) >= 14 {
+			t.Fatalf("body of %d bytes", len(body))
+		}
+		var c ion.Cursor
+		c.Reset(value, 0, len(value))
+		if !c.Next() {
+			t.Fatal(c.Err())
+		}
+		text, err := c.AppendTimestamp(nil)
+		return string(text), err
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	pick := func(usual int) byte {
+		if r.IntN(20) == 0 {
+			return byte(r.IntN(256))
+		}
+		return 0x80 | byte(r.IntN(usual))
+	}
+	texts := 0
+	for range 200_000 {
+		offset := []byte{0x80, 0xC0, byte(r.IntN(256)) | 0x80}[r.IntN(3)]
+		year := []byte{0x0F, 0x80 | byte(r.IntN(128))}
+		if r.IntN(20) == 0 {
+			year = []byte{byte(r.IntN(128)), 0x80 | byte(r.IntN(128))}
+		}
+		rest := []byte{pick(13), pick(32), pick(25), pick(61), pick(61), 0xC3, byte(r.IntN(5)), byte(r.IntN(256))}
+		rest = rest[:r.IntN(len(rest)+1)]
+		if len(rest) > 6 && r.IntN(4) == 0 {
+			rest[5] = byte(r.IntN(256))
+		}
+		short, shortErr := read(append(append([]byte{offset}, year...), rest...))
+		long, longErr := read(append(append([]byte{offset, 0}, year...), rest...))
+		if short != long || (shortErr == nil) != (longErr == nil) {
+			t.Fatalf("offset %#x, year % x, rest % x: got %q, %v; with a longer year %q, %v", offset, year, rest, short, shortErr, long, longErr)
+		}
+		if shortErr == nil {
+			texts++
+		}
+	}
+	if texts < 50_000 {
+		t.Errorf("only %d of 200000 could be read", texts)
+	}
+}
+
+// Bytes are looked at in groups: what is not UTF-8 must be seen in every place
+// of strings of every length.
+func TestNothingHidesInALongString(t *testing.T) {
+	for n := range 40 {
+		for at := range n {
+			s := bytes.Repeat([]byte{'x'}, n)
+			s[at] = 0xFF
+			var c ion.Cursor
+			value := append([]byte{0x8E, 0x80 | byte(n)}, s...)
+			c.Reset(value, 0, len(value))
+			if !c.Next() {
+				t.Fatal(c.Err())
+			}
+			if text, err := c.Text(); err == nil {
+				t.Fatalf("length %d, place %d: got %q, want an error", n, at, text)
+			}
+		}
+	}
+}

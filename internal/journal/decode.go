@@ -13,7 +13,7 @@ import (
 // value; what they return lives as long as the block.
 type walker interface {
 	next() bool   // to the container's next value; false at its end or on an error
-	word() word   // of the current value's field name
+	field() word  // next, to a field with a word that is not null (but data may be); noWord at the end or on an error
 	name() []byte // text of the current value's field name
 	kind() ion.Type
 	isNull() bool
@@ -26,6 +26,7 @@ type walker interface {
 	raw() []byte              // the whole value
 	start() int               // of the whole value, for rawFrom
 	rawFrom(start int) []byte // the container just left without an error, whose start was start
+	same(raw []byte) bool     // whether the value is raw, byte for byte; it is then read
 	err() error
 }
 
@@ -143,6 +144,7 @@ type decoder struct {
 	strings map[string]string
 	recent  [16]string // of strings, to find most without hashing
 	indexes []int      // backs Document.Statements
+	where   []byte     // the block's address as it stands, which its revisions mostly repeat
 }
 
 // maxInterned bounds the table names, table ids and strand ids that are kept. A
@@ -173,14 +175,6 @@ func (d *decoder) intern(b []byte) string {
 // repeated one nobody could say which counts.
 type fieldSet uint64
 
-func (s *fieldSet) add(w word) error {
-	if *s&(1<<w) != 0 {
-		return fmt.Errorf("field %s appears twice", w)
-	}
-	*s |= 1 << w
-	return nil
-}
-
 func (s fieldSet) has(w word) bool { return s&(1<<w) != 0 }
 
 // reset makes b empty and keeps its memory.
@@ -199,27 +193,38 @@ func (b *Block) reset() {
 // block decodes the one value that d.w was reset to into b.
 func (d *decoder) block(b *Block) error {
 	w := d.w
-	d.indexes = d.indexes[:0]
+	d.indexes, d.where = d.indexes[:0], nil
 	if !w.next() {
 		return w.err()
 	}
 	if err := d.enter(ion.StructType, "block"); err != nil {
 		return err
 	}
-	w.stepIn()
 	var seen fieldSet
-	for w.next() {
-		field := w.word()
-		if field == noWord || w.isNull() {
-			continue
-		}
-		if err := seen.add(field); err != nil {
+	for {
+		field, err := d.field(&seen)
+		if err != nil {
 			return err
 		}
-		var err error
 		switch field {
+		case noWord:
+			if w.next() {
+				return fmt.Errorf("another value follows the block's")
+			}
+			if err := w.err(); err != nil {
+				return err
+			}
+			for _, field := range [...]word{blockAddress, transactionID, blockTimestamp, blockHash} {
+				if !seen.has(field) {
+					return fmt.Errorf("value is no journal block: it has no %s", field)
+				}
+			}
+			return b.resolve()
 		case blockAddress:
-			b.Strand, b.SequenceNo, err = d.address()
+			at := w.start()
+			if b.Strand, b.SequenceNo, err = d.address(); err == nil {
+				d.where = w.rawFrom(at)
+			}
 		case transactionID:
 			b.TransactionID, err = w.text()
 		case blockTimestamp:
@@ -254,21 +259,9 @@ func (d *decoder) block(b *Block) error {
 			return fmt.Errorf("%s: %w", field, err)
 		}
 	}
-	if w.err() == nil && w.stepOut() && w.next() {
-		return fmt.Errorf("another value follows the block's")
-	}
-	if err := w.err(); err != nil {
-		return err
-	}
-	for _, field := range [...]word{blockAddress, transactionID, blockTimestamp, blockHash} {
-		if !seen.has(field) {
-			return fmt.Errorf("value is no journal block: it has no %s", field)
-		}
-	}
-	return b.resolve()
 }
 
-// enter checks that the walker's current value is a t that is not null.
+// enter steps into the walker's current value, a t that is not null.
 func (d *decoder) enter(t ion.Type, what string) error {
 	if got := d.w.kind(); got != t {
 		return fmt.Errorf("%s is a %s, not a %s", what, got, t)
@@ -276,6 +269,7 @@ func (d *decoder) enter(t ion.Type, what string) error {
 	if d.w.isNull() {
 		return fmt.Errorf("%s is null", what)
 	}
+	d.w.stepIn()
 	return nil
 }
 
@@ -284,7 +278,6 @@ func (d *decoder) list(each func() error) error {
 	if err := d.enter(ion.ListType, "value"); err != nil {
 		return err
 	}
-	d.w.stepIn()
 	for i := 0; d.w.next(); i++ {
 		if err := each(); err != nil {
 			return fmt.Errorf("member %d: %w", i, err)
@@ -297,67 +290,75 @@ func (d *decoder) list(each func() error) error {
 	return d.w.err()
 }
 
-// fields calls each for every known field of the current value that is not
-// null. Other fields are stepped over.
+// field moves to the struct's next field that the format knows and that is not
+// null, whatever lies between. Behind the last one it leaves the struct and
+// returns noWord.
+func (d *decoder) field(seen *fieldSet) (word, error) {
+	field := d.w.field()
+	if field == noWord {
+		if err := d.w.err(); err != nil {
+			return noWord, err
+		}
+		d.w.stepOut()
+		return noWord, d.w.err()
+	}
+	if seen.has(field) {
+		return noWord, fmt.Errorf("field %s appears twice", field)
+	}
+	*seen |= 1 << field
+	return field, nil
+}
+
+// fields calls each for every field that the decoder's field finds.
 func (d *decoder) fields(each func(word) error) error {
 	if err := d.enter(ion.StructType, "value"); err != nil {
 		return err
 	}
-	d.w.stepIn()
 	var seen fieldSet
-	for d.w.next() {
-		field := d.w.word()
-		if field == noWord || d.w.isNull() && field != data {
-			continue
-		}
-		if err := seen.add(field); err != nil {
+	for {
+		field, err := d.field(&seen)
+		if field == noWord || err != nil {
 			return err
 		}
 		if err := each(field); err != nil {
 			return fmt.Errorf("%s: %w", field, err)
 		}
 	}
-	if err := d.w.err(); err != nil {
-		return err
-	}
-	d.w.stepOut()
-	return d.w.err()
 }
 
 // address decodes a block address.
 func (d *decoder) address() (strand string, sequence int64, err error) {
+	if err := d.enter(ion.StructType, "value"); err != nil {
+		return "", 0, err
+	}
 	var seen fieldSet
-	err = d.fields(func(field word) error {
+	for {
+		field, err := d.field(&seen)
+		if err != nil {
+			return "", 0, err
+		}
 		switch field {
-		case strandID:
-			text, err := d.w.text()
-			if err != nil {
-				return err
+		case noWord:
+			switch {
+			case !seen.has(strandID), strand == "":
+				return "", 0, fmt.Errorf("block address has no strandId")
+			case !seen.has(sequenceNo):
+				return "", 0, fmt.Errorf("block address has no sequenceNo")
 			}
+			return strand, sequence, nil
+		case strandID:
+			var text []byte
+			text, err = d.w.text()
 			strand = d.intern(text)
 		case sequenceNo:
-			n, err := d.w.integer()
-			if err != nil {
-				return err
+			if sequence, err = d.w.integer(); err == nil && sequence < 0 {
+				err = fmt.Errorf("sequence number %d is negative", sequence)
 			}
-			if n < 0 {
-				return fmt.Errorf("sequence number %d is negative", n)
-			}
-			sequence = n
-		default:
-			return nil
 		}
-		return seen.add(field)
-	})
-	switch {
-	case err != nil:
-		return "", 0, err
-	case !seen.has(strandID), strand == "":
-		return "", 0, fmt.Errorf("block address has no strandId")
-	case !seen.has(sequenceNo):
-		return "", 0, fmt.Errorf("block address has no sequenceNo")
+		if err != nil {
+			return "", 0, fmt.Errorf("%s: %w", field, err)
+		}
 	}
-	return strand, sequence, nil
 }
 
 func (d *decoder) hash() ([]byte, error) {
@@ -389,8 +390,17 @@ func (d *decoder) transactionInfo(b *Block) error {
 }
 
 func (d *decoder) statement(b *Block) error {
-	var s Statement
-	err := d.fields(func(field word) (err error) {
+	if err := d.enter(ion.StructType, "value"); err != nil {
+		return err
+	}
+	b.Statements = append(b.Statements, Statement{})
+	s := &b.Statements[len(b.Statements)-1]
+	var seen fieldSet
+	for {
+		field, err := d.field(&seen)
+		if field == noWord || err != nil {
+			return err
+		}
 		switch field {
 		case statement:
 			s.Text, err = d.w.text()
@@ -399,10 +409,10 @@ func (d *decoder) statement(b *Block) error {
 		case statementDigest:
 			s.Digest, err = d.hash()
 		}
-		return err
-	})
-	b.Statements = append(b.Statements, s)
-	return err
+		if err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+	}
 }
 
 // documents decodes the struct whose field names are document ids.
@@ -410,39 +420,14 @@ func (d *decoder) documents(b *Block) error {
 	if err := d.enter(ion.StructType, "value"); err != nil {
 		return err
 	}
-	d.w.stepIn()
 	for d.w.next() {
 		doc := Document{ID: d.w.name()}
-		from := len(d.indexes)
 		if doc.ID == nil {
 			return d.w.err()
 		}
-		err := d.fields(func(field word) error {
-			switch field {
-			case tableName:
-				text, err := d.w.text()
-				doc.Table.Name = d.intern(text)
-				return err
-			case tableID:
-				text, err := d.w.text()
-				doc.Table.ID = d.intern(text)
-				return err
-			case statements:
-				return d.list(func() error {
-					n, err := d.w.integer()
-					if err == nil && (n < 0 || n > 1<<31-1) {
-						err = fmt.Errorf("statement number %d is out of range", n)
-					}
-					d.indexes = append(d.indexes, int(n))
-					return err
-				})
-			}
-			return nil
-		})
-		if err != nil {
+		if err := d.document(&doc); err != nil {
 			return fmt.Errorf("document %.40q: %w", doc.ID, err)
 		}
-		doc.Statements = d.indexes[from:len(d.indexes):len(d.indexes)]
 		b.Documents = append(b.Documents, doc)
 	}
 	if err := d.w.err(); err != nil {
@@ -450,6 +435,44 @@ func (d *decoder) documents(b *Block) error {
 	}
 	d.w.stepOut()
 	return d.w.err()
+}
+
+func (d *decoder) document(doc *Document) error {
+	if err := d.enter(ion.StructType, "value"); err != nil {
+		return err
+	}
+	from := len(d.indexes)
+	var seen fieldSet
+	for {
+		field, err := d.field(&seen)
+		if err != nil {
+			return err
+		}
+		var text []byte
+		switch field {
+		case noWord:
+			doc.Statements = d.indexes[from:len(d.indexes):len(d.indexes)]
+			return nil
+		case tableName:
+			text, err = d.w.text()
+			doc.Table.Name = d.intern(text)
+		case tableID:
+			text, err = d.w.text()
+			doc.Table.ID = d.intern(text)
+		case statements:
+			err = d.list(func() error {
+				n, err := d.w.integer()
+				if err == nil && (n < 0 || n > 1<<31-1) {
+					err = fmt.Errorf("statement number %d is out of range", n)
+				}
+				d.indexes = append(d.indexes, int(n))
+				return err
+			})
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
+	}
 }
 
 func (d *decoder) redactionInfo(b *Block) error {
@@ -491,12 +514,35 @@ func (d *decoder) version() (change.Version, error) {
 // revision decodes one member of a block's revisions. A wrong hash or metadata
 // leaves the rest of the block readable: it stays with the revision.
 func (d *decoder) revision(b *Block) error {
-	r := Revision{Index: len(b.Revisions)}
-	err := d.fields(func(field word) (err error) {
+	if err := d.enter(ion.StructType, "value"); err != nil {
+		return err
+	}
+	b.Revisions = append(b.Revisions, Revision{Index: len(b.Revisions)})
+	r := &b.Revisions[len(b.Revisions)-1]
+	var seen fieldSet
+	for {
+		field, err := d.field(&seen)
+		if err != nil {
+			return err
+		}
 		switch field {
+		case noWord:
+			switch {
+			case !r.HashOnly() && r.Hash == nil:
+				r.keep(hash, errAbsent)
+			case r.HashOnly() && r.err != nil:
+				return r.err // there is no record to quarantine, and the block's hashes need it
+			case r.HashOnly() && r.Hash == nil:
+				return fmt.Errorf("revision holds neither a hash nor metadata")
+			}
+			return nil
 		case blockAddress:
 			r.HasAddress = true
-			r.Strand, r.SequenceNo, err = d.address()
+			if d.where != nil && d.w.same(d.where) {
+				r.Strand, r.SequenceNo = b.Strand, b.SequenceNo
+			} else {
+				r.Strand, r.SequenceNo, err = d.address()
+			}
 		case hash:
 			var fault error
 			r.Hash, fault = d.hash()
@@ -509,24 +555,14 @@ func (d *decoder) revision(b *Block) error {
 			r.RawData = d.w.raw()
 		case metadata:
 			at := d.w.start()
-			if err = d.metadata(&r); err == nil {
+			if err = d.metadata(r); err == nil {
 				r.HasMetadata, r.RawMetadata = true, d.w.rawFrom(at)
 			}
 		}
-		return err
-	})
-	switch {
-	case err != nil:
-		return err
-	case !r.HashOnly() && r.Hash == nil:
-		r.keep(hash, errAbsent)
-	case r.HashOnly() && r.err != nil:
-		return r.err // there is no record to quarantine, and the block's hashes need it
-	case r.HashOnly() && r.Hash == nil:
-		return fmt.Errorf("revision holds neither a hash nor metadata")
+		if err != nil {
+			return fmt.Errorf("%s: %w", field, err)
+		}
 	}
-	b.Revisions = append(b.Revisions, r)
-	return nil
 }
 
 var errAbsent = errors.New("field is absent")
@@ -539,10 +575,24 @@ func (r *Revision) keep(field word, fault error) {
 }
 
 func (d *decoder) metadata(r *Revision) error {
+	if err := d.enter(ion.StructType, "value"); err != nil {
+		return err
+	}
 	var seen fieldSet
-	err := d.fields(func(field word) error {
+	for {
+		field, err := d.field(&seen)
+		if err != nil {
+			return err
+		}
 		var fault error
 		switch field {
+		case noWord:
+			for _, field := range [...]word{documentKey, version, txTime, txID} {
+				if !seen.has(field) {
+					r.keep(field, errAbsent)
+				}
+			}
+			return nil
 		case documentKey:
 			r.DocumentID, fault = d.w.text()
 		case version:
@@ -553,13 +603,5 @@ func (d *decoder) metadata(r *Revision) error {
 			r.TxID, fault = d.w.text()
 		}
 		r.keep(field, fault)
-		seen |= 1 << field
-		return nil
-	})
-	for _, field := range [...]word{documentKey, version, txTime, txID} {
-		if !seen.has(field) {
-			r.keep(field, errAbsent)
-		}
 	}
-	return err
 }

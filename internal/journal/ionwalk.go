@@ -43,12 +43,18 @@ func (w *ionWalker) err() error {
 	return w.Err()
 }
 
-func (w *ionWalker) word() word {
-	if i, ok := w.names.index(w.Field()); ok {
-		return w.names.words[i]
+func (w *ionWalker) field() word {
+	for w.fault == nil && w.Next() {
+		if i, ok := w.names.index(w.Field()); ok {
+			if field := w.names.words[i]; field != noWord && (!w.IsNull() || field == data) {
+				return field
+			}
+		}
 	}
 	return noWord
 }
+
+func (w *ionWalker) same(raw []byte) bool { return bytes.Equal(w.Raw(), raw) }
 
 func (w *ionWalker) name() []byte {
 	text, err := w.names.symbols.Text(w.Field())
@@ -111,11 +117,14 @@ type ionNames struct {
 	fields  *change.Fields
 	epoch   int
 	first   ion.SID // of the local symbols
+	gap     ion.SID // imported symbols, which no place is kept for
 	words   []word
 	names   []change.Name
-	unknown []bool // the symbol has no text
 	scratch []byte
 }
+
+// unknownWord is the word of a symbol that has no text.
+const unknownWord word = 255
 
 // systemSymbols is the number of ids below the first imported or local symbol.
 const systemSymbols = 10
@@ -126,8 +135,9 @@ func (n *ionNames) sync() {
 	if n.epoch != n.symbols.Epoch() || len(n.words) == 0 {
 		n.epoch = n.symbols.Epoch()
 		n.first = n.symbols.FirstLocal()
+		n.gap = n.first - systemSymbols
 		clear(n.names)
-		n.words, n.names, n.unknown = n.words[:0], n.names[:0], n.unknown[:0]
+		n.words, n.names = n.words[:0], n.names[:0]
 		for id := ion.SID(0); id < systemSymbols; id++ {
 			n.add(id)
 		}
@@ -140,24 +150,22 @@ func (n *ionNames) sync() {
 func (n *ionNames) add(id ion.SID) {
 	text, err := n.symbols.Text(id)
 	n.scratch = append(n.scratch[:0], text...)
-	n.words = append(n.words, wordOf(n.scratch))
+	known := wordOf(n.scratch)
+	if err != nil {
+		known = unknownWord
+	}
+	n.words = append(n.words, known)
 	n.names = append(n.names, change.Name{Text: text, Field: n.fields.Lookup(n.scratch)})
-	n.unknown = append(n.unknown, err != nil)
 }
 
 // index returns the place of symbol id in words and names. ok is false when the
 // symbol has no text.
 func (n *ionNames) index(id ion.SID) (i int, ok bool) {
-	switch {
-	case id < systemSymbols:
-		i = int(id)
-	case id >= n.first:
-		i = int(id-n.first) + systemSymbols
-	default:
-		return 0, false
+	if id >= systemSymbols {
+		if id < n.first {
+			return 0, false
+		}
+		id -= n.gap
 	}
-	if i >= len(n.words) || n.unknown[i] {
-		return 0, false
-	}
-	return i, true
+	return int(id), int(id) < len(n.words) && n.words[id] != unknownWord
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 
@@ -138,7 +139,23 @@ func (w *jsonWalker) stepOut() bool {
 	return true
 }
 
-func (w *jsonWalker) word() word   { return wordOf(w.key) }
+func (w *jsonWalker) field() word {
+	for w.next() {
+		if field := wordOf(w.key); field != noWord && (!w.isNull() || field == data) {
+			return field
+		}
+	}
+	return noWord
+}
+
+func (w *jsonWalker) same(raw []byte) bool {
+	if !bytes.HasPrefix(w.b[w.val:], raw) {
+		return false
+	}
+	w.after = w.val + len(raw)
+	return true
+}
+
 func (w *jsonWalker) name() []byte { return w.key }
 func (w *jsonWalker) isNull() bool { return w.b[w.val] == 'n' }
 func (w *jsonWalker) start() int   { return w.val }

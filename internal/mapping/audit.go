@@ -11,16 +11,11 @@ import (
 // (aws-samples/example-qldb-ledger-migration) puts into it, in its order.
 // ql_txtime is Ion timestamp text; hashes are base64, "" when there is none.
 func (p *Plan) audit(rec *change.Record) (_ []byte, why string) {
-	at := len(p.buf)
-	b := p.buf
-	text := func(key string, s string) {
-		b = append(b, key...)
-		var w string
-		if b, w = appendString(b, s); w != "" && why == "" {
-			why = w
-		}
+	if why = p.auditOf.sync(rec); why != "" {
+		return nil, why
 	}
-	b = append(b, `{"ql_id":`...)
+	at := len(p.buf)
+	b := append(p.buf, `{"ql_id":`...)
 	b, _ = appendString(b, rec.Key) // checked by Map, like Tx
 	b = append(b, `,"ql_v":`...)
 	b = strconv.AppendInt(b, int64(rec.Version), 10)
@@ -32,12 +27,9 @@ func (p *Plan) audit(rec *change.Record) (_ []byte, why string) {
 	}
 	b = append(b, `,"ql_blockseq":`...)
 	b = strconv.AppendInt(b, rec.Origin.Block, 10)
-	text(`,"ql_strand":`, rec.Origin.Strand)
-	b = append(b, `,"ql_rev_hash":"`...)
+	b = append(b, p.auditOf.behindBlock...)
 	b = base64.StdEncoding.AppendEncode(b, rec.Hash)
-	text(`","ql_tableid":`, rec.Table.ID)
-	text(`,"ql_tablename":`, rec.Table.Name)
-	b = append(b, `,"ql_deletion":`...)
+	b = append(b, p.auditOf.behindHash...)
 	b = strconv.AppendBool(b, rec.Deleted)
 	b = append(b, `,"ql_redacted":`...)
 	b = strconv.AppendBool(b, rec.Redacted)
@@ -46,6 +38,38 @@ func (p *Plan) audit(rec *change.Record) (_ []byte, why string) {
 	b = append(b, `"}`...)
 	p.buf = b
 	return b[at:], why
+}
+
+// An auditText is what the ql_audit values of one table in one strand have in
+// common.
+type auditText struct {
+	ready       bool
+	strand      string
+	table       change.SourceTable
+	behindBlock []byte
+	behindHash  []byte
+}
+
+// sync makes the text that of rec's table, or says why JSON cannot hold it.
+func (a *auditText) sync(rec *change.Record) (why string) {
+	if a.ready && a.strand == rec.Origin.Strand && a.table == rec.Table {
+		return ""
+	}
+	a.ready = false
+	b, why := appendString(append(a.behindBlock[:0], `,"ql_strand":`...), rec.Origin.Strand)
+	if why != "" {
+		return why
+	}
+	a.behindBlock = append(b, `,"ql_rev_hash":"`...)
+	if b, why = appendString(append(a.behindHash[:0], `","ql_tableid":`...), rec.Table.ID); why != "" {
+		return why
+	}
+	if b, why = appendString(append(b, `,"ql_tablename":`...), rec.Table.Name); why != "" {
+		return why
+	}
+	a.behindHash = append(b, `,"ql_deletion":`...)
+	a.strand, a.table, a.ready = rec.Origin.Strand, rec.Table, true
+	return ""
 }
 
 var operations = [...][]byte{[]byte("I"), []byte("U"), []byte("D")}

@@ -37,6 +37,7 @@ type Mapping struct {
 	plans  map[string]*Plan
 	names  targetNames
 	mapped []string
+	recent [16]*Plan // of plans, to find most without hashing
 }
 
 // Compile checks the rules of f against each other, registers the field names
@@ -150,7 +151,15 @@ func (n *targetNames) add(name, source string) error {
 // does not mention it makes the default plan: snake_case name, the document as
 // doc jsonb. Dropped and re-created tables share their name and so their plan.
 func (m *Mapping) Plan(name string) (*Plan, error) {
+	slot := &m.recent[0]
+	if len(name) > 0 {
+		slot = &m.recent[(len(name)+int(name[0]))%len(m.recent)]
+	}
+	if *slot != nil && (*slot).Source == name {
+		return *slot, nil
+	}
 	if p, ok := m.plans[name]; ok {
+		*slot = p
 		return p, nil
 	}
 	target := SnakeCase(name)

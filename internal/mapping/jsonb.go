@@ -186,13 +186,13 @@ func appendString[S string | []byte](dst []byte, s S) (_ []byte, why string) {
 	begin, start := len(dst), 0
 	ascii := true
 	for i := 0; i < len(s); {
-		if i+8 <= len(s) {
+		for i+8 <= len(s) {
 			word := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
 				uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
-			if special(word) == 0 {
-				i += 8
-				continue
+			if special(word) != 0 {
+				break
 			}
+			i += 8
 		}
 		for end := min(i+8, len(s)); i < end; i++ {
 			c := s[i]

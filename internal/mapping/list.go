@@ -28,6 +28,12 @@ func (p *Plan) value(t *change.Tape, c *column, a *alternative, at int32, v *cha
 // scalar maps the node at as one value that is neither null nor jsonb.
 func (p *Plan) scalar(t *change.Tape, c *column, at int32, v *change.Value) (why string) {
 	n := &t.Nodes[at]
+	if n.Kind == change.Text && c.typ.Kind == change.Text && n.Flags == 0 { // most are
+		v.Kind, v.Bytes = change.Text, t.Bytes(n)
+		if plainText(v.Bytes) && (c.typ.Length == 0 || len(v.Bytes) <= c.typ.Length) {
+			return ""
+		}
+	}
 	switch {
 	case n.Flags&change.Annotated != 0 && !c.dropAnnotations:
 		return hasAnnotations

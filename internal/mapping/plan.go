@@ -27,6 +27,8 @@ type Plan struct {
 	buf    []byte // bytes of values that are not the record's own
 	list   []byte
 	json   jsonWriter
+
+	auditOf auditText // of the record before
 }
 
 type column struct {
@@ -87,16 +89,11 @@ func (p *Plan) Map(rec *change.Record) (change.Row, error) {
 	}
 	p.buf = p.buf[:0]
 	v := p.values
-	for _, text := range [...]struct {
-		column, path string
-		bytes        []byte
-	}{{DocIDColumn, "$docId", rec.Key}, {TransactionIDColumn, "$txId", rec.Tx}} {
-		if why := textWhy(text.bytes); why != "" || len(text.bytes) == 0 {
-			if why == "" {
-				why = "is empty"
-			}
-			return change.Row{}, p.refuse(rec, nil, text.column, text.path, change.Text, why)
-		}
+	if why := idWhy(rec.Key); why != "" {
+		return change.Row{}, p.refuse(rec, nil, DocIDColumn, "$docId", change.Text, why)
+	}
+	if why := idWhy(rec.Tx); why != "" {
+		return change.Row{}, p.refuse(rec, nil, TransactionIDColumn, "$txId", change.Text, why)
 	}
 	v[0] = change.Value{Kind: change.Text, Bytes: rec.Key}
 	v[1] = change.Value{Kind: change.Int, Int: int64(rec.Version)}

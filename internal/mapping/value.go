@@ -3,6 +3,7 @@ package mapping
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"math"
 	"strconv"
 	"unicode/utf8"
@@ -96,6 +97,9 @@ func (p *Plan) toText(c *column, v *change.Value) (why string) {
 }
 
 func textWhy(s []byte) string {
+	if plainText(s) {
+		return ""
+	}
 	if bytes.IndexByte(s, 0) >= 0 {
 		return hasNUL
 	}
@@ -103,6 +107,38 @@ func textWhy(s []byte) string {
 		return notUTF8
 	}
 	return ""
+}
+
+// idWhy says why s cannot be an id.
+func idWhy(s []byte) string {
+	if len(s) == 0 {
+		return "is empty"
+	}
+	return textWhy(s)
+}
+
+// plainText reports that s is ASCII without NUL; false may be a false alarm. It
+// looks at eight bytes at a time, at the last ones twice.
+func plainText(s []byte) bool {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x8080808080808080
+	)
+	if len(s) < 8 {
+		for _, c := range s {
+			if c-1 >= utf8.RuneSelf-1 {
+				return false
+			}
+		}
+		return true
+	}
+	end := binary.LittleEndian.Uint64(s[len(s)-8:])
+	bad := (end - ones) | end
+	for ; len(s) > 8; s = s[8:] {
+		w := binary.LittleEndian.Uint64(s)
+		bad |= (w - ones) | w
+	}
+	return bad&highs == 0
 }
 
 // lengthWhy says that s has more than limit characters; 0 is no limit.

@@ -220,3 +220,40 @@ func TestNestingIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// Bytes are looked at in groups: what text cannot hold must be seen in every
+// place of texts of every length.
+func TestNothingHidesInALongText(t *testing.T) {
+	plan, fields := oneColumn(t, "text", "")
+	record := change.Record{
+		Table: change.SourceTable{ID: "T", Name: "Case"}, Key: []byte("D"), Tx: []byte("X"), At: []byte("2020-01-01T00:00:00Z"), Hash: make([]byte, 32),
+	}
+	for n := range 40 {
+		for at := range n {
+			for _, bad := range []byte{0, 0xFF} {
+				s := []byte(strings.Repeat("x", n))
+				tape := &change.Tape{
+					Nodes: []change.Node{
+						{Kind: change.Struct, Name: -1, End: 2},
+						{Kind: change.Text, Name: 0, End: 2, Len: uint32(n)},
+					},
+					Data:  s,
+					Names: []change.Name{{Text: "v", Field: fields.Lookup([]byte("v"))}},
+				}
+				record.Fields = tape
+				if row, err := plan.Map(&record); err != nil || string(row.Values[2].Bytes) != string(s) {
+					t.Fatalf("length %d: got %v, %v", n, row.Values, err)
+				}
+				s[at] = bad
+				if row, err := plan.Map(&record); err == nil {
+					t.Fatalf("%q at %d of %d: got %v, want an error", bad, at, n, row.Values)
+				}
+				record.Key = s
+				if row, err := plan.Map(&record); err == nil {
+					t.Fatalf("document id with %q at %d of %d: got %v, want an error", bad, at, n, row.Values)
+				}
+				record.Key = []byte("D")
+			}
+		}
+	}
+}
