@@ -94,6 +94,9 @@ func (j *Job) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := j.quarantine(c); err != nil {
+		return err
+	}
 	if err := c.Gateway.Err(); err != nil {
 		return fmt.Errorf("the local AWS does not know what the stacks ask for: %w", err)
 	}
@@ -101,6 +104,39 @@ func (j *Job) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("LedgerLoad %s: %s\n(the functions' log is %s)", strings.ToLower(string(r.Status)), Cause(x), logs.Name())
 	}
 	return j.finish(ctx, c, r, time.Since(began))
+}
+
+// quarantine brings the list of what was set aside to the folder, because the
+// local S3 ends with the job.
+func (j *Job) quarantine(c *Cloud) error {
+	file := filepath.Join(j.Folder, "quarantine.jsonl")
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	work, err := c.workBucket()
+	if err != nil {
+		return err
+	}
+	objects, err := c.S3.List(work, "loads/")
+	if err != nil {
+		return err
+	}
+	var list []byte
+	for _, o := range objects {
+		if !strings.Contains(o.Key, "/quarantine/") {
+			continue
+		}
+		body, _, err := c.S3.Get(work, o.Key)
+		if err != nil {
+			return err
+		}
+		list = append(list, body...)
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	fmt.Fprintf(j.Out, "\nset aside, with object, block, path and reason: %s\n", file)
+	return os.WriteFile(file, list, 0o600)
 }
 
 // Cause says why an execution failed: its error, or, where a Distributed Map
