@@ -43,6 +43,8 @@ type Options struct {
 	Progress func(asl.Event)
 	// Fault may break any call of the run.
 	Fault func(gateway.Call) gateway.Fault
+	// Without takes statements out of the stacks' policies, to see what needs them.
+	Without []iam.Ref
 	// CallTimeout is the Data API's limit of one call; 0 is the real 45 s.
 	CallTimeout time.Duration
 }
@@ -80,6 +82,9 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 		return nil, fmt.Errorf("%s holds no stack: make synth ENV=demo", o.Assembly)
 	}
 	if c.Judge, err = iam.FromStacks(c.Stacks); err != nil {
+		return nil, fmt.Errorf("read the policies of the stacks: %w", err)
+	}
+	if err := c.Judge.Remove(o.Without...); err != nil {
 		return nil, fmt.Errorf("read the policies of the stacks: %w", err)
 	}
 	if c.Gateway, err = gateway.New(gateway.Config{Authorizer: c.Judge, Fault: o.Fault}); err != nil {

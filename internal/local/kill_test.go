@@ -68,27 +68,34 @@ func disturb(t *testing.T, faults []gateway.Fault, redrive bool, chosen func(cal
 			cases = append(cases, disturbance{call, fault})
 		}
 	}
-	queue := make(chan disturbance)
+	parallel(cases, func(d disturbance) {
+		t.Run(d.String(), func(t *testing.T) {
+			got := loadSmall(t, d, redrive)
+			if diff := cmp.Diff(want, got.outcome); diff != "" {
+				t.Errorf("the run ends otherwise than the undisturbed one (-undisturbed +disturbed):\n%s", diff)
+			}
+		})
+	})
+	t.Logf("%d runs over %d calls in %.0f s", len(cases), len(calls), time.Since(began).Seconds())
+}
+
+// parallel does each of the cases, some at once: runs wait for processes and
+// timers more than they compute.
+func parallel[T any](cases []T, do func(T)) {
+	queue := make(chan T)
 	var wg sync.WaitGroup
-	// A run waits for processes and timers more than it computes.
 	for range 2 * runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for d := range queue {
-				t.Run(d.String(), func(t *testing.T) {
-					got := loadSmall(t, d, redrive)
-					if diff := cmp.Diff(want, got.outcome); diff != "" {
-						t.Errorf("the run ends otherwise than the undisturbed one (-undisturbed +disturbed):\n%s", diff)
-					}
-				})
+			for c := range queue {
+				do(c)
 			}
 		})
 	}
-	for _, d := range cases {
-		queue <- d
+	for _, c := range cases {
+		queue <- c
 	}
 	close(queue)
 	wg.Wait()
-	t.Logf("%d runs over %d calls in %.0f s", len(cases), len(calls), time.Since(began).Seconds())
 }
 
 // undisturbed runs the small load twice: what differs between the two is no

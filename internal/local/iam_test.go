@@ -1,0 +1,242 @@
+package local_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"godwit/internal/ledgergen"
+	"godwit/internal/local"
+	"godwit/internal/local/asl"
+	"godwit/internal/local/gateway"
+	"godwit/internal/local/iam"
+	"godwit/internal/local/s3"
+)
+
+// unusedHere are the statements that no run on the local AWS uses, and why the
+// stacks have them. A name is as permission makes it, with * for any text
+// without a slash.
+var unusedHere = []struct{ statement, reason string }{
+	{"*/*RoleDefaultPolicy/policy logs:CreateLogStream logs:PutLogEvents", "Lambda writes a function's log as the function's role; here logs go to a file"},
+	{"*/*RoleDefaultPolicy/policy xray:PutTelemetryRecords xray:PutTraceSegments", "Lambda's traces of a function; there is no X-Ray here"},
+	{"*-ledger/LedgerLoadRoleDefaultPolicy/policy logs:* xray:PutTraceSegments", "log delivery and traces of the state machine; neither is here"},
+	{"*-ledger/AlarmsPolicy/topic sns:Publish", "an alarm reaches its topic; no alarm goes off here"},
+	{"*-data/OperationsKey/key kms:\\*", "the account's administrators rule the key; the local operator needs no permission"},
+	{"*-data/OperationsKey/key kms:* kms:GenerateDataKeyWithoutPlaintext *", "CloudWatch Logs encrypts log groups with it"},
+	{"*-data/OperationsKey/key kms:Decrypt kms:GenerateDataKey", "CloudWatch and EventBridge publish to the encrypted topic of alarms"},
+	{"*-data/AccessLogsPolicy/bucket s3:PutObject", "S3 delivers the access logs of the work bucket; here it writes none"},
+	{"*-target/NetworkRejectedIAMRole/trust sts:AssumeRole", "VPC flow logs; there is no network here"},
+	{"*-target/NetworkRejectedIAMRoleDefaultPolicy/policy logs:*", "VPC flow logs; there is no network here"},
+	{"*-target/ImportRoleDefaultPolicy/policy s3:ListBucket", "Aurora's guide asks for it: without it S3 answers 403 for a part that is missing, which would look like a wrong policy"},
+}
+
+// unusedActions are actions of statements that are used, which no run here needs.
+var unusedActions = []struct{ statement, action, reason string }{
+	{"*-ledger/LedgerLoadRoleDefaultPolicy/policy s3:AbortMultipartUpload *", "s3:AbortMultipartUpload", multipart},
+	{"*-ledger/LedgerLoadRoleDefaultPolicy/policy s3:AbortMultipartUpload *", "s3:ListMultipartUploadParts", multipart},
+	{"*-ledger/LedgerLoadRoleDefaultPolicy/policy s3:AbortMultipartUpload *", "s3:GetObject", multipart},
+}
+
+const multipart = "Step Functions writes great results of a map in parts, and its guide asks for this to do so; here they are small"
+
+// Every statement of every policy that the stacks deploy is used when the sample
+// inputs run and a failed load is redriven, or stands above with its reason; and
+// what stands above is not used.
+func TestEveryStatementIsUsedOrReviewed(t *testing.T) {
+	texts, used := map[iam.Ref]string{}, map[iam.Ref]map[string]bool{}
+	note := func(c *local.Cloud) {
+		for _, u := range c.Judge.Uses() {
+			texts[u.Ref] = u.Text
+			if used[u.Ref] == nil {
+				used[u.Ref] = map[string]bool{}
+			}
+			for _, a := range u.Actions {
+				used[u.Ref][a] = true
+			}
+		}
+	}
+	for _, name := range sampleInputs(t) {
+		c, _, _ := runSample(t, name)
+		note(c)
+		c.Close()
+	}
+	note(redriven(t))
+	note(mapped(t))
+	rows := map[string]int{}
+	for ref, text := range texts {
+		name, actions := permission(t, ref, text)
+		row := slices.IndexFunc(unusedHere, func(r struct{ statement, reason string }) bool { return like(r.statement, name) })
+		switch {
+		case len(used[ref]) == 0 && row < 0:
+			t.Errorf("no run uses %s: remove it, or say above why it is needed\n%s", name, text)
+		case len(used[ref]) > 0 && row >= 0:
+			t.Errorf("%s is used by %v, though the table says that it is not", name, used[ref])
+		case row >= 0:
+			rows[unusedHere[row].statement]++
+		}
+		for _, a := range actions {
+			if row >= 0 || len(used[ref]) == 0 || strings.Contains(a, "*") {
+				continue
+			}
+			reviewed := slices.ContainsFunc(unusedActions, func(r struct{ statement, action, reason string }) bool {
+				return r.action == a && like(r.statement, name)
+			})
+			if used[ref][a] == reviewed {
+				t.Errorf("%s of %s: used by a run: %t, reviewed as unused: %t", a, name, used[ref][a], reviewed)
+			}
+		}
+	}
+	for _, r := range unusedHere {
+		if rows[r.statement] == 0 {
+			t.Errorf("the table has %q, which is no unused statement", r.statement)
+		}
+	}
+	t.Logf("%d statements, of which %d are used", len(texts), len(texts)-sum(rows))
+}
+
+func sum(m map[string]int) (n int) {
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+var logicalHash = regexp.MustCompile(`[0-9A-F]{8}$`)
+
+// permission names a statement by its policy and what it allows, and lists that.
+func permission(t *testing.T, ref iam.Ref, text string) (name string, actions []string) {
+	t.Helper()
+	var s struct{ Action json.RawMessage }
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		t.Fatalf("statement %s: %v", ref, err)
+	}
+	if json.Unmarshal(s.Action, &actions) != nil {
+		var one string
+		if err := json.Unmarshal(s.Action, &one); err != nil {
+			t.Fatalf("statement %s: %v", ref, err)
+		}
+		actions = []string{one}
+	}
+	slices.Sort(actions)
+	return ref.Stack + "/" + logicalHash.ReplaceAllString(ref.Resource, "") + "/" + ref.Policy + " " + strings.Join(actions, " "), actions
+}
+
+func like(pattern, name string) bool {
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
+}
+
+// redriven is a cloud in which a load failed in the middle of a map and was
+// redriven.
+func redriven(t *testing.T) *local.Cloud {
+	t.Helper()
+	var once sync.Once
+	c := start(t, local.Options{Fault: func(x gateway.Call) (f gateway.Fault) {
+		if callerOf(x) == "Task" {
+			once.Do(func() { f = gateway.KillBefore })
+		}
+		return f
+	}})
+	c.Engine.NoRetry = true
+	archive(t, c, ledgergen.Options{Seed: 1, Documents: 20, Prefix: "exports/"})
+	x, r := run(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/"})
+	if r.Status != asl.Failed {
+		t.Fatalf("LedgerLoad %s, want it to fail", r.Status)
+	}
+	if err := x.Redrive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := x.Wait(t.Context()); err != nil || r.Status != asl.Succeeded {
+		t.Fatalf("the redriven LedgerLoad %s: %v %s", r.Status, err, local.Cause(x))
+	}
+	return c
+}
+
+// mapped is a cloud with a load whose mapping lies in the work bucket.
+func mapped(t *testing.T) *local.Cloud {
+	t.Helper()
+	mapping, err := os.ReadFile(filepath.Join("..", "mapping", "dmv.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, local.Options{})
+	archive(t, c, ledgergen.Options{Seed: 1, Documents: 20, Prefix: "exports/"})
+	if err := c.S3.Put(workBucket(t, c), "mappings/dmv.json", mapping, s3.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	load(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/", "Mapping": "s3://" + workBucket(t, c) + "/mappings/dmv.json"})
+	return c
+}
+
+// A load fails without any one of the statements that it needs, and says who may
+// not do what to what. Ten are taken away, chosen by a seed; make soak takes all.
+func TestLoadFailsWithoutAStatementThatItNeeds(t *testing.T) {
+	attempt := func(t *testing.T, without ...iam.Ref) (c *local.Cloud, said string) {
+		t.Helper()
+		c, err := local.Start(context.Background(), local.Options{Assembly: assembly(t), Buckets: []s3.Bucket{{Name: archiveBucket}}, Without: without})
+		if err != nil {
+			return nil, err.Error()
+		}
+		t.Cleanup(c.Close)
+		archive(t, c, ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Prefix: "exports/"})
+		x, r := run(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/", "MaxQuarantined": 3})
+		if r.Status == asl.Succeeded {
+			return c, ""
+		}
+		said = local.Cause(x)
+		// The database says no more of a part that it may not read than HTTP 403,
+		// as Aurora does; who was refused what is in the log of the local AWS.
+		for _, e := range c.Gateway.Calls() {
+			if !e.Allowed && callerOf(e.Call) == "Import" && strings.Contains(said, "HTTP 403") {
+				said = (&gateway.AccessDenied{Role: e.Role, Action: e.Action, Resource: e.Resources[0]}).Error()
+			}
+		}
+		return c, said
+	}
+	whole, said := attempt(t)
+	if said != "" {
+		t.Fatalf("with every statement: %s", said)
+	}
+	needed := whole.Judge.Needed()
+	n, seed := 10, uint64(20261122)
+	if s := os.Getenv("GODWIT_SEED"); s != "" {
+		if _, err := fmt.Sscan(s, &seed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if soak {
+		n = len(needed)
+	}
+	t.Logf("%d of %d statements, GODWIT_SEED=%d", n, len(needed), seed)
+	uses := map[iam.Ref]iam.Use{}
+	for _, u := range whole.Judge.Uses() {
+		uses[u.Ref] = u
+	}
+	parallel(iam.Pick(needed, seed, n), func(ref iam.Ref) {
+		t.Run(ref.String(), func(t *testing.T) {
+			_, said := attempt(t, ref)
+			m := regexp.MustCompile(`User: (\S+) is not authorized to perform: (\S+) on resource: (arn:\S+)`).FindStringSubmatch(said)
+			if m == nil {
+				t.Fatalf("without it the load says %q", said)
+			}
+			if !slices.Contains(uses[ref].Actions, m[2]) {
+				t.Errorf("it allows %v, but what fails is %s: %s", uses[ref].Actions, m[2], said)
+			}
+			// A role's policy is named after the role, a trust policy is the role's own.
+			switch name, _, _ := strings.Cut(logicalHash.ReplaceAllString(ref.Resource, ""), "DefaultPolicy"); {
+			case ref.Policy == "trust" && !strings.Contains(m[3], "-"+name):
+				t.Errorf("the error does not name role %s: %s", name, said)
+			case ref.Policy == "policy" && !strings.Contains(m[1], "-"+name):
+				t.Errorf("the error does not name role %s: %s", name, said)
+			}
+		})
+	})
+}
