@@ -152,7 +152,11 @@ func gapError(gaps []Blocks, since Since) error {
 		}
 		return fmt.Errorf("the archive begins at block %d: add the export that holds %s, or load from there on with \"Since\": %d", gaps[0].Last+1, gaps[0], gaps[0].Last+1)
 	}
-	return fmt.Errorf("%s are in no object of the archive: add the exports that hold them, or load without them with \"AcceptGaps\": true (documents may then miss revisions)", words(gaps))
+	are := "are"
+	if len(gaps) == 1 && gaps[0].First == gaps[0].Last {
+		are = "is"
+	}
+	return fmt.Errorf("%s %s in no object of the archive: add the exports with what is missing, or load without it with \"AcceptGaps\": true (documents may then miss revisions)", words(gaps), are)
 }
 
 // outputVersion changes with a release whose transform would write other objects
