@@ -3,7 +3,8 @@
 //
 // Promises: a listing is complete, however many pages it has; an object is read
 // only in the version that was planned (its ETag), and a change in between is an
-// error that says so; errors name bucket and key.
+// error that says so; a connection that breaks in the middle of an object is not
+// taken for the object's end; errors name bucket and key.
 package objects
 
 import (
@@ -40,7 +41,8 @@ func (s *Store) List(ctx context.Context, bucket, prefix string, visit func(key,
 }
 
 // Open reads an object from offset (bytes) to its end. With an etag, an object
-// that changed since is an error.
+// that changed since is an error. Reading ends in io.EOF at the object's end, or
+// in a *BrokenError.
 func (s *Store) Open(ctx context.Context, bucket, key, etag string, offset int64) (io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)}
 	if etag != "" {
@@ -57,7 +59,47 @@ func (s *Store) Open(ctx context.Context, bucket, key, etag string, offset int64
 		}
 		return nil, fmt.Errorf("open s3://%s/%s: %w", bucket, key, err)
 	}
-	return out.Body, nil
+	return &body{out.Body, bucket, key, offset}, nil
+}
+
+// A BrokenError says that an object could not be read to its end. The object may
+// be whole: reading again may help.
+type BrokenError struct {
+	Bucket, Key string
+	Offset      int64 // bytes into the object
+	err         error
+}
+
+func (e *BrokenError) Error() string {
+	return fmt.Sprintf("read s3://%s/%s: the connection broke at byte %d: %v", e.Bucket, e.Key, e.Offset, e.err)
+}
+
+// Timeout is true, as of a network error that may pass.
+func (e *BrokenError) Timeout() bool { return true }
+
+// Unwrap returns the cause, unless it is io.ErrUnexpectedEOF: a decoder would
+// take it for the end of a truncated object.
+func (e *BrokenError) Unwrap() error {
+	if errors.Is(e.err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return e.err
+}
+
+// A body knows what it is the body of.
+type body struct {
+	io.ReadCloser
+	bucket, key string
+	at          int64
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.at += int64(n)
+	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is no end
+		err = &BrokenError{b.bucket, b.key, b.at, err}
+	}
+	return n, err
 }
 
 // Put writes an object whole; a reader sees the old one or the new one. encoding
