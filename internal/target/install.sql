@@ -515,6 +515,18 @@ BEGIN
                       WHERE p.target_schema = $3 AND p.state = 'published' AND o.table_id = h.table_id AND NOT o.active)
         ON CONFLICT (doc_id) DO NOTHING$q$, l.target_schema, t.current_name, v_mapped, godwit.columns(t.mapped, ', a.%I'), t.history_name)
       USING p_load, v_relation, l.target_schema, godwit.loads(p_load);
+    ELSE
+      EXECUTE format($q$
+        SELECT count(*) FROM godwit.head h
+        JOIN godwit.load_source s ON s.load_id = $1 AND s.table_id = h.table_id AND s.active
+        WHERE h.relation = $2 AND NOT h.deleted AND NOT EXISTS (SELECT FROM %I.%I c WHERE c.doc_id = h.doc_id)
+          AND NOT EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY ($3))$q$,
+        l.target_schema, t.current_name) INTO v_rows USING p_load, v_relation, godwit.loads(p_load);
+      IF v_rows > 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'GW004', MESSAGE = format(
+          'a ledger table of %s was undropped since, and without its history the target does not have its %s older documents: load the whole archive into another Schema',
+          v_relation, v_rows);
+      END IF;
     END IF;
   END LOOP;
 

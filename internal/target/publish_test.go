@@ -212,6 +212,34 @@ func TestDroppedTablesLeaveCurrentAndComeBack(t *testing.T) {
 	equal(t, "heads", b.heads(), "a:2 b:1 c:1x e:0 nload1:0 nload2:0 nload3:0 nload4:0")
 }
 
+// Without history, what a dropped table left behind is nowhere: a load that would
+// show the table without it stops, one that brings it all does not.
+func TestUndroppedTableWithoutHistoryStops(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rdsdata.Config{})
+	make := func(id string, last int64, active bool, revisions ...revision) *plan {
+		p := ledger(id, revisions...)
+		p.History, p.Last, p.sources[0].Active = false, last, active
+		return p
+	}
+	b.load(make("load1", 100, true, people()...))
+	b.load(make("load2", 200, false, revision{doc: "d", op: "I", value: "Di"}))
+	equal(t, "dropped", b.current(), "")
+	p := make("load3", 300, true, revision{doc: "e", op: "I", value: "Eve"})
+	if err := b.hidden(p); err != nil {
+		t.Fatal(err)
+	}
+	if e := refused(t, b.run(p.ID, visible), "GW004"); !strings.Contains(e.Message, "its 3 older documents") {
+		t.Errorf("got %q, want how many documents are missing", e.Message)
+	}
+	equal(t, "after", b.current(), "")
+	if err := b.loader.Abandon(t.Context(), p.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.load(make("load4", 300, true, append(people(), revision{doc: "d", op: "I", value: "Di"}, revision{doc: "e", op: "I", value: "Eve"})...))
+	equal(t, "undropped", b.current(), "a:1:Anne b:0:Bob d:0:Di e:0:Eve")
+}
+
 // A stream writes heads, history and current while the load that is shown waits
 // for it: the newer revision stays, the older one becomes history only.
 func TestStreamWritesBesideMakeVisible(t *testing.T) {
