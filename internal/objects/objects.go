@@ -57,6 +57,10 @@ func (s *Store) Open(ctx context.Context, bucket, key, etag string, offset int64
 		if errors.As(err, &a) && a.ErrorCode() == "PreconditionFailed" {
 			return nil, fmt.Errorf("open s3://%s/%s: the object changed since the load was planned; archives must not change during a load: start it again: %w", bucket, key, err)
 		}
+		if errors.As(err, &a) && a.ErrorCode() == "InvalidObjectState" {
+			// Archive tiers of Intelligent-Tiering do not show in a listing.
+			return nil, fmt.Errorf("open s3://%s/%s: the object lies in an archive tier: restore it (aws s3api restore-object --bucket %s --key '%s' --restore-request '{}'), wait until it is there, and go on: %w", bucket, key, bucket, key, err)
+		}
 		return nil, fmt.Errorf("open s3://%s/%s: %w", bucket, key, err)
 	}
 	return &body{out.Body, bucket, key, offset}, nil
