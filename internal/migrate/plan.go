@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -72,6 +74,9 @@ func ParseInput(b []byte) (Input, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
 		return in, fmt.Errorf("read the input: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return in, fmt.Errorf("read the input: something follows its closing brace")
 	}
 	switch {
 	case in.Bucket == "":

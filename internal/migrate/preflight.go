@@ -67,6 +67,9 @@ func AllowArchive(allowed []AllowedArchive, bucket, prefix string) error {
 		if a.Bucket == bucket && strings.HasPrefix(prefix, a.Prefix) {
 			return nil
 		}
+		if a.Bucket == bucket && prefix != "" && a.Prefix == prefix+"/" {
+			return fmt.Errorf("s3://%s/%s lacks the slash at its end: start again with \"Prefix\": %q", bucket, prefix, a.Prefix)
+		}
 	}
 	var have []string
 	for _, a := range allowed {
@@ -85,7 +88,8 @@ func (p *Preflight) archive(ctx context.Context, in Input, out *PreflightOut) er
 		out.Missing = append(out.Missing, err.Error())
 		return nil
 	}
-	var cold, coldBytes int64
+	var cold []Range
+	var coldBytes int64
 	class := ""
 	found, sample, tag := 0, "", ""
 	err := p.Objects.List(ctx, in.Bucket, in.Prefix, func(key, etag string, size int64, storage string) error {
@@ -93,7 +97,7 @@ func (p *Preflight) archive(ctx context.Context, in Input, out *PreflightOut) er
 			sample, tag = key, etag
 		}
 		if storage == "GLACIER" || storage == "DEEP_ARCHIVE" {
-			cold++
+			cold = append(cold, Range{Key: key, ETag: etag})
 			coldBytes += size
 			class = storage
 		}
@@ -110,13 +114,39 @@ func (p *Preflight) archive(ctx context.Context, in Input, out *PreflightOut) er
 	if found == 0 {
 		out.Missing = append(out.Missing, fmt.Sprintf("s3://%s/%s holds no object: check Bucket and Prefix (a prefix of a folder ends in a slash)", in.Bucket, in.Prefix))
 	}
-	if cold > 0 {
+	frozen, err := p.frozen(ctx, in.Bucket, cold)
+	if err != nil {
+		return err
+	}
+	if frozen {
 		out.Missing = append(out.Missing, fmt.Sprintf("%d objects of %d bytes lie in cold storage (%s) and cannot be read: restore them and start again in some hours: aws s3 ls --recursive s3://%s/%s | awk '{print $4}' | xargs -I{} aws s3api restore-object --bucket %s --key {} --restore-request '{\"Days\":14,\"GlacierJobParameters\":{\"Tier\":\"Bulk\"}}'",
-			cold, coldBytes, class, in.Bucket, in.Prefix, in.Bucket))
+			len(cold), coldBytes, class, in.Bucket, in.Prefix, in.Bucket))
 	} else if sample != "" {
 		return p.readable(ctx, in.Bucket, sample, tag, out)
 	}
 	return nil
+}
+
+// frozen tells whether one of these objects cannot be read: one that was restored
+// keeps its storage class in a listing.
+func (p *Preflight) frozen(ctx context.Context, bucket string, cold []Range) (bool, error) {
+	err := each(ctx, len(cold), func(ctx context.Context, i int) error {
+		r, err := p.Objects.Open(ctx, bucket, cold[i].Key, cold[i].ETag, 0)
+		if err != nil {
+			return err
+		}
+		return r.Close()
+	})
+	var code interface{ ErrorCode() string }
+	switch {
+	case !errors.As(err, &code):
+		return false, err
+	case code.ErrorCode() == "InvalidObjectState":
+		return true, nil
+	case code.ErrorCode() == "AccessDenied":
+		return false, nil // readable words it
+	}
+	return false, err
 }
 
 // readable reads the first byte of an object: listing needs neither the right to
