@@ -14,6 +14,9 @@ const (
 	// Parts are read once, by the import. A failed execution can be redriven for
 	// 14 days and a person may start the load again after that: twice as long.
 	partsDays = 30
+	// Parts hold plain values and can be made again: once expired or overwritten
+	// they go at once, and not a fortnight later as old versions.
+	partsNoncurrentDays = 1
 	// Versions that were overwritten or deleted by mistake can be fetched back
 	// for a fortnight.
 	noncurrentDays = 14
@@ -66,13 +69,10 @@ func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
 	// Alarms publish to an encrypted topic with the caller's identity, a service:
 	// without this statement an alarm changes its state and nobody hears of it.
 	s.Operations.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Sid: jsii.String("Alarms"),
-		Principals: &[]awsiam.IPrincipal{
-			awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil),
-			awsiam.NewServicePrincipal(jsii.String("events.amazonaws.com"), nil),
-		},
-		Actions:   jsii.Strings("kms:Decrypt", "kms:GenerateDataKey"),
-		Resources: jsii.Strings("*"), // in a key policy: this key
+		Sid:        jsii.String("Alarms"),
+		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("cloudwatch.amazonaws.com"), nil)},
+		Actions:    jsii.Strings("kms:Decrypt", "kms:GenerateDataKey"),
+		Resources:  jsii.Strings("*"), // in a key policy: this key
 	}), jsii.Bool(false))
 
 	access := awss3.NewBucket(s.Stack, jsii.String("AccessLogs"), &awss3.BucketProps{
@@ -102,13 +102,16 @@ func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
 		ServerAccessLogsPrefix: jsii.String("work/"),
 		LifecycleRules: &[]*awss3.LifecycleRule{
 			{
-				Id:         jsii.String("parts"),
-				Prefix:     jsii.String(partsPrefix),
-				Expiration: awscdk.Duration_Days(jsii.Number(partsDays)),
+				Id:                          jsii.String("parts"),
+				Prefix:                      jsii.String(partsPrefix),
+				Expiration:                  awscdk.Duration_Days(jsii.Number(partsDays)),
+				NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(partsNoncurrentDays)),
 			},
 			{
-				Id:                                  jsii.String("leftovers"),
-				NoncurrentVersionExpiration:         awscdk.Duration_Days(jsii.Number(noncurrentDays)),
+				Id:                          jsii.String("leftovers"),
+				NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(noncurrentDays)),
+				// What an expiry leaves of a key in a bucket with versions.
+				ExpiredObjectDeleteMarker:           jsii.Bool(true),
 				AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(uploadDays)),
 			},
 		},

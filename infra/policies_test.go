@@ -118,7 +118,6 @@ func TestResourcePoliciesAdmitOnlyKnownPrincipals(t *testing.T) {
 		"arn:aws:iam::111122223333:root":                 "the same, where the account is given",
 		"arn:aws:iam::111122223333:role/existing-import": "the imported cluster's role reads parts",
 		"cloudwatch.amazonaws.com":                       "alarms publish to an encrypted topic",
-		"events.amazonaws.com":                           "the same for events",
 		"logging.s3.amazonaws.com":                       "access logs",
 	}
 	each(t, func(t *testing.T, s *synthesis) {

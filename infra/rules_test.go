@@ -100,7 +100,11 @@ func TestNothingIsReachableFromOutside(t *testing.T) {
 func TestDataIsRetainedWhereAsked(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {
 		want := map[string]string{retain: "Retain", destroy: "Delete"}[s.Environment.Removal]
-		for _, kind := range []string{"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::RDS::DBCluster"} {
+		for _, kind := range []string{
+			"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::RDS::DBCluster",
+			// What the cluster runs in goes or stays with it.
+			"AWS::RDS::DBInstance", "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet", "AWS::EC2::VPC", "AWS::EC2::VPCEndpoint",
+		} {
 			for _, r := range s.resources(kind) {
 				if r.Type != kind { // a bucket's policy
 					continue
@@ -128,7 +132,9 @@ func TestPartsExpireAndOldVersionsGo(t *testing.T) {
 				continue
 			}
 			text, _ := json.Marshal(at(b.Properties, "LifecycleConfiguration", "Rules"))
-			for _, want := range []string{`"ExpirationInDays":30`, `"Prefix":"parts/"`, `"NoncurrentDays":14`, `"DaysAfterInitiation":7`} {
+			for _, want := range []string{
+				`"ExpirationInDays":30`, `"Prefix":"parts/"`, `"NoncurrentDays":1}`, `"NoncurrentDays":14}`, `"DaysAfterInitiation":7`, `"ExpiredObjectDeleteMarker":true`,
+			} {
 				if !strings.Contains(string(text), want) {
 					t.Errorf("bucket %s: no %s among its lifecycle rules %s", b, want, text)
 				}

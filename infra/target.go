@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsrds"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
+	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 )
 
@@ -160,6 +161,11 @@ func (s *TargetStack) newCluster(e Environment, data *DataStack, key awskms.IKey
 		props.ServerlessV2AutoPauseDuration = awscdk.Duration_Minutes(jsii.Number(pauseMinutes))
 	}
 	cluster := awsrds.NewDatabaseCluster(s.Stack, jsii.String("Cluster"), props)
+	// What a cluster that stays runs in stays with it: a subnet with its network
+	// interfaces cannot be deleted, and the stack's deletion would end halfway.
+	for _, c := range []constructs.IConstruct{vpc, group} {
+		awscdk.RemovalPolicies_Of(c).Apply(removalPolicy(e), nil)
+	}
 	if e.Removal == destroy {
 		suppress(cluster, "AwsSolutions-RDS10", "this environment's removal is destroy: its cluster is meant to go with the stack")
 	}
