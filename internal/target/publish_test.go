@@ -212,6 +212,27 @@ func TestDroppedTablesLeaveCurrentAndComeBack(t *testing.T) {
 	equal(t, "heads", b.heads(), "a:2 b:1 c:1x e:0 nload1:0 nload2:0 nload3:0 nload4:0")
 }
 
+// A document that was withheld when its table was dropped stays withheld when the
+// table comes back by a load that knows nothing of it.
+func TestUndroppedTableKeepsWithholding(t *testing.T) {
+	for _, history := range []bool{true, false} {
+		t.Run(fmt.Sprintf("history %v", history), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, rdsdata.Config{})
+			for i, active := range []bool{true, false, true} {
+				p := ledger(fmt.Sprint("load", i), revision{doc: "b", version: int64(i), op: "U", value: "Bob"})
+				p.History, p.Last, p.sources[0].Active = history, int64(100*i+100), active
+				if i == 0 {
+					p.revisions = append(p.revisions, revision{doc: "a", op: "I", value: "Ann", table: "T1"})
+					p.aside = []revision{{doc: "a", version: 1, table: "T1"}}
+				}
+				b.load(p)
+			}
+			equal(t, "current", b.current(), "b:2:Bob")
+		})
+	}
+}
+
 // Without history, what a dropped table left behind is nowhere: a load that would
 // show the table without it stops, one that brings it all does not.
 func TestUndroppedTableWithoutHistoryStops(t *testing.T) {

@@ -200,9 +200,18 @@ func TestFailureReachesTheNextCallerOnce(t *testing.T) {
 		b.waitIdle()
 	}
 
+	// Who does not ask, tries anew.
 	failUnseen()
 	reads := b.shelf.count("work-bucket", key)
-	_, err := b.loader.Run(context.Background(), p.ID, bad, true)
+	_, err := b.loader.Run(context.Background(), p.ID, bad, false)
+	refused(t, err, "22P02")
+	if n := b.shelf.count("work-bucket", key); n != reads+1 {
+		t.Error("got an old failure, want the task tried anew")
+	}
+
+	failUnseen()
+	reads = b.shelf.count("work-bucket", key)
+	_, err = b.loader.Run(context.Background(), p.ID, bad, true)
 	refused(t, err, "22P02")
 	if n := b.shelf.count("work-bucket", key); n != reads {
 		t.Error("the task was tried again, want the failure that nobody had heard of")
