@@ -164,7 +164,9 @@ func (s *TargetStack) newCluster(e Environment, data *DataStack, key awskms.IKey
 	// What a cluster that stays runs in stays with it: a subnet with its network
 	// interfaces cannot be deleted, and the stack's deletion would end halfway.
 	for _, c := range []constructs.IConstruct{vpc, group} {
-		awscdk.RemovalPolicies_Of(c).Apply(removalPolicy(e), nil)
+		awscdk.RemovalPolicies_Of(c).Apply(removalPolicy(e), &awscdk.RemovalPolicyProps{ApplyToResourceTypes: jsii.Strings(
+			"AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::RouteTable", "AWS::EC2::SubnetRouteTableAssociation", "AWS::EC2::VPCEndpoint", "AWS::EC2::SecurityGroup",
+		)})
 	}
 	if e.Removal == destroy {
 		suppress(cluster, "AwsSolutions-RDS10", "this environment's removal is destroy: its cluster is meant to go with the stack")
