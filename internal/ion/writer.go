@@ -392,7 +392,7 @@ func (w *Writer) intern(name string) uint64 {
 		}
 	}
 	if len(w.names) == MaxSymbols {
-		w.fail(fmt.Errorf("write symbol %.40q: %d symbols are in use: start a new stream with Reset", name, MaxSymbols))
+		w.fail(fmt.Errorf("write a symbol of %d bytes: %d symbols are in use: start a new stream with Reset", len(name), MaxSymbols))
 		return 0
 	}
 	sid := uint64(firstImported) + uint64(len(w.names))

@@ -20,14 +20,14 @@ func appendDecimal(dst []byte, text string) ([]byte, error) {
 	if i := strings.IndexAny(digits, "dDeE"); i >= 0 {
 		e, err := strconv.ParseInt(digits[i+1:], 10, 64)
 		if err != nil || e > maxExponent || e < -maxExponent {
-			return dst, fmt.Errorf("write decimal %.40q: bad exponent", text)
+			return dst, fmt.Errorf("write a decimal of %d characters: bad exponent", len(text))
 		}
 		digits, exponent = digits[:i], e
 	}
 	whole, fraction, _ := strings.Cut(digits, ".")
 	exponent -= int64(len(fraction))
 	if whole == "" || !isDigits(whole) || !isDigits(fraction) || exponent < -maxExponent {
-		return dst, fmt.Errorf("write decimal %.40q: not a decimal", text)
+		return dst, fmt.Errorf("write a decimal of %d characters: not a decimal", len(text))
 	}
 	if len(whole)+len(fraction) <= 18 {
 		m := decimalDigits(decimalDigits(0, whole), fraction)
@@ -36,7 +36,7 @@ func appendDecimal(dst []byte, text string) ([]byte, error) {
 	}
 	m, ok := new(big.Int).SetString(whole+fraction, 10)
 	if !ok {
-		return dst, fmt.Errorf("write decimal %.40q: not a decimal", text)
+		return dst, fmt.Errorf("write a decimal of %d characters: not a decimal", len(text))
 	}
 	return appendDecimalParts(dst, negative, m.Bytes(), exponent), nil
 }
@@ -99,7 +99,7 @@ const unknownOffset = 0xC0
 // that the text lacks is written.
 func appendTimestamp(dst []byte, text string) ([]byte, error) {
 	bad := func(what string) ([]byte, error) {
-		return dst, fmt.Errorf("write timestamp %.40q: %s", text, what)
+		return dst, fmt.Errorf("write a timestamp of %d characters: %s", len(text), what)
 	}
 	p := timestampText{rest: text}
 	year := p.number(4)

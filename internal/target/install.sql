@@ -221,7 +221,7 @@ BEGIN
   v_answer := aws_s3.table_import_from_s3(
     format('%I.%I', p_args->>'schema', p_args->>'relation'), '', '(FORMAT text)',
     aws_commons.create_s3_uri(p_args->>'bucket', p_args->>'key', p_args->>'region'));
-  v_rows := substring(v_answer FROM '^([0-9]+) rows? imported')::bigint;
+  v_rows := substring(v_answer FROM '^ *([0-9]+) rows? imported')::bigint;
   IF v_rows IS DISTINCT FROM (p_args->>'rows')::bigint THEN
     RAISE EXCEPTION USING ERRCODE = 'GW001', MESSAGE =
       format('part %s holds %s rows where the transform wrote %s', p_args->>'key', coalesce(v_rows::text, 'no count of'), p_args->>'rows');

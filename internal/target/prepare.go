@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -51,7 +52,7 @@ func verifier(password string, salt []byte) (string, error) {
 // again is harmless. password is the loader's.
 func Prepare(ctx context.Context, admin, loader *DB, role, password string) error {
 	var found []struct{ Available bool }
-	err := admin.Query(ctx, &found, `SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'aws_s3') AS available`)
+	err := admin.Query(ctx, &found, `SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'aws_s3') AS available`)
 	if err != nil {
 		return fmt.Errorf("look for extension aws_s3: %w", err)
 	}
@@ -71,11 +72,16 @@ func Prepare(ctx context.Context, admin, loader *DB, role, password string) erro
 	if err := admin.Exec(ctx, adminSQL(admin.Database, role, verifier)); err != nil {
 		return fmt.Errorf("prepare extension aws_s3, role %s and its grants: %w", role, err)
 	}
-	if err := loader.Exec(ctx, installSQL); err != nil {
+	if err := loader.Exec(ctx, comments.ReplaceAllString(installSQL, "")); err != nil {
 		return fmt.Errorf("install the bookkeeping schema godwit: %w", err)
 	}
 	return nil
 }
+
+// comments are the lines of comments in install.sql. They stay here: their
+// apostrophes would look like the ends of strings to a service that does not know
+// comments when it looks for parameters.
+var comments = regexp.MustCompile(`(?m)^ *--.*\n`)
 
 // newVerifier derives a verifier of the loader's password when the loader cannot
 // log in: it does not exist yet, or its secret was changed. Otherwise "".
@@ -97,17 +103,22 @@ func newVerifier(ctx context.Context, loader *DB, password string) (string, erro
 func adminSQL(database, role, verifier string) string {
 	password := ""
 	if verifier != "" {
-		password = fmt.Sprintf("ALTER ROLE %s LOGIN PASSWORD %s;", Quote(role), literal(verifier))
+		// A verifier holds colons, behind which the service might see names of
+		// parameters: they are escaped.
+		password = fmt.Sprintf("ALTER ROLE %s LOGIN PASSWORD E%s;", Quote(role), strings.ReplaceAll(literal(verifier), ":", `\072`))
 	}
+	// Functions are qualified: where everybody may create in schema public, as in
+	// databases older than PostgreSQL 15, another's function of that name could
+	// fit the arguments better and run as the admin.
 	return fmt.Sprintf(`DO $prepare$
 BEGIN
-PERFORM pg_advisory_xact_lock(hashtextextended('godwit prepare', 0));
+PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('godwit prepare', 0));
 CREATE EXTENSION IF NOT EXISTS aws_s3 CASCADE;
-IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = %[1]s) THEN
+IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %[1]s) THEN
   CREATE ROLE %[2]s;
 END IF;
 %[3]s
-GRANT CREATE ON DATABASE %[4]s TO %[2]s;
+GRANT CONNECT, CREATE ON DATABASE %[4]s TO %[2]s;
 GRANT USAGE ON SCHEMA aws_s3, aws_commons TO %[2]s;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA aws_s3, aws_commons TO %[2]s;
 END $prepare$`, literal(role), Quote(role), password, Quote(database))

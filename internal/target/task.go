@@ -128,8 +128,10 @@ WHERE k.load_id = :load AND k.phase = 'slices' GROUP BY e.table_id ORDER BY e.ta
 // its phases ran, in order.
 func (db *DB) Times(ctx context.Context, load string) ([]change.PhaseTime, error) {
 	var out []change.PhaseTime
-	err := db.Query(ctx, &out, `SELECT phase, to_char(started AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS started,
-  to_char(finished AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS finished, tasks, rows
+	// Quoted colons: the service looks for names behind colons, and whether it does
+	// in string constants too is not documented.
+	err := db.Query(ctx, &out, `SELECT phase, to_char(started AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24":"MI":"SS.US"Z"') AS started,
+  to_char(finished AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24":"MI":"SS.US"Z"') AS finished, tasks, rows
 FROM (SELECT 'load' AS phase, started_at AS started, coalesce(published_at, started_at) AS finished, 0::bigint AS tasks, 0::bigint AS rows
       FROM godwit.load WHERE load_id = :load
       UNION ALL
