@@ -66,6 +66,7 @@ func TestEveryRevisionIsAccountedFor(t *testing.T) {
 				return c.only == nil || strings.Contains(" "+strings.Join(c.only, " ")+" ", " "+name+" ")
 			}
 			want := map[string]report.Table{}
+			ids := 0
 			var read, staged, aside int64
 			for _, x := range ledger.Tables {
 				r := want[x.Name]
@@ -95,7 +96,22 @@ func TestEveryRevisionIsAccountedFor(t *testing.T) {
 				if got.Current != int64(len(m.target.visible[got.Target])) {
 					t.Errorf("table %s: report says %d current, the target shows %d", got.Name, got.Current, len(m.target.visible[got.Target]))
 				}
+				for _, id := range got.IDs {
+					i := slices.IndexFunc(ledger.Tables, func(x ledgergen.Table) bool { return x.ID == id.ID })
+					if x := ledger.Tables[i]; x.Name != got.Name || x.Active != id.Active || x.Revisions != id.Revisions {
+						t.Errorf("table %s: got id %+v, want %+v", got.Name, id, x)
+					}
+					ids++
+				}
 				delete(want, got.Name)
+			}
+			for _, x := range ledger.Tables {
+				if x.Revisions > 0 {
+					ids--
+				}
+			}
+			if ids != 0 {
+				t.Errorf("%+d table ids in the report", ids)
 			}
 			for name, w := range want {
 				if w.Read > 0 {

@@ -39,6 +39,7 @@ func TestParseInput(t *testing.T) {
 		{name: "more behind it", input: `{"Bucket":"b"}{"Bucket":"c"}`, refused: []string{"read the input"}},
 		{name: "typing error", input: `{"Bucket":"b","Prefx":"p"}`, refused: []string{`"Prefx"`}},
 		{name: "leading slash", input: `{"Bucket":"b","Prefix":"/p/"}`, refused: []string{`"/p/"`, "leave it out"}},
+		{name: "a URI for a bucket", input: `{"Bucket":"s3://b/p/"}`, refused: []string{`"s3://b/p/"`, "Prefix"}},
 		{name: "other manifests", input: `{"Bucket":"b","Manifests":"some"}`, refused: []string{`"some"`, `"none"`}},
 		{name: "export ids without manifests", input: `{"Bucket":"b","Manifests":"none","ExportIds":["x"]}`, refused: []string{"ExportIds", "one of the two"}},
 		{name: "other history", input: `{"Bucket":"b","History":"ALL"}`, refused: []string{`"ALL"`, `"all"`}},

@@ -25,6 +25,7 @@ type load struct {
 	partBytes int64    // compressed
 	asides    []string // keys of the first quarantine lists, as many as a report may show
 	events    []journal.TableEvent
+	live      map[string]bool     // ids of the tables that are not dropped, loaded or not
 	found     map[string][]int64  // by ledger table name: see Segment.Found
 	targets   []change.LoadTable  // in order of the current tables' names
 	sources   []change.LoadSource // in order of their ids
@@ -136,10 +137,10 @@ func (l *load) resolve(rules *mapping.Mapping) error {
 		}
 	}
 	slices.SortFunc(l.targets, func(a, b change.LoadTable) int { return strings.Compare(a.Current.Name, b.Current.Name) })
-	active := l.active()
+	l.live = l.active()
 	for _, t := range l.tables {
 		if current, ok := l.current[t.Name]; ok && t.ID != "" {
-			l.sources = append(l.sources, change.LoadSource{SourceTable: change.SourceTable{ID: t.ID, Name: t.Name}, Current: current, Active: active[t.ID]})
+			l.sources = append(l.sources, change.LoadSource{SourceTable: change.SourceTable{ID: t.ID, Name: t.Name}, Current: current, Active: l.live[t.ID]})
 		}
 	}
 	return nil
@@ -205,8 +206,8 @@ func (l *load) tooMany(bucket string) string {
 			tables = append(tables, fmt.Sprintf("%s %d", name, t.Quarantined))
 		}
 	}
-	return fmt.Sprintf("%d revisions do not map exactly (%s), and MaxQuarantined is %d: nothing was loaded. s3://%s/loads/%s/quarantine/ lists each with its object, block, revision, path and reason: mend the mapping and start again, or start with \"MaxQuarantined\": %d to load without them",
-		l.total.Quarantined, strings.Join(tables, ", "), l.plan.Input.MaxQuarantined, bucket, l.plan.LoadID, l.total.Quarantined)
+	return fmt.Sprintf("%d revisions do not map exactly (%s), and MaxQuarantined is %d: nothing was loaded. s3://%s/loads/%s/quarantine/ lists each with its object, block, revision, path and reason: mend the mapping and start again with \"Abandon\": %q, or start with \"MaxQuarantined\": %d to load without them",
+		l.total.Quarantined, strings.Join(tables, ", "), l.plan.Input.MaxQuarantined, bucket, l.plan.LoadID, l.plan.LoadID, l.total.Quarantined)
 }
 
 // load names the plan's load for the target.

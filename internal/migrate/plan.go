@@ -81,6 +81,8 @@ func ParseInput(b []byte) (Input, error) {
 	switch {
 	case in.Bucket == "":
 		return in, fmt.Errorf("the input has no Bucket: name the bucket that holds the archive")
+	case strings.ContainsAny(in.Bucket, ":/"):
+		return in, fmt.Errorf("Bucket %q is not the name of a bucket: give the name alone, and what follows it as Prefix", in.Bucket)
 	case strings.HasPrefix(in.Prefix, "/"):
 		return in, fmt.Errorf("prefix %q begins with a slash, which S3 keys rarely do: leave it out", in.Prefix)
 	case in.Manifests != "" && in.Manifests != "none":

@@ -150,10 +150,6 @@ func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
 	for _, t := range published {
 		byCurrent[t.Table] = t
 	}
-	active := map[string]bool{}
-	for _, s := range l.sources {
-		active[s.ID] = s.Active
-	}
 	byName := map[string]*report.Table{}
 	sums, held := map[string]*verify.Checksum{}, map[string]*verify.Checksum{}
 	for _, t := range l.tables {
@@ -174,7 +170,7 @@ func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
 			byName[name], sums[name], held[name] = x, &verify.Checksum{}, &verify.Checksum{}
 		}
 		if t.ID != "" {
-			x.IDs = append(x.IDs, report.TableID{ID: t.ID, Active: active[t.ID], Revisions: t.Read})
+			x.IDs = append(x.IDs, report.TableID{ID: t.ID, Active: l.live[t.ID], Revisions: t.Read})
 		}
 		x.Read += t.Read
 		x.Staged += t.Staged
