@@ -204,3 +204,28 @@ func TestBrokenConnectionIsNoEnd(t *testing.T) {
 		t.Error("the error counts as an end")
 	}
 }
+
+// Over TLS the SDK's own checksum would follow the body and add aws-chunked to the
+// encoding of a part, which then is no longer the "gzip" that aws_s3 looks for.
+func TestPutSendsTheEncodingAloneOverTLS(t *testing.T) {
+	var got http.Header
+	var body []byte
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = r.Header
+		body, _ = io.ReadAll(r.Body)
+	}))
+	defer server.Close()
+	s := &objects.Store{API: awss3.New(store(server.URL, "id", "secret", "").API.Options(), func(o *awss3.Options) {
+		o.HTTPClient, o.UsePathStyle = server.Client(), true
+	})}
+	if err := s.Put(t.Context(), "archive", "k", []byte("123456789"), "text/plain", "gzip"); err != nil {
+		t.Fatal(err)
+	}
+	if e := got.Values("Content-Encoding"); !slices.Equal(e, []string{"gzip"}) || string(body) != "123456789" {
+		t.Errorf("got encodings %q and body %q", e, body)
+	}
+	// CBF43926 is the check value of CRC-32.
+	if sum := got.Get("X-Amz-Checksum-Crc32"); sum != "y/Q5Jg==" || got.Get("X-Amz-Trailer") != "" {
+		t.Errorf("got checksum %q, trailer %q", sum, got.Get("X-Amz-Trailer"))
+	}
+}
