@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/smithy-go"
+
 	"godwit/internal/ledgergen"
 	"godwit/internal/migrate"
 )
@@ -310,6 +312,27 @@ func TestUnusedObjectsAreSaid(t *testing.T) {
 	if len(rep.Archive.Unused) == 0 || rep.Archive.LastBlock != 39 || !strings.Contains(fmt.Sprint(rep.Findings), "no manifest names") {
 		t.Errorf("got %+v, %+v", rep.Archive, rep.Findings)
 	}
+}
+
+// A bucket of another region answers with a redirect that no client follows.
+func TestPreflightTellsWhenAnArchiveIsInAnotherRegion(t *testing.T) {
+	p := &migrate.Preflight{
+		Objects: movedObjects{}, WorkBucket: workBucket, ClusterARN: "arn:c", ImportRole: "role", Region: "eu-west-1",
+		Archives: []migrate.AllowedArchive{{Bucket: archiveBucket}},
+		Cluster: func(context.Context, string) (migrate.Cluster, error) {
+			return migrate.Cluster{ID: "c", Region: "eu-west-1", Engine: "aurora-postgresql", Status: "available", DataAPI: true, ImportRoles: []string{"role"}, MinACU: 2}, nil
+		},
+	}
+	out, err := p.Handle(context.Background(), json.RawMessage(`{"Bucket":"`+archiveBucket+`"}`))
+	if err != nil || len(out.Missing) != 1 || !strings.Contains(out.Missing[0], "is not in region eu-west-1 (PermanentRedirect)") {
+		t.Errorf("got %q, %v", out.Missing, err)
+	}
+}
+
+type movedObjects struct{ migrate.Objects }
+
+func (movedObjects) List(context.Context, string, string, func(key, etag string, size int64, class string) error) error {
+	return fmt.Errorf("list: %w", &smithy.GenericAPIError{Code: "PermanentRedirect"})
 }
 
 // Preflight names everything at once, and lets restored objects pass.

@@ -108,6 +108,10 @@ func (p *Preflight) archive(ctx context.Context, in Input, out *PreflightOut) er
 		out.Missing = append(out.Missing, fmt.Sprintf("the archive s3://%s/%s cannot be listed (%s): a bucket of another account needs a bucket policy that gives the functions' roles s3:ListBucket and s3:GetObject, and its key a policy that gives them kms:Decrypt", in.Bucket, in.Prefix, code.ErrorCode()))
 		return nil
 	}
+	if code != nil && elsewhere[code.ErrorCode()] {
+		out.Missing = append(out.Missing, fmt.Sprintf("the archive s3://%s is not in region %s (%s): copy it into a bucket there (aws s3 sync s3://%s/%s s3://BUCKET/%s) and name that bucket, or deploy an environment in the archive's region", in.Bucket, p.Region, code.ErrorCode(), in.Bucket, in.Prefix, in.Prefix))
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -126,6 +130,9 @@ func (p *Preflight) archive(ctx context.Context, in Input, out *PreflightOut) er
 	}
 	return nil
 }
+
+// elsewhere lists what S3 answers when a bucket is of another region.
+var elsewhere = map[string]bool{"PermanentRedirect": true, "AuthorizationHeaderMalformed": true, "IllegalLocationConstraintException": true}
 
 // frozen tells whether one of these objects cannot be read: one that was restored
 // keeps its storage class in a listing.
