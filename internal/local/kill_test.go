@@ -232,8 +232,12 @@ func callerOf(c gateway.Call) string {
 func callName(c gateway.Call) string {
 	resource := c.Resources[0]
 	resource = resource[strings.LastIndexByte(resource, ':')+1:]
-	resource = uuid.ReplaceAllString(loadID.ReplaceAllString(resource, "LOAD"), "RUN")
-	return fmt.Sprintf("%s's %s %s", callerOf(c), c.Action, resource)
+	what := resource
+	if c.Detail != "" {
+		what, _, _ = strings.Cut(c.Detail, " args=")
+	}
+	what = uuid.ReplaceAllString(loadID.ReplaceAllString(what, "LOAD"), "RUN")
+	return fmt.Sprintf("%s's %s %s", callerOf(c), c.Action, what)
 }
 
 // bookkeeping is what godwit's own tables hold, but for times.

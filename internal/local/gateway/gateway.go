@@ -14,6 +14,7 @@ type Call struct {
 	Action    string            // IAM action: s3:GetObject
 	Resources []string          // ARNs; every one must be allowed
 	Condition map[string]string // condition keys beyond the global ones
+	Detail    string            // tells requests apart that Action and Resources do not, such as statements; IAM does not see it
 }
 
 // A Service answers the requests of one AWS service.
@@ -21,7 +22,7 @@ type Service interface {
 	// Describe names the IAM actions that a request needs, before it is judged;
 	// usually one, more where AWS checks more than one on the caller's behalf
 	// (rds-data:ExecuteStatement also needs secretsmanager:GetSecretValue). It
-	// fills Action, Resources and Condition only. body is the whole request body.
+	// fills Action, Resources, Condition and Detail only. body is the whole request body.
 	// An unknown operation is an error: the gateway answers 501 with its text.
 	Describe(r *http.Request, body []byte) ([]Call, error)
 	// ServeHTTP answers an allowed request; r.Body is unread. The caller's role

@@ -181,15 +181,35 @@ func (s *Server) Describe(r *http.Request, body []byte) ([]gateway.Call, error) 
 	var in struct {
 		ResourceArn string `json:"resourceArn"`
 		SecretArn   string `json:"secretArn"`
+		SQL         string `json:"sql"`
+		Parameters  []struct {
+			Name  string                     `json:"name"`
+			Value map[string]json.RawMessage `json:"value"`
+		} `json:"parameters"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
 		return nil, fmt.Errorf("parse rds-data:%s: %w", op, err)
 	}
-	calls := []gateway.Call{{Action: "rds-data:" + op, Resources: []string{in.ResourceArn}}}
+	detail := clip(strings.Join(strings.Fields(in.SQL), " "))
+	for _, p := range in.Parameters {
+		for _, v := range p.Value {
+			detail += " " + p.Name + "=" + clip(strings.Trim(string(v), `"`))
+		}
+	}
+	calls := []gateway.Call{{Action: "rds-data:" + op, Resources: []string{in.ResourceArn}, Detail: detail}}
 	if s.cfg.Secrets != nil {
 		calls = append(calls, s.cfg.Secrets.Calls("secretsmanager:GetSecretValue", in.SecretArn)...)
 	}
 	return calls, nil
+}
+
+// clip cuts a text to what a log line needs of it.
+func clip(s string) string {
+	const most = 60 // bytes
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
 }
 
 // ServeHTTP implements gateway.Service. It ignores the request's context on
