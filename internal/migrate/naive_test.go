@@ -21,12 +21,12 @@ import (
 
 // A plainRow is what a revision's line consists of.
 type plainRow struct {
-	id, tx, time, strand  string
-	table, tableID        string
-	version, block        int64
-	hash, dataHash        []byte
-	deleted, redacted     bool
-	columns               []*string // nil: NULL
+	id, tx, time, strand string
+	table, tableID       string
+	version, block       int64
+	hash, dataHash       []byte
+	deleted, redacted    bool
+	columns              []*string // nil: NULL
 }
 
 var copyEscapes = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", `\r`)
@@ -261,8 +261,8 @@ type (
 	plainOwner        struct{ PersonID *string }
 	plainRegistration struct {
 		VIN, LicensePlateNumber, State, City, ValidFromDate, ValidToDate *string
-		PendingPenaltyTicketAmount                                      *json.Number
-		Owners                                                          *struct {
+		PendingPenaltyTicketAmount                                       *json.Number
+		Owners                                                           *struct {
 			PrimaryOwner    *plainOwner
 			SecondaryOwners []plainOwner
 		}
@@ -353,4 +353,3 @@ func plainJSONColumns(table, id string, data []byte) ([]*string, error) {
 	}
 	return []*string{v.VIN, v.LicensePlateNumber, v.State, v.City, number(v.PendingPenaltyTicketAmount), v.ValidFromDate, v.ValidToDate, first, others}, err
 }
-

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -19,53 +20,83 @@ import (
 // A segment collects what one stretch of blocks becomes. It holds compressed
 // parts and nothing of the blocks themselves.
 type segment struct {
-	plan   *Plan
-	item   *Item
-	rules  *mapping.Mapping
-	tables map[change.SourceTable]*segmentTable
-	order  []*segmentTable
-	out    Segment
-	list   bytes.Buffer // quarantine list, JSON Lines
-	copy   part         // quarantine list, COPY rows
-	row    []byte
-	wrote  int64 // bytes of COPY text
-	ended  bool
+	plan    *Plan
+	item    *Item
+	rules   *mapping.Mapping
+	packers packers
+	tables  map[change.SourceTable]*segmentTable
+	order   []*segmentTable
+	out     Segment
+	list    bytes.Buffer // quarantine list, JSON Lines
+	copy    part         // quarantine list, COPY rows
+	row     []byte
+	wrote   int64 // bytes of COPY text
+	ended   bool
 }
 
 type segmentTable struct {
-	count SegmentTable
-	plan  *mapping.Plan
-	want  bool
-	part  part
-	since []int64 // presence counts when the segment began
+	folder string // of its parts
+	count  SegmentTable
+	plan   *mapping.Plan
+	want   bool
+	part   part
+	since  []int64 // presence counts when the segment began
 }
 
 // A part is one COPY-ready object in the making.
 type part struct {
-	body bytes.Buffer
-	zip  *gzip.Writer
-	rows int64
+	*packer // nil before the first row
+	rows    int64
 }
 
-func (p *part) write(row []byte) error {
-	if p.zip == nil {
-		// The fastest level: the server decompresses, and the network inside a
-		// region is not what limits an import. The header has no time, so equal
-		// rows are equal bytes.
-		z, err := gzip.NewWriterLevel(&p.body, gzip.BestSpeed)
-		if err != nil {
-			return err
+// A packer compresses the rows of one part.
+type packer struct {
+	body bytes.Buffer
+	zip  *gzip.Writer
+}
+
+// packers are kept from segment to segment and from call to call, so that the
+// memory of a function is that of its largest segment, once.
+type packers map[string]*packer // by folder of the part
+
+// trim drops what the segment did not need: tables come and go.
+func (s *segment) trim() {
+	used := map[string]bool{quarantineFolder: s.copy.packer != nil}
+	for _, st := range s.order {
+		used[st.folder] = st.part.packer != nil
+	}
+	maps.DeleteFunc(s.packers, func(folder string, _ *packer) bool { return !used[folder] })
+}
+
+// write adds a row to p, the part whose folder is given.
+func (s *segment) write(p *part, folder string, row []byte) error {
+	if p.packer == nil {
+		p.packer = s.packers[folder]
+		if p.packer == nil {
+			p.packer = &packer{}
+			// The fastest level: the server decompresses, and the network inside a
+			// region is not what limits an import. The header has no time, so equal
+			// rows are equal bytes.
+			z, err := gzip.NewWriterLevel(&p.body, gzip.BestSpeed)
+			if err != nil {
+				return err
+			}
+			p.zip = z
+			s.packers[folder] = p.packer
+		} else {
+			p.body.Reset()
+			p.zip.Reset(&p.body)
 		}
-		p.zip = z
 	}
 	p.rows++
 	_, err := p.zip.Write(row)
 	return err
 }
 
-func newSegment(plan *Plan, item *Item, number int, rules *mapping.Mapping) *segment {
+// newSegment begins a segment, when the one that used packing before is stored.
+func newSegment(plan *Plan, item *Item, number int, rules *mapping.Mapping, packing packers) *segment {
 	return &segment{
-		plan: plan, item: item, rules: rules,
+		plan: plan, item: item, rules: rules, packers: packing,
 		tables: map[change.SourceTable]*segmentTable{},
 		out:    Segment{Item: item.Number, Number: number},
 	}
@@ -79,6 +110,11 @@ func (s *segment) full(limit, read int64) bool {
 }
 
 func (s *segment) table(t change.SourceTable) (*segmentTable, error) {
+	for _, st := range s.order[:min(len(s.order), 8)] { // faster than hashing for the first tables
+		if st.count.ID == t.ID && st.count.Name == t.Name {
+			return st, nil
+		}
+	}
 	if st, ok := s.tables[t]; ok {
 		return st, nil
 	}
@@ -87,7 +123,7 @@ func (s *segment) table(t change.SourceTable) (*segmentTable, error) {
 			return nil, twoNames(t.ID, st.count.Name, t.Name, s.out.LastBlock)
 		}
 	}
-	st := &segmentTable{count: SegmentTable{ID: t.ID, Name: t.Name, FirstBlock: -1}}
+	st := &segmentTable{folder: folder(t.ID), count: SegmentTable{ID: t.ID, Name: t.Name, FirstBlock: -1}}
 	if t.ID != "" && s.plan.Input.wants(t.Name) {
 		p, err := s.rules.Plan(t.Name)
 		if err != nil {
@@ -154,7 +190,7 @@ func (s *segment) revision(b *journal.Block, i int, st *segmentTable) error {
 			if s.row, err = copytext.AppendRow(s.row[:0], row); err == nil {
 				s.wrote += int64(len(s.row))
 				st.count.Staged++
-				return st.part.write(s.row)
+				return s.write(&st.part, st.folder, s.row)
 			}
 		}
 	}
@@ -212,7 +248,7 @@ func (s *segment) setAside(rec *change.Record, why error) error {
 	if s.row, err = copytext.AppendRow(s.row[:0], row); err != nil {
 		return err
 	}
-	return s.copy.write(s.row)
+	return s.write(&s.copy, quarantineFolder, s.row)
 }
 
 // quarantineTable is godwit.quarantine, column for column.
@@ -254,7 +290,7 @@ func (s *segment) store(ctx context.Context, o Objects, bucket string, last bool
 		if st.part.rows == 0 {
 			continue // aws_s3 refuses an empty object
 		}
-		p, err := add(&st.part, partKey(load, folder(st.count.ID), item, number), st.count)
+		p, err := add(&st.part, partKey(load, st.folder, item, number), st.count)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"godwit/internal/change"
@@ -47,6 +48,8 @@ type Transform struct {
 	// in a call and what a repeat does again.
 	SegmentBytes int64
 	Now          func() time.Time
+
+	spare atomic.Pointer[packers] // of the call before
 }
 
 const defaultSegmentBytes = 64 << 20
@@ -78,11 +81,16 @@ func (t *Transform) handle(ctx context.Context, in WorkIn) (WorkOut, error) {
 	if limit == 0 {
 		limit = defaultSegmentBytes
 	}
+	packing := t.spare.Swap(nil)
+	if packing == nil {
+		packing = &packers{}
+	}
+	defer t.spare.Store(packing)
 	var w *walk // stays open between two segments of one range
 	defer func() { w.close() }()
 	for at.Item < len(in.Items) {
 		item := &in.Items[at.Item]
-		seg := newSegment(&plan, item, at.Segment, rules)
+		seg := newSegment(&plan, item, at.Segment, rules, *packing)
 		for !seg.ended && at.Range < len(item.Ranges) {
 			if w == nil {
 				if w, err = openRange(ctx, t.Objects, &plan, &item.Ranges[at.Range], &at, fields); err != nil {
@@ -103,6 +111,7 @@ func (t *Transform) handle(ctx context.Context, in WorkIn) (WorkOut, error) {
 			return WorkOut{}, err
 		}
 		// Stored. A crash from here on repeats the segment, byte for byte.
+		seg.trim()
 		at.Segment++
 		if last {
 			at = Resume{Item: at.Item + 1}
@@ -211,7 +220,7 @@ func (w *walk) next(ctx context.Context) (*journal.Block, error) {
 		}
 		switch {
 		case b.SequenceNo != w.due:
-			return nil, &Stop{fmt.Errorf("object %s, offset %d: block %d stands where block %d is due: the object is not as QLDB exported it", w.r.Key, b.Offset, b.SequenceNo, w.due)}
+			return nil, &Stop{fmt.Errorf("object %s, offset %d: block %d stands where block %d is due: the object is not as QLDB exported it; copy it again from where the archive came from", w.r.Key, b.Offset, b.SequenceNo, w.due)}
 		case b.Strand != w.plan.Strand:
 			return nil, &Stop{fmt.Errorf("object %s, offset %d: block %d is of strand %s, the archive of strand %s: an archive holds one ledger", w.r.Key, b.Offset, b.SequenceNo, b.Strand, w.plan.Strand)}
 		}
