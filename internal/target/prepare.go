@@ -51,8 +51,9 @@ func verifier(password string, salt []byte) (string, error) {
 // loader's role and its grants, then as loader the bookkeeping schema. Doing it
 // again is harmless. password is the loader's.
 func Prepare(ctx context.Context, admin, loader *DB, role, password string) error {
-	var found []struct{ Available bool }
-	err := admin.Query(ctx, &found, `SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'aws_s3') AS available`)
+	var found []struct{ Available, Known bool }
+	err := admin.Query(ctx, &found, `SELECT EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'aws_s3') AS available,
+  EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = :role) AS known`, Param{"role", role})
 	if err != nil {
 		return fmt.Errorf("look for extension aws_s3: %w", err)
 	}
@@ -65,7 +66,7 @@ func Prepare(ctx context.Context, admin, loader *DB, role, password string) erro
 	if strings.Contains(role+admin.Database, "$") {
 		return fmt.Errorf("the loader's role %q or the database %q has a dollar sign: choose another name", role, admin.Database)
 	}
-	verifier, err := newVerifier(ctx, loader, password)
+	verifier, err := newVerifier(ctx, loader, password, found[0].Known)
 	if err != nil {
 		return err
 	}
@@ -85,9 +86,11 @@ var comments = regexp.MustCompile(`(?m)^ *--.*\n`)
 
 // newVerifier derives a verifier of the loader's password when the loader cannot
 // log in: it does not exist yet, or its secret was changed. Otherwise "".
-func newVerifier(ctx context.Context, loader *DB, password string) (string, error) {
+// A role that is not known does not try: the service may remember a failed login
+// for longer than it takes to make the role.
+func newVerifier(ctx context.Context, loader *DB, password string, known bool) (string, error) {
 	var one []struct{ One int }
-	if loader.Query(ctx, &one, `SELECT 1 AS one`) == nil {
+	if known && loader.Query(ctx, &one, `SELECT 1 AS one`) == nil {
 		return "", nil
 	}
 	v, err := Verifier(password)
