@@ -174,10 +174,12 @@ func newBareBench(t testing.TB, cfg rdsdata.Config) *bench {
 
 // client is the client of a function, without IAM.
 func client(url string) *rdsdataapi.Client {
-	return target.NewAPI(aws.Config{Region: testdb.Region, BaseEndpoint: &url,
+	return target.NewAPI(aws.Config{
+		Region: testdb.Region, BaseEndpoint: &url,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
-		})})
+		}),
+	})
 }
 
 // loseReplies makes the wire lose the replies of calls whose body has text in it,
@@ -309,8 +311,10 @@ func (b *bench) part(p *plan, relation, tableID string, lines []byte, rows int) 
 	b.t.Helper()
 	key := fmt.Sprintf("parts/%s/%s/%s.copy.gz", b.db.Name, p.ID, tableID)
 	b.shelf.put(b.t, "work-bucket", key, lines)
-	return task("import", tableID+"/000000", map[string]any{"schema": p.Stage(), "relation": relation, "table_id": tableID,
-		"bucket": "work-bucket", "key": key, "region": testdb.Region, "rows": rows})
+	return task("import", tableID+"/000000", map[string]any{
+		"schema": p.Stage(), "relation": relation, "table_id": tableID,
+		"bucket": "work-bucket", "key": key, "region": testdb.Region, "rows": rows,
+	})
 }
 
 func (b *bench) imports(p *plan) []change.Task {
@@ -334,8 +338,13 @@ func (b *bench) imports(p *plan) []change.Task {
 				value = change.Value{Kind: change.Null}
 			}
 			lines, err = copytext.AppendRow(lines, change.Row{Table: &history, Values: []change.Value{
-				{Kind: change.Text, Bytes: []byte(r.doc)}, {Kind: change.Int, Int: r.version}, value,
-				{Kind: change.JSON, Bytes: audit}, {Kind: change.Text, Bytes: []byte(r.op)}, {Kind: change.Text, Bytes: []byte("tx")}}})
+				{Kind: change.Text, Bytes: []byte(r.doc)},
+				{Kind: change.Int, Int: r.version},
+				value,
+				{Kind: change.JSON, Bytes: audit},
+				{Kind: change.Text, Bytes: []byte(r.op)},
+				{Kind: change.Text, Bytes: []byte("tx")},
+			}})
 			if err != nil {
 				b.t.Fatal(err)
 			}
@@ -351,8 +360,10 @@ func (b *bench) imports(p *plan) []change.Task {
 		}
 		key := fmt.Sprintf("parts/%s/%s/quarantine.copy.gz", b.db.Name, p.ID)
 		b.shelf.put(b.t, "work-bucket", key, []byte(lines.String()))
-		tasks = append(tasks, task("import", "quarantine", map[string]any{"schema": "godwit", "relation": "quarantine", "table_id": "",
-			"bucket": "work-bucket", "key": key, "region": testdb.Region, "rows": len(p.aside)}))
+		tasks = append(tasks, task("import", "quarantine", map[string]any{
+			"schema": "godwit", "relation": "quarantine", "table_id": "",
+			"bucket": "work-bucket", "key": key, "region": testdb.Region, "rows": len(p.aside),
+		}))
 	}
 	return tasks
 }
@@ -386,7 +397,8 @@ func (b *bench) indexes(p *plan) (tasks []change.Task) {
 		for _, x := range []change.Table{t.Current, t.History} {
 			for i, ix := range x.Indexes {
 				tasks = append(tasks, task("indexes", fmt.Sprintf("%s index %d", x.Name, i+1), map[string]any{
-					"relation": x.Name, "columns": ix.Columns, "unique": ix.Unique, "key": false, "index": ix.Name}))
+					"relation": x.Name, "columns": ix.Columns, "unique": ix.Unique, "key": false, "index": ix.Name,
+				}))
 			}
 		}
 	}
@@ -499,5 +511,20 @@ func inline(sql string, args []any) string {
 	return sql
 }
 
-// newLook is one more connection that sees everything.
-func newLook(b *bench) *pgx.Conn { return testdb.Connect(b.t, b.db.SuperuserDSN) }
+// waitLocked waits until n statements of the Data API wait for locks.
+func (b *bench) waitLocked(n int) {
+	b.t.Helper()
+	watch := testdb.Connect(b.t, b.db.SuperuserDSN) // b.look may hold the lock
+	for range 600 {
+		var waits int
+		if err := watch.QueryRow(context.Background(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+			AND application_name = 'RDS Data API' AND wait_event_type = 'Lock'`).Scan(&waits); err != nil {
+			b.t.Fatal(err)
+		}
+		if waits >= n {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	b.t.Fatalf("fewer than %d statements wait for locks", n)
+}

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS godwit.load_table (
   history_name text NOT NULL,
   mapped       text[] NOT NULL,
   merge        boolean NOT NULL,
+  shown        oid, -- the table that showed the load; another of its name may have come since
   PRIMARY KEY (load_id, current_name)
 );
 
@@ -122,7 +123,7 @@ BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'godwit begin', p_schema), 0));
   SELECT * INTO l FROM godwit.load x WHERE x.load_id = p_load FOR KEY SHARE;
   IF l.state = 'loading' OR l.state = 'published' AND coalesce((
-      SELECT bool_or(to_regclass(format('%I.%I', l.target_schema, t.current_name)) IS NOT NULL)
+      SELECT bool_or(to_regclass(format('%I.%I', l.target_schema, t.current_name))::oid IS NOT DISTINCT FROM t.shown)
       FROM godwit.load_table t WHERE t.load_id = p_load), true) THEN
     RETURN jsonb_build_object('state', l.state);
   END IF;
@@ -193,7 +194,7 @@ BEGIN
     UPDATE godwit.task t SET rows = v_rows, counts = v_counts, table_id = p_args->>'table_id', done_at = clock_timestamp()
       WHERE t.load_id = p_load AND t.phase = p_phase AND t.name = p_name;
     DELETE FROM godwit.failure f WHERE f.load_id = p_load AND f.phase = p_phase AND f.name = p_name;
-    RETURN jsonb_build_object('state', 'done', 'rows', v_rows, 'counts', v_counts);
+    RETURN jsonb_build_object('state', 'done'); -- without the counts, which may be longer than a row of the Data API
   EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_message = MESSAGE_TEXT, v_table = TABLE_NAME, v_constraint = CONSTRAINT_NAME,
       v_context = PG_EXCEPTION_CONTEXT;
@@ -229,12 +230,6 @@ BEGIN
   RETURN v_rows;
 END $f$;
 
--- primary_key renders a key constraint. The server cuts the names of long tables' keys, and two that are cut to the same
--- name could not meet in the target schema.
-CREATE OR REPLACE FUNCTION godwit.primary_key(p_table text) RETURNS text LANGUAGE sql IMMUTABLE AS $f$
-  SELECT CASE WHEN octet_length(p_table) > 58 THEN format('CONSTRAINT %I ', 'pkey_' || md5(p_table)) ELSE '' END || 'PRIMARY KEY'
-$f$;
-
 -- build_key indexes staged history by (doc_id, version); a revision staged twice ends here.
 CREATE OR REPLACE FUNCTION godwit.build_key(p_load text, p_args jsonb) RETURNS bigint LANGUAGE plpgsql AS $f$
 DECLARE
@@ -242,7 +237,7 @@ DECLARE
   v_history text := p_args->>'history';
 BEGIN
   SELECT l.stage_schema INTO STRICT v_stage FROM godwit.load l WHERE l.load_id = p_load;
-  EXECUTE format('ALTER TABLE %I.%I ADD %s (doc_id, version)', v_stage, v_history, godwit.primary_key(v_history));
+  EXECUTE format('ALTER TABLE %I.%I ADD PRIMARY KEY (doc_id, version)', v_stage, v_history);
   EXECUTE format('ANALYZE %I.%I (doc_id)', v_stage, v_history);
   RETURN 0;
 END $f$;
@@ -427,7 +422,7 @@ BEGIN
   SELECT l.stage_schema, coalesce(v_relation, godwit.head_table(l.target_schema, p_args->>'heads_of'))
     INTO STRICT v_stage, v_relation FROM godwit.load l WHERE l.load_id = p_load;
   IF (p_args->>'key')::boolean THEN
-    EXECUTE format('ALTER TABLE %I.%I ADD %s (%s)', v_stage, v_relation, godwit.primary_key(v_relation), v_columns);
+    EXECUTE format('ALTER TABLE %I.%I ADD PRIMARY KEY (%s)', v_stage, v_relation, v_columns);
   ELSE
     EXECUTE format('CREATE %s INDEX %I ON %I.%I (%s)', CASE WHEN (p_args->>'unique')::boolean THEN 'UNIQUE' ELSE '' END,
       p_args->>'index', v_stage, v_relation, v_columns);
@@ -544,6 +539,7 @@ BEGIN
         SELECT FROM godwit.load_source s JOIN godwit.load_table t USING (load_id, current_name)
         WHERE s.load_id = $1 AND s.table_id = c.table_id AND t.merge) THEN c.revision_cnt ELSE 0 END$q$, l.target_schema) USING p_load;
 
+  UPDATE godwit.load_table x SET shown = to_regclass(format('%I.%I', l.target_schema, x.current_name))::oid WHERE x.load_id = p_load;
   UPDATE godwit.load x SET state = 'published', published_at = clock_timestamp() WHERE x.load_id = p_load;
   EXECUTE format('DROP SCHEMA %I CASCADE', l.stage_schema);
   RETURN jsonb_build_object('added', v_added);

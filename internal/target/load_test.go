@@ -9,9 +9,11 @@ import (
 // people is a small ledger: two versions, one version, a deletion.
 func people() []revision {
 	return []revision{
-		{doc: "a", version: 0, op: "I", value: "Ann"}, {doc: "a", version: 1, op: "U", value: "Anne"},
+		{doc: "a", version: 0, op: "I", value: "Ann"},
+		{doc: "a", version: 1, op: "U", value: "Anne"},
 		{doc: "b", version: 0, op: "I", value: "Bob"},
-		{doc: "c", version: 0, op: "I", value: "Cy"}, {doc: "c", version: 1, op: "D"},
+		{doc: "c", version: 0, op: "I", value: "Cy"},
+		{doc: "c", version: 1, op: "D"},
 	}
 }
 

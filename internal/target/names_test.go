@@ -56,18 +56,6 @@ func TestAwkwardNames(t *testing.T) {
 	}
 }
 
-// The keys of long tables that come by different loads do not meet.
-func TestKeysOfLongNamesDoNotCollide(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, rdsdata.Config{})
-	for i := range 2 {
-		p := ledger(fmt.Sprintf("load%d", i), revision{doc: "d", op: "I", table: fmt.Sprint("T", i)})
-		p.tables = []change.LoadTable{pair(strings.Repeat("n", 52)+fmt.Sprint(i), nameColumn)}
-		p.sources = []change.LoadSource{{SourceTable: change.SourceTable{ID: fmt.Sprint("T", i), Name: "N"}, Current: p.tables[0].Current.Name, Active: true}}
-		b.load(p)
-	}
-}
-
 func floatBits(f float64) change.Value {
 	return change.Value{Kind: change.Float, Int: int64(math.Float64bits(f))}
 }

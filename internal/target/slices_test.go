@@ -90,6 +90,14 @@ func TestSlicesAtOnceAreTheSame(t *testing.T) {
 	if err := b.runAll(p.ID, append(b.imports(p), b.keys(p)...)); err != nil {
 		t.Fatal(err)
 	}
+	// All of them ask before one of them may write what it chose.
+	tx, err := b.look.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE godwit.slice IN SHARE MODE`); err != nil {
+		t.Fatal(err)
+	}
 	all := make(chan string)
 	for i := range 6 {
 		go func() {
@@ -104,6 +112,10 @@ func TestSlicesAtOnceAreTheSame(t *testing.T) {
 			}
 			all <- fmt.Sprint(text.String(), err)
 		}()
+	}
+	b.waitLocked(6)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	first := <-all
 	for range 5 {

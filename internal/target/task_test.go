@@ -43,8 +43,10 @@ func TestBookkeepingCommitsWithRows(t *testing.T) {
 	// A failing task leaves neither: first where the rows fail, then where the
 	// bookkeeping does.
 	b.shelf.put(t, "work-bucket", "bad/"+b.db.Name, []byte("a\t0\tAnn\t{}\tI\ttx\nb\tx\tBob\t{}\tI\ttx\n"))
-	bad := task("import", "bad", map[string]any{"schema": p.Stage(), "relation": "person_audit_log", "table_id": "T1",
-		"bucket": "work-bucket", "key": "bad/" + b.db.Name, "region": "us-east-1", "rows": 2})
+	bad := task("import", "bad", map[string]any{
+		"schema": p.Stage(), "relation": "person_audit_log", "table_id": "T1",
+		"bucket": "work-bucket", "key": "bad/" + b.db.Name, "region": "us-east-1", "rows": 2,
+	})
 	refused(t, b.run(p.ID, bad), "22P02")
 	b.exec(`ALTER TABLE godwit.task ADD CONSTRAINT broken CHECK (rows IS NULL)`)
 	refused(t, b.run(p.ID, good), "23514")
@@ -188,8 +190,10 @@ func TestFailureReachesTheNextCallerOnce(t *testing.T) {
 	b.begin(p)
 	key := "bad/" + b.db.Name
 	b.shelf.put(t, "work-bucket", key, []byte("a\tnot a number\tAnn\t{}\tI\ttx\n"))
-	bad := task("import", "bad", map[string]any{"schema": p.Stage(), "relation": "person_audit_log", "table_id": "T1",
-		"bucket": "work-bucket", "key": key, "region": "us-east-1", "rows": 1})
+	bad := task("import", "bad", map[string]any{
+		"schema": p.Stage(), "relation": "person_audit_log", "table_id": "T1",
+		"bucket": "work-bucket", "key": key, "region": "us-east-1", "rows": 1,
+	})
 	failUnseen := func() {
 		t.Helper()
 		open := b.shelf.hold(t, "work-bucket", key)
@@ -338,8 +342,10 @@ func TestErrorsHoldNoValues(t *testing.T) {
 		{"null", "a\t\\N\t" + secret + "\t{}\tI\ttx\n", "23502", nil},
 	} {
 		b.shelf.put(t, "work-bucket", key, []byte("z\t0\tZoe\t{}\tI\ttx\n"+test.line))
-		bad := task("import", test.name, map[string]any{"schema": p.Stage(), "relation": "person_audit_log", "table_id": "T1",
-			"bucket": "work-bucket", "key": key, "region": "us-east-1", "rows": 2})
+		bad := task("import", test.name, map[string]any{
+			"schema": p.Stage(), "relation": "person_audit_log", "table_id": "T1",
+			"bucket": "work-bucket", "key": key, "region": "us-east-1", "rows": 2,
+		})
 		check(test.name, b.run(p.ID, bad), test.state, test.where...)
 	}
 	if err := b.runAll(p.ID, append(b.imports(p), b.keys(p)...)); err != nil {
