@@ -103,7 +103,7 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.at += int64(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // a wrapped EOF is no end
+	if err != nil && err != io.EOF {
 		err = &BrokenError{b.bucket, b.key, b.at, err}
 	}
 	return n, err
