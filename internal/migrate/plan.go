@@ -191,9 +191,11 @@ func countPrefix(load string) string { return "loads/" + load + "/counts/" }
 func countKey(load string, item int) string {
 	return fmt.Sprintf("%s%06d.json", countPrefix(load), item)
 }
+
 func quarantineKey(load string, item, segment int) string {
 	return fmt.Sprintf("loads/%s/quarantine/%06d-%06d.jsonl", load, item, segment)
 }
+
 func partKey(load, folder string, item, segment int) string {
 	return fmt.Sprintf("parts/%s/%s/%06d-%06d.copy.gz", load, folder, item, segment)
 }

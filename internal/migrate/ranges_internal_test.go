@@ -111,8 +111,10 @@ func TestItemsFitIntoAChild(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var ranges []Range
 			for i := range c.n {
-				ranges = append(ranges, Range{Key: c.key, ETag: `"d41d8cd98f00b204e9800998ecf8427e"`, Size: c.bytes, Announced: "ION_BINARY",
-					Object: Blocks{int64(i), int64(i)}, Claim: Blocks{int64(i), int64(i)}})
+				ranges = append(ranges, Range{
+					Key: c.key, ETag: `"d41d8cd98f00b204e9800998ecf8427e"`, Size: c.bytes, Announced: "ION_BINARY",
+					Object: Blocks{int64(i), int64(i)}, Claim: Blocks{int64(i), int64(i)},
+				})
 			}
 			work, err := items(ranges)
 			if err != nil {
