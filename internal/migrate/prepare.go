@@ -28,7 +28,11 @@ func (p *Prepare) Handle(ctx context.Context, in PrepareIn) (struct{}, error) {
 		if err != nil {
 			missing = append(missing, "the database could not be prepared: "+err.Error())
 		}
-		return struct{}{}, &Stop{fmt.Errorf("%d things are missing:\n- %s", len(missing), strings.Join(missing, "\n- "))}
+		things := "1 thing is"
+		if len(missing) > 1 {
+			things = fmt.Sprintf("%d things are", len(missing))
+		}
+		return struct{}{}, &Stop{fmt.Errorf("%s missing:\n- %s", things, strings.Join(missing, "\n- "))}
 	}
 	if err != nil {
 		return struct{}{}, Classify(fmt.Errorf("prepare the target: %w", err))
