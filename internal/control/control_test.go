@@ -39,8 +39,10 @@ func open(t *testing.T) *plane {
 	g.Register("rds", p.clusters)
 	g.Register("secretsmanager", p.store)
 	root := g.Root()
-	cfg := aws.Config{Region: "eu-central-1", BaseEndpoint: aws.String(g.URL()), RetryMaxAttempts: 1,
-		Credentials: credentials.NewStaticCredentialsProvider(root.AccessKeyID, root.SecretAccessKey, root.SessionToken)}
+	cfg := aws.Config{
+		Region: "eu-central-1", BaseEndpoint: aws.String(g.URL()), RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(root.AccessKeyID, root.SecretAccessKey, root.SessionToken),
+	}
 	p.rds = &control.RDS{API: awsrds.NewFromConfig(cfg)}
 	p.secrets = &control.Secrets{API: secretsmanager.NewFromConfig(cfg)}
 	return p
@@ -49,14 +51,18 @@ func open(t *testing.T) *plane {
 func TestClusterTellsWhatALoadNeeds(t *testing.T) {
 	p := open(t)
 	p.clusters.Set(rds.Cluster{ID: "other", ARN: strings.Replace(clusterARN, "target", "other", 1), Engine: "aurora-mysql", Status: "available"})
-	p.clusters.Set(rds.Cluster{ID: "target", ARN: clusterARN, Engine: "aurora-postgresql", Version: "17.4", Status: "available", DataAPI: true, MinACU: 0.5, MaxACU: 8,
-		Roles: []rds.Role{{ARN: "arn:import1", Feature: "s3Import"}, {ARN: "arn:export", Feature: "s3Export"}, {ARN: "arn:import2", Feature: "s3Import"}}})
+	p.clusters.Set(rds.Cluster{
+		ID: "target", ARN: clusterARN, Engine: "aurora-postgresql", Version: "17.4", Status: "available", DataAPI: true, MinACU: 0.5, MaxACU: 8,
+		Roles: []rds.Role{{ARN: "arn:import1", Feature: "s3Import"}, {ARN: "arn:export", Feature: "s3Export"}, {ARN: "arn:import2", Feature: "s3Import"}},
+	})
 	got, err := p.rds.Cluster(t.Context(), clusterARN)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := control.Cluster{ID: "target", Region: "eu-central-1", Engine: "aurora-postgresql", Status: "available", DataAPI: true, MinACU: 0.5,
-		ImportRoles: []string{"arn:import1", "arn:import2"}}
+	want := control.Cluster{
+		ID: "target", Region: "eu-central-1", Engine: "aurora-postgresql", Status: "available", DataAPI: true, MinACU: 0.5,
+		ImportRoles: []string{"arn:import1", "arn:import2"},
+	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

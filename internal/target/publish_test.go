@@ -334,6 +334,45 @@ func TestOneLoadIntoASchemaAtATime(t *testing.T) {
 	}
 }
 
+// All ask before one of them is registered: one load gets the schema, however many
+// executions it has, and all of the other hear which.
+func TestBeginAtOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rdsdata.Config{})
+	tx, err := b.look.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE godwit.load IN SHARE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan string)
+	for i := range 6 {
+		go func() {
+			_, err := b.loader.Begin(context.Background(), ledger(fmt.Sprint("load", i%2)).Load)
+			var c *target.Conflict
+			switch {
+			case err == nil:
+				answers <- fmt.Sprint("load", i%2)
+			case errors.As(err, &c):
+				answers <- c.Running
+			default:
+				answers <- err.Error()
+			}
+		}()
+	}
+	b.waitLocked(6)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := <-answers
+	for range 5 {
+		if other := <-answers; other != first || !strings.HasPrefix(other, "load") {
+			t.Errorf("got %s and %s, want all to name the same load", first, other)
+		}
+	}
+}
+
 // Two executions of one load begin, stage and load at once.
 func TestTheSameLoadTwiceAtOnce(t *testing.T) {
 	t.Parallel()
@@ -433,6 +472,14 @@ func TestLoadIsBegunAnewWhenItsTablesWereDropped(t *testing.T) {
 		equal(t, "current", b.current(), "a:1:Anne b:0:Bob")
 		equal(t, "heads", b.heads(), "a:1 b:0 c:1x")
 		equal(t, "counts", b.list(`SELECT revision_cnt::text FROM dmv.table_counts`), "5")
+	}
+	q := ledger("load3", people()...)
+	q.Schema = "two"
+	q.tables = append(q.tables, pair("vehicle", nameColumn))
+	b.load(q)
+	b.exec(`DROP TABLE two.vehicle, two.vehicle_audit_log`)
+	if published, err := b.loader.Begin(t.Context(), q.Load); err != nil || !published {
+		t.Errorf("with one of two tables: got %v, %v, want the load to be visible still", published, err)
 	}
 	// Tables of the same name that another load made since are not its own.
 	b.exec(`DROP SCHEMA dmv CASCADE`)
