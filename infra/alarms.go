@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
 	"github.com/aws/jsii-runtime-go"
+
+	"godwit/internal/config"
 )
 
 const (
@@ -18,11 +20,12 @@ const (
 	worthALook = 3
 )
 
-// The metric of records set aside, which functions write in the embedded metric
-// format without dimensions.
+// The metric of records set aside, which ledger-phase writes in the embedded
+// metric format under its own name: environments may share an account.
 const (
 	metricNamespace   = "Godwit"
 	metricQuarantined = "Quarantined"
+	metricFunction    = "Function"
 )
 
 // alarms makes the topic and the alarms of the route.
@@ -63,7 +66,11 @@ func (s *LedgerStack) alarms(e Environment, data *DataStack) {
 		"A load failed. Its execution names the state and the reason; redrive it, or start it again with the same input")
 	alarm("LedgerLoadTimedOut", s.Load.MetricTimedOut(sum), 1, "A load took longer than it may. Start it again with the same input: it goes on where it stopped")
 	alarm("LedgerLoadAborted", s.Load.MetricAborted(sum), 1, "Somebody stopped a load. Nothing of it is visible in the target; start it again with the same input")
+	var counts *string // name of the function that counts what is set aside
 	for _, f := range s.Functions {
+		if f.Name == config.LedgerPhase {
+			counts = f.FunctionName()
+		}
 		id := *f.Node().Id()
 		alarm(id+"Errors", f.MetricErrors(sum), worthALook, f.Name+" fails again and again: see its log")
 		alarm(id+"Throttles", f.MetricThrottles(sum), worthALook, f.Name+" is throttled: lower concurrency in cdk.json or raise the account's limit")
@@ -71,7 +78,10 @@ func (s *LedgerStack) alarms(e Environment, data *DataStack) {
 	alarm("Quarantined", awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
 		Namespace:  jsii.String(metricNamespace),
 		MetricName: jsii.String(metricQuarantined),
-		Statistic:  sum.Statistic,
-		Period:     sum.Period,
+		DimensionsMap: &map[string]*string{
+			metricFunction: counts,
+		},
+		Statistic: sum.Statistic,
+		Period:    sum.Period,
 	}), 1, "A load set records aside: quarantine/ of the load in the work bucket names each with its origin and reason")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"godwit/internal/config"
@@ -40,7 +41,7 @@ func run(ctx context.Context) error {
 	h := &migrate.Phase{Objects: store, Target: db, WorkBucket: c.WorkBucket, Region: cfg.Region}
 	h.Quarantined = func(revisions int64) {
 		// A metric that cannot be written must not stop a load.
-		_ = migrate.WriteMetric(os.Stdout, time.Now(), migrate.MetricQuarantined, revisions)
+		_ = migrate.WriteMetric(os.Stdout, time.Now(), lambdacontext.FunctionName, migrate.MetricQuarantined, revisions)
 	}
 	lambda.Start(h.Handle)
 	return nil

@@ -14,20 +14,25 @@ const (
 	MetricQuarantined = "Quarantined"
 )
 
-// WriteMetric writes one count as a line in CloudWatch's embedded metric format,
+// DimensionFunction tells the environments of an account apart: the name of the
+// function that counts.
+const DimensionFunction = "Function"
+
+// WriteMetric writes one count of a function as a line in CloudWatch's embedded metric format,
 // from which the log service makes a metric without a call of ours
 // (docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
-func WriteMetric(w io.Writer, at time.Time, name string, value int64) error {
+func WriteMetric(w io.Writer, at time.Time, function, name string, value int64) error {
 	line, err := json.Marshal(map[string]any{
 		"_aws": map[string]any{
 			"Timestamp": at.UnixMilli(),
 			"CloudWatchMetrics": []any{map[string]any{
 				"Namespace":  MetricNamespace,
-				"Dimensions": [][]string{{}},
+				"Dimensions": [][]string{{DimensionFunction}},
 				"Metrics":    []any{map[string]string{"Name": name, "Unit": "Count"}},
 			}},
 		},
-		name: value,
+		DimensionFunction: function,
+		name:              value,
 	})
 	if err != nil {
 		return err
