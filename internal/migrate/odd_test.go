@@ -178,7 +178,7 @@ func TestATableWithTwoNamesStops(t *testing.T) {
 func TestQuarantineListsAreBounded(t *testing.T) {
 	m := newMachine(t, `{"Bucket":"archive","Prefix":"exports/dmv/","MaxQuarantined":100000,"Mapping":"s3://archive/m.json"}`)
 	m.segmentBytes = 40_000
-	ledger := m.generate(ledgergen.Options{Seed: 14, Documents: 400, Prefix: prefix, Format: ledgergen.JSON})
+	ledger := m.generate(ledgergen.Options{Seed: 14, Documents: 400, Prefix: prefix, Format: ledgergen.JSON, BlocksPerObject: 2})
 	m.objects.set(archiveBucket, "m.json", []byte(`{"version":1,"schema":"dmv","tables":{"Person":{"target":"person","columns":[{"name":"n","path":"FirstName","type":"integer"}]},
 		"Vehicle":{"target":"vehicle","columns":[{"name":"n","path":"VIN","type":"integer"}]},"VehicleRegistration":{"target":"r","columns":[{"name":"n","path":"VIN","type":"integer"}]}}}`))
 	out, rep := m.mustRun()
