@@ -11,7 +11,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"godwit/internal/config"
 	"godwit/internal/migrate"
 	"godwit/internal/objects"
@@ -34,7 +33,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read AWS configuration: %w", err)
 	}
-	store := &objects.Store{API: s3.NewFromConfig(cfg)}
+	store := objects.New(cfg)
 	h := &migrate.Count{Objects: store, WorkBucket: c.WorkBucket, Now: time.Now}
 	lambda.Start(h.Handle)
 	return nil

@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"godwit/internal/config"
 	"godwit/internal/migrate"
 	"godwit/internal/objects"
@@ -34,7 +33,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read AWS configuration: %w", err)
 	}
-	store := &objects.Store{API: s3.NewFromConfig(cfg)}
+	store := objects.New(cfg)
 	db := &target.DB{API: target.NewAPI(cfg), ClusterARN: c.ClusterARN, SecretARN: c.LoaderSecret, Database: c.Database}
 	h := &migrate.PlanLoad{Objects: store, Target: db, WorkBucket: c.WorkBucket}
 	for _, a := range c.Archives {

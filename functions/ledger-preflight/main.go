@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"godwit/internal/config"
 	"godwit/internal/control"
 	"godwit/internal/migrate"
@@ -35,7 +34,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read AWS configuration: %w", err)
 	}
-	store := &objects.Store{API: s3.NewFromConfig(cfg)}
+	store := objects.New(cfg)
 	clusters := &control.RDS{API: rds.NewFromConfig(cfg)}
 	h := &migrate.Preflight{
 		Objects: store, WorkBucket: c.WorkBucket, ClusterARN: c.ClusterARN, ImportRole: c.ImportRole, Region: cfg.Region,

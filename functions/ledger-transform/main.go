@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"godwit/internal/config"
 	"godwit/internal/migrate"
 	"godwit/internal/objects"
@@ -35,7 +34,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read AWS configuration: %w", err)
 	}
-	store := &objects.Store{API: s3.NewFromConfig(cfg)}
+	store := objects.New(cfg)
 	h := &migrate.Transform{Objects: store, WorkBucket: c.WorkBucket, Now: time.Now}
 	// Most of the heap are parts in the making, which hold no pointers: collecting
 	// often costs little and keeps the process near what it uses.

@@ -25,6 +25,12 @@ import (
 // A Store is S3 as one role sees it. It is safe for concurrent use.
 type Store struct{ API *s3.Client }
 
+// New makes the Store of a function. What an archive holds was written by others,
+// mostly without a checksum: the client is not to log that for each object.
+func New(cfg aws.Config) *Store {
+	return &Store{API: s3.NewFromConfig(cfg, func(o *s3.Options) { o.DisableLogOutputChecksumValidationSkipped = true })}
+}
+
 // List calls visit for every object whose key begins with prefix, in key order;
 // an error of visit ends it.
 func (s *Store) List(ctx context.Context, bucket, prefix string, visit func(key, etag string, size int64, class string) error) error {
