@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -213,6 +214,51 @@ func TestQuarantineListsAreBounded(t *testing.T) {
 		}
 		if a.Path == "" || a.Document == "" || a.Block == 0 {
 			t.Errorf("got %+v", a)
+		}
+	}
+}
+
+// The statement that drops a table is all that tells of it: up to that block the
+// table's documents are current, and from it on they are not.
+func TestADroppedTableHasNoCurrentDocuments(t *testing.T) {
+	o := ledgergen.Options{Seed: 14, Documents: 300, Prefix: prefix, BlocksPerObject: 1, Format: ledgergen.JSON}
+	drop := regexp.MustCompile(`"sequenceNo":(\d+).*"DROP TABLE \\?"?(\w+)`)
+	scan := newMachine(t, whole)
+	scan.generate(o)
+	var block int64 = -1
+	name := ""
+	edit(scan, func(body string) string {
+		if x := drop.FindStringSubmatch(body); x != nil && block < 0 {
+			name = x[2]
+			if _, err := fmt.Sscan(x[1], &block); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return body
+	})
+	if block < 1 {
+		t.Fatal("no table is dropped")
+	}
+	for _, dropped := range []bool{false, true} {
+		m := newMachine(t, whole)
+		o.UntilBlock = block
+		if dropped {
+			o.UntilBlock++
+		}
+		m.generate(o)
+		_, rep := m.mustRun()
+		found := false
+		for _, x := range rep.Tables {
+			if x.Name != name {
+				continue
+			}
+			found = true
+			if x.IDs[0].Active == dropped || dropped && (x.Current != 0 || x.Dropped == 0) || !dropped && (x.Current == 0 || x.Dropped != 0) {
+				t.Errorf("dropped %t: %+v", dropped, x)
+			}
+		}
+		if !found {
+			t.Errorf("no table %s in %+v", name, rep.Tables)
 		}
 	}
 }

@@ -168,6 +168,9 @@ func TestFoldersAreSafeAndDiffer(t *testing.T) {
 			t.Errorf("ids %q and %q are both in %s", id, other, f)
 		}
 		seen[f] = id
+		if f == "" || len(f) > 64 {
+			t.Errorf("id %q: folder %q", id, f)
+		}
 		for _, r := range f {
 			if r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') {
 				t.Errorf("id %q: folder %q", id, f)
