@@ -105,7 +105,7 @@ func (p *Preflight) archive(ctx context.Context, in Input, out *PreflightOut) er
 	})
 	var code interface{ ErrorCode() string }
 	if errors.As(err, &code) && (code.ErrorCode() == "AccessDenied" || code.ErrorCode() == "NoSuchBucket") {
-		out.Missing = append(out.Missing, fmt.Sprintf("the archive s3://%s/%s cannot be listed (%s): a bucket of another account needs a bucket policy that gives the functions' roles s3:ListBucket and s3:GetObject, and its key a policy that gives them kms:Decrypt", in.Bucket, in.Prefix, code.ErrorCode()))
+		out.Missing = append(out.Missing, fmt.Sprintf("the archive s3://%s/%s cannot be listed (%s): a bucket of another account needs a bucket policy that gives the functions' roles s3:ListBucket and s3:GetObject, and its key a policy that gives them kms:Decrypt. S3 says: %v", in.Bucket, in.Prefix, code.ErrorCode(), err))
 		return nil
 	}
 	if code != nil && elsewhere[code.ErrorCode()] {
@@ -169,7 +169,7 @@ func (p *Preflight) readable(ctx context.Context, bucket, key, etag string, out 
 	}
 	var code interface{ ErrorCode() string }
 	if errors.As(err, &code) && code.ErrorCode() == "AccessDenied" {
-		out.Missing = append(out.Missing, fmt.Sprintf("s3://%s/%s can be listed but not read: when the objects are encrypted with a key of yours, name it as kmsKeyArn of the archive in cdk.json and run make deploy; a bucket or key of another account needs a policy that gives the functions' roles s3:GetObject and kms:Decrypt", bucket, key))
+		out.Missing = append(out.Missing, fmt.Sprintf("s3://%s/%s can be listed but not read: when the objects are encrypted with a key of yours, name it as kmsKeyArn of the archive in cdk.json and run make deploy; a bucket or key of another account needs a policy that gives the functions' roles s3:GetObject and kms:Decrypt. S3 says: %v", bucket, key, err))
 		return nil
 	}
 	return err

@@ -219,9 +219,21 @@ DECLARE
   v_answer text;
   v_rows bigint;
 BEGIN
-  v_answer := aws_s3.table_import_from_s3(
-    format('%I.%I', p_args->>'schema', p_args->>'relation'), '', '(FORMAT text)',
-    aws_commons.create_s3_uri(p_args->>'bucket', p_args->>'key', p_args->>'region'));
+  BEGIN
+    v_answer := aws_s3.table_import_from_s3(
+      format('%I.%I', p_args->>'schema', p_args->>'relation'), '', '(FORMAT text)',
+      aws_commons.create_s3_uri(p_args->>'bucket', p_args->>'key', p_args->>'region'));
+  EXCEPTION WHEN raise_exception THEN
+    -- Only the text tells what S3 answered.
+    CASE
+      WHEN SQLERRM ~ '^(HTTP (408|429|5[0-9][0-9])|unable to )' THEN
+        RAISE io_error USING MESSAGE = SQLERRM;
+      WHEN SQLERRM ~ '^HTTP 403' THEN
+        RAISE insufficient_privilege USING MESSAGE = format(
+          '%s The role that the cluster has for s3Import must be allowed to get objects below parts/ in bucket %s, and to decrypt with its key', SQLERRM, p_args->>'bucket');
+      ELSE RAISE;
+    END CASE;
+  END;
   v_rows := substring(v_answer FROM '^ *([0-9]+) rows? imported')::bigint;
   IF v_rows IS DISTINCT FROM (p_args->>'rows')::bigint THEN
     RAISE EXCEPTION USING ERRCODE = 'GW001', MESSAGE =
