@@ -25,8 +25,8 @@ func (c *Cursor) Bool() (bool, error) {
 // Int64 returns the current value, an int that is not null. ok is false when
 // int64 cannot hold it: AppendInt can.
 func (c *Cursor) Int64() (v int64, ok bool, err error) {
-	if err := c.want(IntType); err != nil {
-		return 0, false, err
+	if !c.live || c.typ != IntType || c.null {
+		return 0, false, c.want(IntType)
 	}
 	m, ok := magnitude(c.data[c.body:c.pos])
 	switch {
@@ -147,8 +147,8 @@ func (c *Cursor) Symbol() (SID, error) {
 
 // Text returns the UTF-8 bytes of the current value, a string that is not null.
 func (c *Cursor) Text() ([]byte, error) {
-	if err := c.want(StringType); err != nil {
-		return nil, err
+	if !c.live || c.typ != StringType || c.null {
+		return nil, c.want(StringType)
 	}
 	b := c.Body()
 	if !ascii(b) && !utf8.Valid(b) {
@@ -176,11 +176,8 @@ func ascii(b []byte) bool {
 
 // Lob returns the bytes of the current value, a blob or clob that is not null.
 func (c *Cursor) Lob() ([]byte, error) {
-	if c.live && c.typ == ClobType && !c.null {
-		return c.Body(), nil
-	}
-	if err := c.want(BlobType); err != nil {
-		return nil, err
+	if !c.live || c.typ != BlobType && c.typ != ClobType || c.null {
+		return nil, c.want(BlobType)
 	}
 	return c.Body(), nil
 }

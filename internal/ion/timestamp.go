@@ -17,8 +17,8 @@ const maxFractionDigits = 100
 //
 // Binary Ion holds the fields in UTC; the text shows them at the offset.
 func (c *Cursor) AppendTimestamp(dst []byte) ([]byte, error) {
-	if err := c.want(TimestampType); err != nil {
-		return dst, err
+	if !c.live || c.typ != TimestampType || c.null {
+		return dst, c.want(TimestampType)
 	}
 	b := c.data[c.body:c.pos]
 	if out, ok := appendUsual(dst, b); ok {

@@ -206,8 +206,9 @@ func (b *Block) resolve() error {
 	}
 	for i := range b.Documents {
 		id := b.Documents[i].ID
-		_, twice := b.byID[string(id)]
+		twice := false
 		if many {
+			_, twice = b.byID[string(id)]
 			b.byID[string(id)] = int32(i)
 		} else {
 			for k := range b.Documents[:i] {

@@ -17,8 +17,8 @@ type walker interface {
 	name() []byte // text of the current value's field name
 	kind() ion.Type
 	isNull() bool
-	stepIn() bool
-	stepOut() bool
+	enter(t ion.Type) bool    // steps into the value if it is a t and not null
+	leave() error             // steps out of the container, if there was no error
 	text() ([]byte, error)    // a string or symbol
 	integer() (int64, error)  // an int within int64
 	instant() ([]byte, error) // a timestamp, as Ion text
@@ -263,14 +263,16 @@ func (d *decoder) block(b *Block) error {
 
 // enter steps into the walker's current value, a t that is not null.
 func (d *decoder) enter(t ion.Type, what string) error {
+	if d.w.enter(t) {
+		return nil
+	}
 	if got := d.w.kind(); got != t {
 		return fmt.Errorf("%s is a %s, not a %s", what, got, t)
 	}
 	if d.w.isNull() {
 		return fmt.Errorf("%s is null", what)
 	}
-	d.w.stepIn()
-	return nil
+	return d.w.err()
 }
 
 // list calls each for every element of the current value.
@@ -283,11 +285,7 @@ func (d *decoder) list(each func() error) error {
 			return fmt.Errorf("member %d: %w", i, err)
 		}
 	}
-	if err := d.w.err(); err != nil {
-		return err
-	}
-	d.w.stepOut()
-	return d.w.err()
+	return d.w.leave()
 }
 
 // field moves to the struct's next field that the format knows and that is not
@@ -296,11 +294,7 @@ func (d *decoder) list(each func() error) error {
 func (d *decoder) field(seen *fieldSet) (word, error) {
 	field := d.w.field()
 	if field == noWord {
-		if err := d.w.err(); err != nil {
-			return noWord, err
-		}
-		d.w.stepOut()
-		return noWord, d.w.err()
+		return noWord, d.w.leave()
 	}
 	if seen.has(field) {
 		return noWord, fmt.Errorf("field %s appears twice", field)
@@ -430,11 +424,7 @@ func (d *decoder) documents(b *Block) error {
 		}
 		b.Documents = append(b.Documents, doc)
 	}
-	if err := d.w.err(); err != nil {
-		return err
-	}
-	d.w.stepOut()
-	return d.w.err()
+	return d.w.leave()
 }
 
 func (d *decoder) document(doc *Document) error {

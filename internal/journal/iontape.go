@@ -45,7 +45,8 @@ func (v *ionValues) tape(t *change.Tape, raw []byte) error {
 		if len(t.Nodes) == maxNodes {
 			return errTooManyNodes
 		}
-		n := change.Node{Name: -1, End: int32(len(t.Nodes) + 1)}
+		t.Nodes = append(t.Nodes, change.Node{Name: -1, End: int32(len(t.Nodes) + 1)})
+		n := &t.Nodes[len(t.Nodes)-1]
 		if c.InStruct() {
 			i, ok := v.names.index(c.Field())
 			if !ok {
@@ -57,10 +58,9 @@ func (v *ionValues) tape(t *change.Tape, raw []byte) error {
 		if c.Annotated() {
 			n.Flags = change.Annotated
 		}
-		if err := v.fill(&n, t, c); err != nil {
+		if err := v.fill(n, t, c); err != nil {
 			return err
 		}
-		t.Nodes = append(t.Nodes, n)
 		if n.Kind >= change.List && n.Kind <= change.Struct {
 			if !c.StepIn() {
 				return c.Err()

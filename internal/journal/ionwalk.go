@@ -29,12 +29,19 @@ func (w *ionWalker) reset(value []byte, offset int64) {
 func (w *ionWalker) next() bool     { return w.fault == nil && w.Next() }
 func (w *ionWalker) kind() ion.Type { return w.Type() }
 func (w *ionWalker) isNull() bool   { return w.IsNull() }
-func (w *ionWalker) stepIn() bool   { return w.StepIn() }
-func (w *ionWalker) stepOut() bool  { return w.StepOut() }
 func (w *ionWalker) raw() []byte    { return w.Raw() }
 func (w *ionWalker) start() int     { return w.Offset() }
 
 func (w *ionWalker) rawFrom(start int) []byte { return w.value[start:w.End():w.End()] }
+
+func (w *ionWalker) enter(t ion.Type) bool { return w.Type() == t && !w.IsNull() && w.StepIn() }
+
+func (w *ionWalker) leave() error {
+	if w.fault == nil && w.StepOut() {
+		return nil
+	}
+	return w.err()
+}
 
 func (w *ionWalker) err() error {
 	if w.fault != nil {
@@ -57,13 +64,13 @@ func (w *ionWalker) field() word {
 func (w *ionWalker) same(raw []byte) bool { return bytes.Equal(w.Raw(), raw) }
 
 func (w *ionWalker) name() []byte {
-	text, err := w.names.symbols.Text(w.Field())
-	if err != nil {
-		w.fault = err
+	i, ok := w.names.index(w.Field())
+	if !ok {
+		_, w.fault = w.names.symbols.Text(w.Field())
 		return nil
 	}
 	from := len(*w.arena)
-	*w.arena = append(*w.arena, text...)
+	*w.arena = append(*w.arena, w.names.names[i].Text...)
 	return (*w.arena)[from:len(*w.arena):len(*w.arena)]
 }
 

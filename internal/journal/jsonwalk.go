@@ -139,6 +139,15 @@ func (w *jsonWalker) stepOut() bool {
 	return true
 }
 
+func (w *jsonWalker) enter(t ion.Type) bool { return w.kind() == t && w.stepIn() }
+
+func (w *jsonWalker) leave() error {
+	if w.problem == nil {
+		w.stepOut()
+	}
+	return w.problem
+}
+
 func (w *jsonWalker) field() word {
 	for w.next() {
 		if field := wordOf(w.key); field != noWord && (!w.isNull() || field == data) {

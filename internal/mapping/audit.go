@@ -16,13 +16,13 @@ func (p *Plan) audit(rec *change.Record) (_ []byte, why string) {
 	}
 	at := len(p.buf)
 	b := append(p.buf, `{"ql_id":`...)
-	b, _ = appendString(b, rec.Key) // checked by Map, like Tx
+	b, _ = appendText(b, rec.Key) // checked by Map, like Tx
 	b = append(b, `,"ql_v":`...)
 	b = strconv.AppendInt(b, int64(rec.Version), 10)
 	b = append(b, `,"ql_txid":`...)
-	b, _ = appendString(b, rec.Tx)
+	b, _ = appendText(b, rec.Tx)
 	b = append(b, `,"ql_txtime":`...)
-	if b, why = appendString(b, rec.At); why != "" {
+	if b, why = appendText(b, rec.At); why != "" {
 		return nil, why
 	}
 	b = append(b, `,"ql_blockseq":`...)

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"math"
 	"slices"
 	"strconv"
@@ -151,7 +152,7 @@ func appendJSONScalar(dst []byte, v change.Value) (_ []byte, why string) {
 	case change.Timestamp:
 		return appendString(dst, timestampText(v.Bytes))
 	case change.Text, change.Date, change.Time, change.UUID:
-		return appendString(dst, v.Bytes)
+		return appendText(dst, v.Bytes)
 	case change.Bytes:
 		dst = append(dst, '"')
 		dst = base64.StdEncoding.AppendEncode(dst, v.Bytes)
@@ -177,6 +178,22 @@ func appendJSONDecimal(dst, text []byte) (_ []byte, why string) {
 	// The digits may have been put together at dst's end; close the gap.
 	n := copy(dst[at:], dst[used:])
 	return dst[:at+n], ""
+}
+
+// appendText is appendString for bytes, most of which need no escape.
+func appendText(dst, s []byte) (_ []byte, why string) {
+	if len(s) >= 8 { // eight bytes at a time, the last ones twice
+		odd := special(binary.LittleEndian.Uint64(s[len(s)-8:]))
+		for rest := s; len(rest) > 8; rest = rest[8:] {
+			odd |= special(binary.LittleEndian.Uint64(rest))
+		}
+		if odd == 0 {
+			dst = append(dst, '"')
+			dst = append(dst, s...)
+			return append(dst, '"'), ""
+		}
+	}
+	return appendString(dst, s)
 }
 
 // appendString writes s as a JSON string: UTF-8 as it is, and escapes only

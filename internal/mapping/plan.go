@@ -136,9 +136,15 @@ func (p *Plan) mapDocument(rec *change.Record, mapped []change.Value) *ValueErro
 	}
 	for i := range p.columns {
 		c := &p.columns[i]
-		a, at, blocked := p.find(t, c)
+		var a *alternative
+		var at, blocked, node int32
 		var why string
-		var node int32
+		if only := &c.paths[0]; len(c.paths) == 1 && only.slot >= 0 && len(only.tail) == 0 && p.hits[only.slot] > 0 {
+			a, at = only, p.hits[only.slot] // nearly always
+			a.present++
+		} else {
+			a, at, blocked = p.find(t, c)
+		}
 		switch {
 		case a != nil && a.path.meta != inDocument:
 			why = p.special(rec, c, a.path.meta, &mapped[i])
