@@ -12,9 +12,10 @@ import (
 
 // A contestant is one way to do the work of a race.
 type contestant struct {
-	name  string
-	bytes int64 // moved by one run
-	run   func() error
+	name   string
+	bytes  int64        // moved by one run
+	before func() error // makes what a run needs, outside of the clock; may be nil
+	run    func() error
 	// least is what the first contestant has to reach, as a multiple of this
 	// one's speed; 0 asks for nothing.
 	least float64
@@ -42,12 +43,17 @@ func wall() clock {
 // race runs all ways in turn, round by round, so that a machine that changes its
 // speed does it to all of them, and prints the first one's speed as a multiple
 // of each other's: the median of the rounds' ratios, with the least and the
-// greatest. A run takes what contestants need before it outside of the clock.
+// greatest.
 func race(b *testing.B, title string, now clock, ways ...contestant) {
 	b.Helper()
 	rates := make([][]float64, len(ways)) // MB/s by way and round
 	round := func(keep bool) {
 		for i, w := range ways {
+			if w.before != nil {
+				if err := w.before(); err != nil {
+					b.Fatalf("%s: before it: %v", w.name, err)
+				}
+			}
 			runtime.GC()
 			began := now()
 			if err := w.run(); err != nil {
@@ -65,7 +71,7 @@ func race(b *testing.B, title string, now clock, ways ...contestant) {
 	var table strings.Builder
 	fmt.Fprintf(&table, "\n%s (median of %d rounds)\n", title, len(rates[0]))
 	for i, w := range ways {
-		fmt.Fprintf(&table, "  %-44s %8.1f MB/s", w.name, middle(rates[i]))
+		fmt.Fprintf(&table, "  %-49s %8.1f MB/s", w.name, middle(rates[i]))
 		if i > 0 {
 			ratios := make([]float64, len(rates[i]))
 			for r := range ratios {

@@ -74,19 +74,35 @@ func (r *plainRow) write(out *bytes.Buffer) error {
 // plainWidth is the number of mapped columns of each table.
 var plainWidth = map[string]int{"Person": 7, "Vehicle": 6, "VehicleRegistration": 9, "DriversLicense": 5}
 
-// plainIonBlock is the part of a block that rows need.
+// plainIonBlock is a block, as journal.Reader reads it.
 type plainIonBlock struct {
 	BlockAddress struct {
 		StrandID   string `ion:"strandId"`
 		SequenceNo int64  `ion:"sequenceNo"`
 	} `ion:"blockAddress"`
-	TransactionInfo struct {
+	TransactionID     string           `ion:"transactionId"`
+	BlockTimestamp    ionlib.Timestamp `ion:"blockTimestamp"`
+	BlockHash         []byte           `ion:"blockHash"`
+	EntriesHash       []byte           `ion:"entriesHash"`
+	PreviousBlockHash []byte           `ion:"previousBlockHash"`
+	EntriesHashList   [][]byte         `ion:"entriesHashList"`
+	TransactionInfo   struct {
+		Statements []struct {
+			Statement       string           `ion:"statement"`
+			StartTime       ionlib.Timestamp `ion:"startTime"`
+			StatementDigest []byte           `ion:"statementDigest"`
+		} `ion:"statements"`
 		Documents map[string]struct {
-			TableName string `ion:"tableName"`
-			TableID   string `ion:"tableId"`
+			TableName  string `ion:"tableName"`
+			TableID    string `ion:"tableId"`
+			Statements []int  `ion:"statements"`
 		} `ion:"documents"`
 	} `ion:"transactionInfo"`
 	Revisions []struct {
+		BlockAddress struct {
+			StrandID   string `ion:"strandId"`
+			SequenceNo int64  `ion:"sequenceNo"`
+		} `ion:"blockAddress"`
 		Hash     []byte `ion:"hash"`
 		DataHash []byte `ion:"dataHash"`
 		Data     any    `ion:"data"`
@@ -99,12 +115,67 @@ type plainIonBlock struct {
 	} `ion:"revisions"`
 }
 
+// leanIonBlock is plainIonBlock of which only what rows need is read.
+type leanIonBlock struct {
+	BlockAddress struct {
+		StrandID   string `ion:"strandId"`
+		SequenceNo int64  `ion:"sequenceNo"`
+	} `ion:"blockAddress"`
+	TransactionID     string           `ion:"-"`
+	BlockTimestamp    ionlib.Timestamp `ion:"-"`
+	BlockHash         []byte           `ion:"-"`
+	EntriesHash       []byte           `ion:"-"`
+	PreviousBlockHash []byte           `ion:"-"`
+	EntriesHashList   [][]byte         `ion:"-"`
+	TransactionInfo   struct {
+		Statements []struct {
+			Statement       string           `ion:"statement"`
+			StartTime       ionlib.Timestamp `ion:"startTime"`
+			StatementDigest []byte           `ion:"statementDigest"`
+		} `ion:"-"`
+		Documents map[string]struct {
+			TableName  string `ion:"tableName"`
+			TableID    string `ion:"tableId"`
+			Statements []int  `ion:"-"`
+		} `ion:"documents"`
+	} `ion:"transactionInfo"`
+	Revisions []struct {
+		BlockAddress struct {
+			StrandID   string `ion:"strandId"`
+			SequenceNo int64  `ion:"sequenceNo"`
+		} `ion:"-"`
+		Hash     []byte `ion:"hash"`
+		DataHash []byte `ion:"dataHash"`
+		Data     any    `ion:"data"`
+		Metadata *struct {
+			ID      string           `ion:"id"`
+			Version int64            `ion:"version"`
+			TxTime  ionlib.Timestamp `ion:"txTime"`
+			TxID    string           `ion:"txId"`
+		} `ion:"metadata"`
+	} `ion:"revisions"`
+}
+
+// leanIon is plainIon, reading no more of a block than rows need.
+func leanIon(object []byte, out *bytes.Buffer) error {
+	return ionRows(object, out, func(d *ionlib.Decoder, block *plainIonBlock) error {
+		var lean leanIonBlock
+		err := d.DecodeTo(&lean)
+		*block = plainIonBlock(lean)
+		return err
+	})
+}
+
 // plainIon writes the rows of an object in Ion with ion-go's decoder.
 func plainIon(object []byte, out *bytes.Buffer) error {
+	return ionRows(object, out, func(d *ionlib.Decoder, block *plainIonBlock) error { return d.DecodeTo(block) })
+}
+
+func ionRows(object []byte, out *bytes.Buffer, decode func(*ionlib.Decoder, *plainIonBlock) error) error {
 	decoder := ionlib.NewDecoder(ionlib.NewReaderBytes(object))
 	for {
 		var block plainIonBlock
-		if err := decoder.DecodeTo(&block); errors.Is(err, ionlib.ErrNoInput) {
+		if err := decode(decoder, &block); errors.Is(err, ionlib.ErrNoInput) {
 			return nil
 		} else if err != nil {
 			return err
