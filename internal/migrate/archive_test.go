@@ -70,6 +70,15 @@ func TestArchivesAreFoundWhereverTheyLie(t *testing.T) {
 				return key
 			})
 		}},
+		{name: "data compressed and moved apart from the manifests", input: "", options: ledgergen.Options{Prefix: "a/", OriginalPrefix: "journal/"}, change: func(m *machine) {
+			m.compress()
+			rename(m, func(key string) string {
+				if strings.HasSuffix(key, ".gz") {
+					return "somewhere/else/" + strings.TrimPrefix(key, "a/")
+				}
+				return key
+			})
+		}},
 		{name: "compressed", input: "a/", options: ledgergen.Options{Prefix: "a/"}, change: (*machine).compress},
 		{name: "compressed and copied", input: "copy/", options: ledgergen.Options{Prefix: "copy/", OriginalPrefix: "journal/", Format: ledgergen.JSON}, change: (*machine).compress},
 		{name: "compressed beside the plain", input: "a/", options: ledgergen.Options{Prefix: "a/"}, change: func(m *machine) {
