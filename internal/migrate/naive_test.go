@@ -269,8 +269,10 @@ func plainIonColumns(table, id string, doc map[string]any) (columns []*string, e
 				others = new(strings.Join(ids, ","))
 			}
 		}
-		columns = []*string{text("VIN"), text("LicensePlateNumber"), text("State"), text("City"), number("PendingPenaltyTicketAmount"),
-			date("ValidFromDate"), date("ValidToDate"), first, others}
+		columns = []*string{
+			text("VIN"), text("LicensePlateNumber"), text("State"), text("City"), number("PendingPenaltyTicketAmount"),
+			date("ValidFromDate"), date("ValidToDate"), first, others,
+		}
 	}
 	return columns, err
 }
