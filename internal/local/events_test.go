@@ -74,8 +74,10 @@ WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'p')`, schema), " 
 			t.Errorf("schema %s has other tables (-want +got):\n%s", schema, d)
 		}
 	}
-	all := []string{"drivers_license", "drivers_license_audit_log", "note", "note_audit_log", "person", "person_audit_log",
-		"table_counts", "vehicle", "vehicle_audit_log", "vehicle_registration", "vehicle_registration_audit_log"}
+	all := []string{
+		"drivers_license", "drivers_license_audit_log", "note", "note_audit_log", "person", "person_audit_log",
+		"table_counts", "vehicle", "vehicle_audit_log", "vehicle_registration", "vehicle_registration_audit_log",
+	}
 	// oldest is the least value of a member of ql_audit in the history.
 	oldest := func(t *testing.T, c *local.Cloud, member string) string {
 		return query[string](t, c, `SELECT min(lpad(ql_audit->>'`+member+`', 30)) FROM (SELECT ql_audit FROM dmv.person_audit_log UNION ALL SELECT ql_audit FROM dmv.vehicle_audit_log) x`)

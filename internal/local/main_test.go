@@ -12,7 +12,7 @@ import (
 func TestMain(m *testing.M) {
 	const memory, room = "/dev/shm", 4 << 30 // bytes
 	var s syscall.Statfs_t
-	if os.Getenv("TMPDIR") == "" && syscall.Statfs(memory, &s) == nil && uint64(s.Bavail)*uint64(s.Bsize) > room {
+	if os.Getenv("TMPDIR") == "" && syscall.Statfs(memory, &s) == nil && s.Bavail*uint64(s.Bsize) > room {
 		if err := os.Setenv("TMPDIR", memory); err != nil {
 			panic(err)
 		}
