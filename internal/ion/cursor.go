@@ -2,8 +2,10 @@ package ion
 
 import "fmt"
 
-// MaxDepth is the deepest nesting of containers that a Cursor steps into.
-const MaxDepth = 128
+// MaxDepth is the deepest nesting of containers that a Cursor steps into. QLDB
+// names no limit; a document of 128 KB that nests deeper is not read at all, so
+// the number is far beyond what people write.
+const MaxDepth = 512
 
 // MaxSID is the greatest symbol ID that a Cursor accepts.
 const MaxSID = 1<<31 - 1

@@ -67,7 +67,7 @@ func TestIonTextThatIsNotIonIsRefused(t *testing.T) {
 		"$77":        "SID '77'",
 		"{{YW}}":     "read ion text",
 		"{{YWI=}":    "ends with one brace only",
-		strings.Repeat("[", 200) + strings.Repeat("]", 200): "nest deeper",
+		strings.Repeat("[", 600) + strings.Repeat("]", 600): "nest deeper",
 	} {
 		if _, err := first(t, []byte(edited(t, "data:{a:1}", "data:"+data)), journal.Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want an error with %q", data, err, want)

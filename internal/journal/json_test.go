@@ -150,7 +150,7 @@ func TestJSONThatIsNotJSONIsRefused(t *testing.T) {
 			if err != nil {
 				t.Errorf("depth 120: %v", err)
 			}
-			deep := strings.Repeat("[", 300) + strings.Repeat("]", 300)
+			deep := strings.Repeat("[", 600) + strings.Repeat("]", 600)
 			_, err = tapeOf(t, deep, nil)
 		}
 		var syntax *journal.SyntaxError
