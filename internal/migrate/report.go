@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"godwit/internal/change"
+	"godwit/internal/journal"
 	"godwit/internal/report"
 	"godwit/internal/verify"
 )
@@ -121,6 +122,7 @@ func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, e
 			})
 		}
 	}
+	d.Findings = append(d.Findings, l.droppedUnseen()...)
 	for _, m := range l.missing {
 		d.NeverFound = append(d.NeverFound, report.MappingPath(m))
 	}
@@ -131,6 +133,32 @@ func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, e
 		return d, err
 	}
 	return d, r.times(ctx, l, &d)
+}
+
+// droppedUnseen finds tables that an archive without the ledger's beginning drops
+// or brings back, and of which it holds no revision from before: their documents
+// came with an earlier load, which this one does not change.
+func (l *load) droppedUnseen() []report.Finding {
+	if l.plan.First == 0 {
+		return nil // a table without revisions never had documents
+	}
+	var out []report.Finding
+	seen := map[string]bool{}
+	for _, e := range l.events {
+		known := func(t SegmentTable) bool {
+			return t.ID != "" && (t.ID == e.TableID || t.Name == e.Name && t.FirstBlock <= e.Block)
+		}
+		if e.Kind == journal.TableCreated || slices.ContainsFunc(l.tables, known) || seen[e.Name+e.TableID] {
+			continue
+		}
+		seen[e.Name+e.TableID] = true
+		out = append(out, report.Finding{
+			Code: "dropped-unseen", Severity: report.Warning,
+			Text: fmt.Sprintf("Block %d holds %s %s, and the archive no earlier revision of that table: documents of it that an earlier load brought are as they were.", e.Block, e.Kind, e.Name+e.TableID),
+			Next: "When an earlier load into this schema had the table, load the whole archive into a fresh schema instead.",
+		})
+	}
+	return out
 }
 
 func (r *Report) tables(ctx context.Context, l *load, d *report.Load) error {
