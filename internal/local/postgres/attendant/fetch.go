@@ -90,8 +90,7 @@ func get(config, bucket64, key64 string, o *outcome) error {
 		}
 		body = z
 	}
-	// Only our own buffer: os.Stdout is a pipe of 64 KiB.
-	if _, err := io.CopyBuffer(struct{ io.Writer }{os.Stdout}, body, make([]byte, 1<<18)); err != nil {
+	if err := copyAhead(os.Stdout, body); err != nil {
 		return fmt.Errorf("read s3://%s/%s: %w", bucket, key, err)
 	}
 	o.Bytes = counted.n
@@ -99,6 +98,50 @@ func get(config, bucket64, key64 string, o *outcome) error {
 		return errors.New("file is empty") // aws_s3 refuses objects of zero bytes
 	}
 	return nil
+}
+
+// copyAhead copies r to w and reads on while w is busy: decompressing would
+// otherwise wait for the server, which empties a pipe of 64 KiB, and the server
+// for decompressing.
+func copyAhead(w io.Writer, r io.Reader) error {
+	const buffers, size = 4, 1 << 18
+	free, full := make(chan []byte, buffers), make(chan []byte, buffers)
+	for range buffers {
+		free <- make([]byte, size)
+	}
+	failed := make(chan error, 1) // filled before full is closed
+	go func() {
+		defer close(full)
+		for b := range free {
+			// Not io.ReadFull: its ErrUnexpectedEOF would hide that of an object
+			// that is cut short.
+			n, err := 0, error(nil)
+			for n < len(b) && err == nil {
+				var m int
+				m, err = r.Read(b[n:])
+				n += m
+			}
+			full <- b[:n]
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					failed <- err
+				}
+				return
+			}
+		}
+	}()
+	for b := range full {
+		if _, err := w.Write(b); err != nil {
+			return err // the process ends, and the reader with it
+		}
+		free <- b[:size]
+	}
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
 }
 
 type counter struct {
