@@ -10,6 +10,7 @@ type Load struct {
 	Strand  string // of the ledger
 	First   int64  // block
 	Last    int64  // block
+	Apart   bool   // it may leave a gap to what was loaded before
 }
 
 // Stage names the hidden schema of the load.

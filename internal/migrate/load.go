@@ -212,7 +212,7 @@ func (l *load) tooMany(bucket string) string {
 
 // load names the plan's load for the target.
 func (p *Plan) load() change.Load {
-	return change.Load{ID: p.LoadID, Schema: p.Schema, History: p.History, Strand: p.Strand, First: p.First, Last: p.Last}
+	return change.Load{ID: p.LoadID, Schema: p.Schema, History: p.History, Strand: p.Strand, First: p.First, Last: p.Last, Apart: p.Input.AcceptGaps}
 }
 
 func shortHash(s string) string {

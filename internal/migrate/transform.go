@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -129,8 +130,25 @@ type walk struct {
 	r       *Range
 	plan    *Plan
 	reader  *journal.Reader
-	due     int64 // number of the next block
+	due     int64  // number of the next block
+	hash    []byte // of the block before it; empty when that was not read here
 	checked int
+}
+
+// A BrokenChainError says that a block does not follow the one before it: its
+// previousBlockHash is another. It is never worth a repeat: one of the two was
+// altered, or belongs elsewhere. (Whether a hash is that of its own block is for
+// proofs to tell.)
+type BrokenChainError struct {
+	Object    string
+	Offset    int64 // of the block, in bytes of the decompressed object
+	Block     int64
+	Want, Got []byte // hash of the block before, and what this one says of it
+}
+
+func (e *BrokenChainError) Error() string {
+	return fmt.Sprintf("object %s, offset %d: block %d does not follow block %d: it names %x as the hash before it, where block %d has %x: the archive was altered; copy it again from where it came from",
+		e.Object, e.Offset, e.Block, e.Block-1, e.Got, e.Block-1, e.Want)
 }
 
 // fill reads blocks into seg until the range (ended) or the segment ends, and
@@ -224,6 +242,10 @@ func (w *walk) next(ctx context.Context) (*journal.Block, error) {
 		case b.Strand != w.plan.Strand:
 			return nil, &Stop{fmt.Errorf("object %s, offset %d: block %d is of strand %s, the archive of strand %s: an archive holds one ledger", w.r.Key, b.Offset, b.SequenceNo, b.Strand, w.plan.Strand)}
 		}
+		if len(w.hash) > 0 && len(b.PreviousHash) > 0 && !bytes.Equal(w.hash, b.PreviousHash) {
+			return nil, &Stop{&BrokenChainError{Object: w.r.Key, Offset: b.Offset, Block: b.SequenceNo, Want: bytes.Clone(w.hash), Got: bytes.Clone(b.PreviousHash)}}
+		}
+		w.hash = append(w.hash[:0], b.Hash...)
 		w.due++
 		if b.SequenceNo >= w.r.Claim.First {
 			return b, nil

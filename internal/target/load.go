@@ -64,13 +64,49 @@ FROM pg_namespace n WHERE n.nspname = :schema`, Param{"schema", schema})
 	return e
 }
 
+// A GapError says that a load would leave blocks between itself and what its
+// schema has of the same ledger.
+type GapError struct{ Schema, Have, Bring string }
+
+func (e *GapError) Error() string {
+	return fmt.Sprintf("schema %s has %s of this ledger and the archive brings %s: the blocks between them would be missing; load the archive that has them first, or load without them with \"AcceptGaps\": true", e.Schema, e.Have, e.Bring)
+}
+
+// checkGap refuses a load that neither overlaps nor continues what was loaded of
+// its ledger: nothing would ever tell that blocks are missing in between.
+func (db *DB) checkGap(ctx context.Context, l change.Load) error {
+	var found []struct {
+		Loads, Touching int64
+		Have            string
+	}
+	err := db.Query(ctx, &found, `SELECT count(*)::bigint AS loads,
+  (count(*) FILTER (WHERE first_block <= :last + 1 AND last_block >= :first - 1))::bigint AS touching,
+  coalesce(string_agg('blocks ' || first_block || ' to ' || last_block, ', ' ORDER BY first_block), '') AS have
+FROM (SELECT first_block, last_block FROM godwit.load
+      WHERE target_schema = :schema AND strand = :strand AND state = 'published' AND load_id <> :load) AS l`,
+		Param{"schema", l.Schema}, Param{"strand", l.Strand}, Param{"load", l.ID}, Param{"first", l.First}, Param{"last", l.Last})
+	if err != nil {
+		return fmt.Errorf("look at what schema %s has of the ledger: %w", l.Schema, err)
+	}
+	if len(found) != 1 || found[0].Loads == 0 || found[0].Touching > 0 {
+		return nil
+	}
+	return &GapError{Schema: l.Schema, Have: found[0].Have, Bring: fmt.Sprintf("blocks %d to %d", l.First, l.Last)}
+}
+
 // Begin registers a load and reserves its schema. Published is true when this
 // very load is already visible; one whose tables were all dropped since is loaded
 // anew. Beginning again is harmless. A schema that is neither free nor ours is a
-// *SchemaError, one that another load is under way into a *Conflict.
+// *SchemaError, one that another load is under way into a *Conflict, and a load
+// that would leave a gap to what is there a *GapError.
 func (db *DB) Begin(ctx context.Context, l change.Load) (published bool, err error) {
 	if err := db.checkSchema(ctx, l.Schema); err != nil {
 		return false, err
+	}
+	if !l.Apart {
+		if err := db.checkGap(ctx, l); err != nil {
+			return false, err
+		}
 	}
 	var rows []struct{ Result string }
 	err = db.Query(ctx, &rows, `SELECT godwit.register(:load, :schema, :stage, :history, :strand, :first, :last)::text AS result`,
