@@ -5,8 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"godwit/internal/ledgergen"
 	"godwit/internal/local"
+	"godwit/internal/local/s3"
+	"godwit/internal/report"
 )
 
 // The queries that people ask an audited table, with the answers computed from
@@ -154,5 +158,34 @@ func TestUnmappedTablesBecomeDocuments(t *testing.T) {
 	var n int64
 	if err := db.QueryRow(context.Background(), `SELECT count(*) FROM dmv.note_audit_log`).Scan(&n); err != nil || n == 0 {
 		t.Errorf("a reader sees %d rows of the history: %v", n, err)
+	}
+}
+
+// A path that leads to nothing in the whole ledger is most often misspelled: the
+// report names it.
+func TestMappingPathsThatMatchNothingAreNamed(t *testing.T) {
+	cloud := start(t, local.Options{})
+	archive(t, cloud, ledgergen.Options{Seed: 16, Documents: 200, Prefix: "exports/"})
+	mapping := `{"version":1,"schema":"dmv","tables":{"Person":{"target":"person","columns":[
+		{"name":"first_name","path":["FristName","FirstName"],"type":"text"},{"name":"last_name","path":"LastNmae","type":"text"}]}}}`
+	if err := cloud.S3.Put(archiveBucket, "exports/mapping.json", []byte(mapping), s3.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	out := load(t, cloud, object{"Bucket": archiveBucket, "Prefix": "exports/", "Mapping": "s3://" + archiveBucket + "/exports/mapping.json"})
+	if out.Verdict != "loaded with findings" {
+		t.Errorf("the verdict is %q", out.Verdict)
+	}
+	bucket, key, _ := strings.Cut(strings.TrimPrefix(strings.TrimSuffix(out.Report, "html")+"json", "s3://"), "/")
+	body, _, err := cloud.S3.Get(bucket, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := report.Parse(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []report.MappingPath{{Table: "Person", Column: "last_name", Path: "LastNmae"}}
+	if d := cmp.Diff(want, l.NeverFound); d != "" {
+		t.Errorf("paths that matched nothing (-want +got):\n%s", d)
 	}
 }
