@@ -62,8 +62,10 @@ soak: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## the
 	@$(MAKE) demo DOCUMENTS=1000000
 	go test -count 1 -timeout 6h -tags soak ./internal/local/...
 
+# A cache of its own: the shared one remembers findings by the paths of other
+# clones, to which the exceptions here do not apply.
 lint: build/bin/golangci-lint-$(GOLANGCI_LINT_VERSION) ## check form and common mistakes
-	@$< run ./...
+	@GOLANGCI_LINT_CACHE='$(CURDIR)/build/lint-cache' $< run ./...
 
 build: build/arm64/.built build/infra ## build the functions and the CDK app
 	@echo "built in build/arm64:"; ls build/arm64
