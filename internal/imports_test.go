@@ -30,6 +30,7 @@ var rules = []rule{
 	{"internal/profile", nil, nil},
 	{"internal/config", nil, nil},
 	{"internal/report", nil, nil},
+	{"internal/estimate", nil, nil},
 	{"internal/receiptcheck", nil, nil},
 	{"internal/journal", []string{"internal/change", "internal/ion"}, []string{"github.com/amazon-ion/ion-go", gzip}},
 	{"internal/proof", []string{"internal/ion", "internal/journal"}, nil},
@@ -46,7 +47,7 @@ var rules = []rule{
 	{"internal/control", nil, []string{"github.com/aws/aws-sdk-go-v2/service/", aws, smithy}},
 	{"internal/objects", nil, []string{"github.com/aws/aws-sdk-go-v2/service/s3", aws, smithy}},
 	{"internal/migrate", []string{
-		"internal/change", "internal/ion", "internal/profile", "internal/config", "internal/report", "internal/journal", "internal/proof",
+		"internal/change", "internal/ion", "internal/profile", "internal/config", "internal/report", "internal/estimate", "internal/journal", "internal/proof",
 		"internal/stream", "internal/snapshot", "internal/mapping", "internal/copytext", "internal/verify",
 	}, []string{"github.com/aws/aws-lambda-go/events", gzip}},
 	{"functions", []string{

@@ -37,7 +37,7 @@ func run(ctx context.Context) error {
 	db := &target.DB{API: target.NewAPI(cfg), ClusterARN: c.ClusterARN, SecretARN: c.LoaderSecret, Database: c.Database}
 	h := &migrate.PlanLoad{Objects: store, Target: db, WorkBucket: c.WorkBucket}
 	for _, a := range c.Archives {
-		h.Archives = append(h.Archives, migrate.AllowedArchive(a))
+		h.Archives = append(h.Archives, migrate.AllowedArchive{Bucket: a.Bucket, Prefix: a.Prefix})
 	}
 	lambda.Start(h.Handle)
 	return nil

@@ -44,7 +44,7 @@ func run(ctx context.Context) error {
 		},
 	}
 	for _, a := range c.Archives {
-		h.Archives = append(h.Archives, migrate.AllowedArchive(a))
+		h.Archives = append(h.Archives, migrate.AllowedArchive{Bucket: a.Bucket, Prefix: a.Prefix})
 	}
 	lambda.Start(h.Handle)
 	return nil

@@ -23,23 +23,32 @@ const (
 	LedgerPhase     = "ledger-phase"
 	TargetTask      = "target-task"
 	LedgerReport    = "ledger-report"
+	LedgerSurvey    = "ledger-survey"
+
+	// Of LedgerExport.
+	LedgerDigest = "ledger-digest"
+	LedgerSplit  = "ledger-split"
+	LedgerExport = "ledger-export"
+	LedgerProofs = "ledger-proofs"
 )
 
 // The variables.
 const (
-	Archives     = "GODWIT_ARCHIVES"      // JSON: [{"bucket":"b","prefix":"p/"}], what may be read
+	Archives     = "GODWIT_ARCHIVES"      // JSON: [{"bucket":"b","prefix":"p/"}], what may be read; with "kmsKeyArn" where exports are encrypted with it
 	WorkBucket   = "GODWIT_WORK_BUCKET"   // plans, parts, quarantine, reports
 	ClusterARN   = "GODWIT_CLUSTER_ARN"   // Aurora PostgreSQL cluster
 	Database     = "GODWIT_DATABASE"      // database name in the cluster
 	LoaderSecret = "GODWIT_LOADER_SECRET" // ARN of the secret {"username","password"} of the role that loads
 	AdminSecret  = "GODWIT_ADMIN_SECRET"  // ARN of the cluster's master secret; target-prepare only
 	ImportRole   = "GODWIT_IMPORT_ROLE"   // ARN of the role that the cluster reads S3 with
+	ExportRole   = "GODWIT_EXPORT_ROLE"   // ARN of the role that QLDB writes exports with; LedgerExport only
 )
 
 // An Archive is a place that the environment allows LedgerLoad to read.
 type Archive struct {
-	Bucket string `json:"bucket"`
-	Prefix string `json:"prefix"`
+	Bucket    string `json:"bucket"`
+	Prefix    string `json:"prefix"`
+	KMSKeyARN string `json:"kmsKeyArn,omitempty"`
 }
 
 // Ledger is the configuration of the functions of the ledger route. A function
@@ -52,6 +61,7 @@ type Ledger struct {
 	LoaderSecret string
 	AdminSecret  string
 	ImportRole   string
+	ExportRole   string
 }
 
 // Needs lists the variables of each function. The stacks set exactly these.
@@ -64,8 +74,14 @@ func Needs(function string) []string {
 		return append(target, AdminSecret)
 	case LedgerPlan:
 		return append(target, Archives, WorkBucket)
-	case LedgerTransform, LedgerCount:
+	case LedgerTransform, LedgerCount, LedgerSurvey:
 		return []string{WorkBucket}
+	case LedgerDigest:
+		return []string{Archives}
+	case LedgerSplit, LedgerProofs:
+		return []string{Archives, WorkBucket}
+	case LedgerExport:
+		return []string{Archives, WorkBucket, ExportRole}
 	case LedgerPhase, TargetTask, LedgerReport:
 		return append(target, WorkBucket)
 	}
@@ -103,6 +119,8 @@ func Read(function string, lookup func(string) (string, bool)) (Ledger, error) {
 			c.AdminSecret = v
 		case ImportRole:
 			c.ImportRole = v
+		case ExportRole:
+			c.ExportRole = v
 		}
 	}
 	return c, errors.Join(errs...)

@@ -11,7 +11,8 @@ import (
 
 var functions = []string{
 	config.LedgerPreflight, config.TargetPrepare, config.LedgerPlan, config.LedgerTransform,
-	config.LedgerCount, config.LedgerPhase, config.TargetTask, config.LedgerReport,
+	config.LedgerCount, config.LedgerPhase, config.TargetTask, config.LedgerReport, config.LedgerSurvey,
+	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
 }
 
 var values = map[string]string{
@@ -22,6 +23,7 @@ var values = map[string]string{
 	config.LoaderSecret: "arn:loader",
 	config.AdminSecret:  "arn:admin",
 	config.ImportRole:   "arn:role",
+	config.ExportRole:   "arn:export",
 }
 
 func lookup(m map[string]string) func(string) (string, bool) {

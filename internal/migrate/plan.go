@@ -29,7 +29,20 @@ type Input struct {
 	MaxQuarantined int64    `json:",omitempty"` // revisions that may be set aside before the load stops
 	AcceptGaps     bool     `json:",omitempty"` // load although blocks are missing
 	Abandon        string   `json:",omitempty"` // id of an unfinished load into the same schema, to be removed first
+	Mode           string   `json:",omitempty"` // "load" (default), or "plan": read, estimate and report; the target is left alone
+
+	// What LedgerExport gives; its output is an input. An archive that ends before
+	// LastBlockNum is cut short.
+	LedgerName         string `json:",omitempty"`
+	Strand             string `json:",omitempty"`
+	Digest             string `json:",omitempty"` // base64 or hex
+	DigestTip          *int64 `json:",omitempty"` // block
+	LastBlockNum       *int64 `json:",omitempty"`
+	LastBlockTimestamp string `json:",omitempty"`
 }
+
+// planOnly tells whether the target is left alone.
+func (in Input) planOnly() bool { return in.Mode == "plan" }
 
 // Since is a block number or a time.
 type Since struct {
@@ -91,6 +104,8 @@ func ParseInput(b []byte) (Input, error) {
 		return in, fmt.Errorf("ExportIds need manifests, which Manifests \"none\" does not read: give one of the two")
 	case in.History != "" && in.History != "all" && in.History != "none":
 		return in, fmt.Errorf("History %q is neither \"all\" nor \"none\"", in.History)
+	case in.Mode != "" && in.Mode != "load" && in.Mode != "plan":
+		return in, fmt.Errorf("Mode %q is neither \"load\" nor \"plan\"", in.Mode)
 	case in.MaxQuarantined < 0:
 		return in, fmt.Errorf("MaxQuarantined %d is negative", in.MaxQuarantined)
 	case in.Mapping != "" && !isS3URI(in.Mapping):
