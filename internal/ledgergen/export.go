@@ -20,10 +20,12 @@ const (
 
 // An exporter writes blocks as one or more export jobs did.
 type exporter struct {
-	options Options
-	strand  string
-	ids     idMaker
-	write   func(Object) error
+	options    Options
+	ledger     string // its name
+	strand     string
+	encryption string // as the manifests name it
+	ids        idMaker
+	write      func(Object) error
 
 	tree   proof.Tree // over all blocks, watching the last one
 	proofs []jobProof
@@ -56,9 +58,9 @@ type job struct {
 	at     time.Time // of the last block
 }
 
-func newExporter(o Options, c *chain, write func(Object) error) *exporter {
+func newExporter(o Options, strand string, write func(Object) error) *exporter {
 	seed := mix(o.Seed+1) ^ mix(uint64(o.Documents)+2) ^ mix(uint64(o.Unmappable)<<32+3) ^ mix(uint64(o.FromBlock)<<1) ^ mix(uint64(o.UntilBlock)<<1|1)
-	return &exporter{options: o, strand: c.strand, ids: idMaker{seed: seed}, write: write}
+	return &exporter{options: o, ledger: Name, strand: strand, encryption: "SSE_S3", ids: idMaker{seed: seed}, write: write}
 }
 
 // add exports a block, or only notes it when the export leaves it out. Share is
@@ -163,7 +165,7 @@ func (e *exporter) endObject() error {
 	return err
 }
 
-// endJob writes the manifests of the job under way.
+// endJob ends the job under way: its last object, its manifests.
 func (e *exporter) endJob(end time.Time) error {
 	j := e.job
 	if err := e.endObject(); err != nil {
@@ -172,23 +174,10 @@ func (e *exporter) endJob(end time.Time) error {
 	if end.IsZero() {
 		end = e.last.Truncate(time.Second).Add(time.Second)
 	}
-	started := structure(
-		field{"ledgerName", text("vehicle-registration")},
-		field{"exportId", text(j.id)},
-		field{"inclusiveStartTime", instant(j.start)},
-		field{"exclusiveEndTime", instant(end)},
-		field{"bucket", text(e.options.Bucket)},
-		field{"prefix", text(e.options.OriginalPrefix)},
-		field{"objectEncryptionType", text("SSE_S3")},
-		field{"outputFormat", text(string(e.options.Format))})
-	if err := e.manifest(j.id+".started.manifest", started); err != nil {
+	if err := e.writeStarted(end); err != nil {
 		return err
 	}
-	keys := list()
-	for _, key := range j.keys {
-		keys.items = append(keys.items, text(withPrefix(e.options.OriginalPrefix, key)))
-	}
-	if err := e.manifest(e.completed(j.id), structure(field{"keys", keys})); err != nil {
+	if err := e.writeCompleted(); err != nil {
 		return err
 	}
 	if len(j.keys) > 0 {
@@ -198,6 +187,28 @@ func (e *exporter) endJob(end time.Time) error {
 	e.job = nil
 	e.done++
 	return nil
+}
+
+// writeStarted writes the manifest of the job's beginning.
+func (e *exporter) writeStarted(end time.Time) error {
+	return e.manifest(e.job.id+".started.manifest", structure(
+		field{"ledgerName", text(e.ledger)},
+		field{"exportId", text(e.job.id)},
+		field{"inclusiveStartTime", instant(e.job.start)},
+		field{"exclusiveEndTime", instant(end)},
+		field{"bucket", text(e.options.Bucket)},
+		field{"prefix", text(e.options.OriginalPrefix)},
+		field{"objectEncryptionType", text(e.encryption)},
+		field{"outputFormat", text(string(e.options.Format))}))
+}
+
+// writeCompleted writes the manifest of the job's objects.
+func (e *exporter) writeCompleted() error {
+	keys := list()
+	for _, key := range e.job.keys {
+		keys.items = append(keys.items, text(withPrefix(e.options.OriginalPrefix, key)))
+	}
+	return e.manifest(e.completed(e.job.id), structure(field{"keys", keys}))
 }
 
 // completed is the key of a completion manifest below the prefix.

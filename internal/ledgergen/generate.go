@@ -1,6 +1,7 @@
 package ledgergen
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -37,9 +38,11 @@ type generator struct {
 	ids     idMaker
 	author  author
 	chain   chain
-	export  *exporter
 	ledger  Ledger
-	at      time.Time
+	// emit takes each block in turn; share is the part of the ledger that is
+	// done with it, 0 to 1.
+	emit func(b *block, share float64) error
+	at   time.Time
 
 	live                       []document
 	redactions                 []value // asked for by coming transactions
@@ -48,7 +51,23 @@ type generator struct {
 	settling                   bool // no new redactions
 }
 
+// errEnough ends a life at the block that the options say.
+var errEnough = errors.New("the ledger has as many blocks as were asked for")
+
+// run lives the ledger's life, or the part of it that the options ask for.
 func (g *generator) run() error {
+	switch err := g.life(); {
+	case errors.Is(err, errEnough):
+		return nil
+	case err != nil:
+		return err
+	case g.options.Blocks > g.chain.next:
+		return fmt.Errorf("%d documents make %d blocks, not the %d asked for: ask for more documents", g.options.Documents, g.chain.next, g.options.Blocks)
+	}
+	return nil
+}
+
+func (g *generator) life() error {
 	// A ledger begins with QLDB's own blocks.
 	if err := g.seal(&transaction{internal: 2, silent: true}); err != nil {
 		return err
@@ -79,10 +98,12 @@ func (g *generator) run() error {
 			return err
 		}
 	}
-	if err := g.settle(); err != nil {
-		return err
-	}
-	if err := g.export.finish(&g.ledger); err != nil {
+	return g.settle()
+}
+
+// export ends the export of a ledger that lived, and takes its digest.
+func (g *generator) export(x *exporter) error {
+	if err := x.finish(&g.ledger); err != nil {
 		return err
 	}
 	if g.options.Layout == AWSSample {
@@ -94,11 +115,11 @@ func (g *generator) run() error {
 				return err
 			}
 			g.ledger.Tip = b.sequence
-			g.export.note(&b)
+			x.note(&b)
 		}
 	}
-	g.ledger.Digest = g.export.tree.Root()
-	return g.export.writeProofs(&g.ledger)
+	g.ledger.Digest = x.tree.Root()
+	return x.writeProofs(&g.ledger)
 }
 
 // step adds one block: mostly one that changes documents.
@@ -380,7 +401,8 @@ func (g *generator) recreateTable(name string) error {
 	return g.createTable(name)
 }
 
-// seal makes a block of tx and exports it.
+// seal makes a block of tx and hands it on. What the oracle counts is counted
+// by then, so that a ledger that ends here has a right one.
 func (g *generator) seal(tx *transaction) error {
 	g.advance()
 	b, err := g.chain.add(tx, g.at)
@@ -388,11 +410,20 @@ func (g *generator) seal(tx *transaction) error {
 		return err
 	}
 	g.ledger.Tip = b.sequence
-	return g.export.add(&b, g.share())
+	if err := g.emit(&b, g.share()); err != nil {
+		return err
+	}
+	if g.chain.next == g.options.Blocks {
+		return errEnough
+	}
+	return nil
 }
 
 // share is the part of the ledger that is done, 0 to 1.
 func (g *generator) share() float64 {
+	if g.options.Blocks > 0 {
+		return float64(g.chain.next) / float64(g.options.Blocks)
+	}
 	return float64(g.inserted) / float64(max(g.options.Documents, 1))
 }
 
@@ -400,6 +431,12 @@ func (g *generator) share() float64 {
 // the same one, and now and then the ledger rests for a while.
 func (g *generator) advance() {
 	busy := min(max(g.options.Documents/20, 60), 20_000) // blocks between two rests
+	if same := g.options.SameTime; same > 0 {
+		if g.random.below(100) < same {
+			return
+		}
+		g.at = g.at.Add(time.Millisecond)
+	}
 	switch {
 	case g.random.below(busy) == 0:
 		g.at = g.at.Add(time.Duration(g.random.between(20*60, 100*60)) * time.Second)

@@ -7,6 +7,9 @@ import (
 	"godwit/internal/proof"
 )
 
+// Name is what a ledger is called whose maker names it no other way.
+const Name = "vehicle-registration"
+
 // A Format is the output format of an export.
 type Format string
 
@@ -34,7 +37,8 @@ const (
 
 // Options choose a ledger and how it is exported.
 type Options struct {
-	// Seed chooses the ledger, with Documents and Unmappable and nothing else.
+	// Seed chooses the ledger, with Documents, Unmappable and SameTime and
+	// nothing else.
 	Seed uint64
 	// Documents is how many documents the journal inserts, all tables together.
 	Documents int
@@ -42,6 +46,12 @@ type Options struct {
 	// refuse: a NUL in a Note, a Person's LastName of 101 characters, and an
 	// update of a Vehicle to a colour of 26, in turn. Each is its document's last.
 	Unmappable int
+	// SameTime is how many blocks in a hundred have the very time of the block
+	// before, to the millisecond; 100: all. 0: what a busy ledger has, about 40.
+	SameTime int
+	// Blocks is how many blocks there are: the ledger as it was when it had so
+	// many. 0: the whole life of the ledger. More than that is an error.
+	Blocks int64
 	// Format of the export; empty: IonBinary.
 	Format Format
 	// Layout of the export; empty: QLDB.
@@ -119,6 +129,19 @@ func Generate(o Options, write func(Object) error) (Ledger, error) {
 	if err := o.complete(); err != nil {
 		return Ledger{}, err
 	}
+	g := newGenerator(o)
+	x := newExporter(o, g.chain.strand, write)
+	g.emit = x.add
+	if err := g.run(); err != nil {
+		return Ledger{}, fmt.Errorf("generate ledger: %w", err)
+	}
+	if err := g.export(x); err != nil {
+		return Ledger{}, fmt.Errorf("generate ledger: %w", err)
+	}
+	return g.ledger, nil
+}
+
+func newGenerator(o Options) *generator {
 	seed := mix(o.Seed) ^ mix(uint64(o.Documents)) ^ mix(uint64(o.Unmappable)<<32)
 	g := &generator{
 		options: o,
@@ -128,12 +151,8 @@ func Generate(o Options, write func(Object) error) (Ledger, error) {
 	}
 	g.author = author{random: &g.random, ids: &g.ids}
 	g.chain = chain{random: &g.random, ids: &g.ids, strand: g.ids.id()}
-	g.ledger = Ledger{Name: "vehicle-registration", Strand: g.chain.strand, LastBlock: -1, Tip: -1}
-	g.export = newExporter(o, &g.chain, write)
-	if err := g.run(); err != nil {
-		return Ledger{}, fmt.Errorf("generate ledger: %w", err)
-	}
-	return g.ledger, nil
+	g.ledger = Ledger{Name: Name, Strand: g.chain.strand, LastBlock: -1, Tip: -1}
+	return g
 }
 
 func (o *Options) complete() error {
@@ -164,8 +183,11 @@ func (o *Options) complete() error {
 	default:
 		return fmt.Errorf("generate ledger: unknown format %q: want %s, %s or %s", o.Format, IonBinary, IonText, JSON)
 	}
-	if o.Documents < 0 || o.Unmappable < 0 || o.Exports < 0 || o.BlocksPerObject < 0 || o.FromBlock < 0 || o.UntilBlock < 0 {
+	if o.Documents < 0 || o.Unmappable < 0 || o.Exports < 0 || o.BlocksPerObject < 0 || o.FromBlock < 0 || o.UntilBlock < 0 || o.SameTime < 0 || o.Blocks < 0 {
 		return fmt.Errorf("generate ledger: negative count in %+v", *o)
+	}
+	if o.SameTime > 100 {
+		return fmt.Errorf("generate ledger: %d blocks in a hundred have the time of the one before: want 0 to 100", o.SameTime)
 	}
 	if o.Exports == 0 {
 		o.Exports = 1
