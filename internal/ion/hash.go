@@ -2,7 +2,6 @@ package ion
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,189 +23,159 @@ const (
 	hashEnd    = 0x0E
 )
 
-// A Hasher computes Ion hashes (amazon-ion.github.io/ion-hash/docs/spec.html)
-// of binary Ion. Equal Ion values have equal hashes however they are encoded:
-// padding, field order, float size and symbol ids make no difference.
+// A Hasher computes Ion hashes (amazon-ion.github.io/ion-hash/docs/spec.html):
+// Sum of binary Ion, or, after Begin, of the value that the methods named after
+// Ion's types spell out. Equal Ion values have equal hashes however they are
+// encoded: padding, field order, float size and symbol ids make no difference.
 //
 // The zero value hashes with SHA-256, as QLDB does. A Hasher keeps its buffers
 // between calls and is not safe for concurrent use.
 type Hasher struct {
 	// New makes the underlying hash function. Nil: SHA-256. Set it before the
-	// first Sum.
+	// first value.
 	New func() hash.Hash
 
 	function hash.Hash
-	cursor   Cursor
-	notes    []SID
+	sha      sha256Words
 	text     []byte // serialisation under way
+	frames   []hashFrame
 	digests  []byte // of struct fields, of all structs under way
-	spans    []span // the digests, as parts of digests
-	body     []byte // of a decimal or timestamp, in its shortest form
+	spans    []hashSpan
+
+	cursor Cursor
+	names  nameCache
+	notes  []SID
+	body   []byte // of a decimal or timestamp, in its shortest form
+
+	noted bool  // annotations stand open before the next value
+	err   error // of the value spelled out
 }
 
-type span struct{ from, to int }
+// A hashFrame is a container under way.
+type hashFrame struct {
+	code    byte
+	noted   bool // annotations stand open around it
+	field   int  // where in text the field under way begins; -1 in no struct
+	spans   int  // where its fields' digests begin
+	digests int
+}
+
+// A hashSpan is the digest of a struct's field, a part of Hasher.digests.
+type hashSpan struct {
+	key      uint64 // its first eight bytes: they decide nearly every comparison
+	from, to int
+}
 
 // Sum appends the Ion hash of value to dst. The value is exactly one binary
 // Ion value, its annotations included, without version marker or symbol table.
 // It fails on bytes that are no Ion value, on nesting deeper than MaxDepth and
 // on symbols without text, and then returns dst as it was.
 func (h *Hasher) Sum(dst, value []byte, symbols Symbols) ([]byte, error) {
-	h.text, h.digests, h.spans = h.text[:0], h.digests[:0], h.spans[:0]
-	h.cursor.Reset(value, 0, len(value))
-	if !h.cursor.Next() {
-		if err := h.cursor.Err(); err != nil {
-			return dst, fmt.Errorf("hash ion value: %w", err)
-		}
-		return dst, errors.New("hash ion value: there is none")
-	}
-	if err := h.serial(symbols); err != nil {
+	h.Begin()
+	h.names.use(symbols)
+	if err := h.walk(value, symbols); err != nil {
 		return dst, fmt.Errorf("hash ion value: %w", err)
 	}
-	if h.cursor.Next() || h.cursor.Err() != nil {
-		return dst, fmt.Errorf("hash ion value: something follows it at byte %d", h.cursor.Offset())
-	}
-	return h.sum(dst, h.text), nil
+	return h.sum(dst, 0), nil
 }
 
-func (h *Hasher) sum(dst, text []byte) []byte {
-	if h.New == nil {
-		s := sha256.Sum256(text)
-		return append(dst, s[:]...)
-	}
-	if h.function == nil {
-		h.function = h.New()
-	}
-	h.function.Reset()
-	h.function.Write(text) // never fails, by hash.Hash's contract
-	return h.function.Sum(dst)
-}
-
-// serial appends s(v) of the cursor's current value to h.text.
-func (h *Hasher) serial(symbols Symbols) error {
+// walk serialises the one value of binary Ion in b.
+func (h *Hasher) walk(b []byte, symbols Symbols) error {
 	c := &h.cursor
-	if !c.Annotated() {
-		return h.bare(symbols)
-	}
-	// 0B E0 s(annotation)... s(value) 0E
-	h.text = append(h.text, hashBegin, 0xE0)
-	h.notes = c.AppendAnnotations(h.notes[:0])
-	for _, id := range h.notes {
-		if err := h.symbol(id, symbols); err != nil {
+	c.Reset(b, 0, len(b))
+	for {
+		if !c.Next() {
+			if c.err != nil {
+				return c.err
+			}
+			if len(h.frames) == 0 {
+				break
+			}
+			c.StepOut()
+			h.end()
+			continue
+		}
+		if len(h.frames) == 0 && len(h.text) > 0 {
+			return fmt.Errorf("something follows it at byte %d", c.start)
+		}
+		if c.inStruct {
+			h.frames[len(h.frames)-1].field = len(h.text)
+			if err := h.symbol(c.field, symbols); err != nil {
+				return err
+			}
+		}
+		if c.annEnd > c.ann {
+			// 0B E0 s(annotation)... s(value) 0E
+			h.text = append(h.text, hashBegin, 0xE0)
+			h.noted = true
+			h.notes = c.AppendAnnotations(h.notes[:0])
+			for _, id := range h.notes {
+				if err := h.symbol(id, symbols); err != nil {
+					return err
+				}
+			}
+		}
+		if c.typ >= ListType && !c.null {
+			h.begin(c.code << 4)
+			if !c.StepIn() {
+				return c.err
+			}
+			continue
+		}
+		if err := h.scalar(symbols); err != nil {
 			return err
 		}
+		h.done(h.noted)
 	}
-	if err := h.bare(symbols); err != nil {
-		return err
+	if len(h.text) == 0 {
+		return errors.New("there is none")
 	}
-	h.text = append(h.text, hashEnd)
 	return nil
 }
 
-// bare is serial without annotations.
-func (h *Hasher) bare(symbols Symbols) (err error) {
+// scalar serialises the cursor's current value, a null or no container.
+func (h *Hasher) scalar(symbols Symbols) (err error) {
 	c := &h.cursor
-	code := c.Code() << 4
-	if !c.IsNull() && c.Type() == SymbolType {
-		id, err := c.Symbol()
-		if err != nil {
-			return err
-		}
-		return h.symbol(id, symbols)
-	}
-	h.text = append(h.text, hashBegin)
-	if c.IsNull() {
+	code, body := c.code<<4, c.data[c.body:c.pos]
+	if c.null {
 		if code == 0x30 {
 			code = 0x20 // null.int has two encodings
 		}
-		h.text = append(h.text, code|0x0F, hashEnd)
+		h.text = append(h.text, hashBegin, code|0x0F, hashEnd)
 		return nil
 	}
-	switch c.Type() {
+	switch c.typ {
 	case BoolType:
-		v, err := c.Bool()
-		if err != nil {
-			return err
-		}
-		if v {
-			code |= 1
-		}
-		h.text = append(h.text, code)
+		code |= c.data[c.head] & 1
+		body = nil
 	case IntType:
-		h.text = appendEscaped(append(h.text, code), bytes.TrimLeft(c.Body(), "\x00"))
+		body = trimZeros(body)
 	case FloatType:
 		v, err := c.Float()
 		if err != nil {
 			return err
 		}
 		h.body = appendFloatBody(h.body[:0], v)
-		h.text = appendEscaped(append(h.text, code), h.body)
+		body = h.body
 	case DecimalType:
-		if h.body, err = appendShortDecimal(h.body[:0], c.Body()); err != nil {
+		if h.body, err = appendShortDecimal(h.body[:0], body); err != nil {
 			return c.wrong(err.Error())
 		}
-		h.text = appendEscaped(append(h.text, code), h.body)
+		body = h.body
 	case TimestampType:
-		if h.body, err = appendShortTimestamp(h.body[:0], c.Body()); err != nil {
+		if h.body, err = appendShortTimestamp(h.body[:0], body); err != nil {
 			return c.wrong(err.Error())
 		}
-		h.text = appendEscaped(append(h.text, code), h.body)
-	case StringType, ClobType, BlobType:
-		h.text = appendEscaped(append(h.text, code), c.Body())
-	case ListType, SexpType, StructType:
-		h.text = append(h.text, code)
-		if !c.StepIn() {
-			return c.Err()
-		}
-		if c.InStruct() {
-			err = h.fields(symbols)
-		} else {
-			err = h.children(symbols)
-		}
+		body = h.body
+	case SymbolType:
+		id, err := c.Symbol()
 		if err != nil {
 			return err
 		}
-		c.StepOut()
-	default:
-		return c.wrong("no value to hash")
+		return h.symbol(id, symbols)
 	}
-	h.text = append(h.text, hashEnd)
+	h.text = append(appendEscaped(append(h.text, hashBegin, code), body), hashEnd)
 	return nil
-}
-
-func (h *Hasher) children(symbols Symbols) error {
-	for h.cursor.Next() {
-		if err := h.serial(symbols); err != nil {
-			return err
-		}
-	}
-	return h.cursor.Err()
-}
-
-// fields appends the sorted hashes of a struct's fields. The serialisation of a
-// field is built behind what is there already, hashed and cut off again.
-func (h *Hasher) fields(symbols Symbols) error {
-	firstSpan, firstDigest := len(h.spans), len(h.digests)
-	for h.cursor.Next() {
-		start := len(h.text)
-		if err := h.symbol(h.cursor.Field(), symbols); err != nil {
-			return err
-		}
-		if err := h.serial(symbols); err != nil {
-			return err
-		}
-		from := len(h.digests)
-		h.digests = h.sum(h.digests, h.text[start:])
-		h.spans = append(h.spans, span{from, len(h.digests)})
-		h.text = h.text[:start]
-	}
-	slices.SortFunc(h.spans[firstSpan:], func(a, b span) int {
-		return bytes.Compare(h.digests[a.from:a.to], h.digests[b.from:b.to])
-	})
-	for _, s := range h.spans[firstSpan:] {
-		h.text = appendEscaped(h.text, h.digests[s.from:s.to])
-	}
-	h.spans, h.digests = h.spans[:firstSpan], h.digests[:firstDigest]
-	return h.cursor.Err()
 }
 
 // symbol appends s(symbol); $0, which has no text, has a type byte of its own.
@@ -215,17 +184,129 @@ func (h *Hasher) symbol(id SID, symbols Symbols) error {
 		h.text = append(h.text, hashBegin, 0x71, hashEnd)
 		return nil
 	}
+	if s := h.names.get(id); s != nil {
+		h.text = append(h.text, s...)
+		return nil
+	}
 	text, err := symbols.Text(id)
 	if err != nil {
 		return err
 	}
-	h.text = appendEscaped(append(h.text, hashBegin, 0x70), text)
-	h.text = append(h.text, hashEnd)
+	from := len(h.text)
+	h.text = append(appendEscaped(append(h.text, hashBegin, 0x70), text), hashEnd)
+	h.names.put(id, h.text[from:])
 	return nil
 }
 
+// begin opens a container whose annotations, if any, are written already.
+func (h *Hasher) begin(code byte) {
+	h.text = append(h.text, hashBegin, code)
+	h.frames = append(h.frames, hashFrame{code: code, noted: h.noted, field: -1, spans: len(h.spans), digests: len(h.digests)})
+	h.noted = false
+}
+
+// end closes the innermost container: a struct is the sorted hashes of its
+// fields.
+func (h *Hasher) end() {
+	f := h.frames[len(h.frames)-1]
+	h.frames = h.frames[:len(h.frames)-1]
+	if f.code == 0xD0 {
+		h.sortFields(h.spans[f.spans:])
+		for _, s := range h.spans[f.spans:] {
+			h.text = appendEscaped(h.text, h.digests[s.from:s.to])
+		}
+		h.spans, h.digests = h.spans[:f.spans], h.digests[:f.digests]
+	}
+	h.text = append(h.text, hashEnd)
+	h.done(f.noted)
+}
+
+// done ends a value: its annotations, and the field that it is.
+func (h *Hasher) done(noted bool) {
+	h.noted = false
+	if noted {
+		h.text = append(h.text, hashEnd)
+	}
+	if len(h.frames) == 0 {
+		return
+	}
+	f := &h.frames[len(h.frames)-1]
+	if f.field < 0 {
+		return
+	}
+	// The field's serialisation stands behind what was there before it: it is
+	// hashed and cut off again.
+	from := len(h.digests)
+	h.digests = h.sum(h.digests, f.field)
+	d := h.digests[from:]
+	s := hashSpan{from: from, to: len(h.digests)}
+	if len(d) >= 8 {
+		s.key = binary.BigEndian.Uint64(d)
+	}
+	h.spans = append(h.spans, s)
+	h.text = h.text[:f.field]
+	f.field = -1
+}
+
+// manyFields is the number of fields from which sorting by insertion loses.
+const manyFields = 24
+
+func (h *Hasher) sortFields(s []hashSpan) {
+	if len(s) > manyFields {
+		slices.SortFunc(s, h.compare)
+		return
+	}
+	for i := 1; i < len(s); i++ {
+		for k := i; k > 0 && h.compare(s[k], s[k-1]) < 0; k-- {
+			s[k], s[k-1] = s[k-1], s[k]
+		}
+	}
+}
+
+func (h *Hasher) compare(a, b hashSpan) int {
+	if a.key != b.key {
+		if a.key < b.key {
+			return -1
+		}
+		return 1
+	}
+	return bytes.Compare(h.digests[a.from:a.to], h.digests[b.from:b.to])
+}
+
+// sum appends the hash of text[from:] to dst. It may write behind text's end.
+func (h *Hasher) sum(dst []byte, from int) []byte {
+	if h.New == nil {
+		h.text = h.sha.pad(h.text, from)
+		return h.sha.sum(dst, h.text, from)
+	}
+	if h.function == nil {
+		h.function = h.New()
+	}
+	h.function.Reset()
+	h.function.Write(h.text[from:]) // never fails, by hash.Hash's contract
+	return h.function.Sum(dst)
+}
+
+// appendEscaped puts an escape before each byte with a meaning of its own. All
+// of them are below 16, and of eight bytes mostly none is.
 func appendEscaped[T []byte | string](dst []byte, text T) []byte {
-	for i := range len(text) {
+	i := 0
+	for ; len(text)-i >= 8; i += 8 {
+		s := text[i : i+8]
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		if (w-0x1010101010101010)&^w&0x8080808080808080 == 0 {
+			dst = append(dst, s...)
+			continue
+		}
+		for k := range 8 {
+			c := s[k]
+			if c == hashBegin || c == hashEscape || c == hashEnd {
+				dst = append(dst, hashEscape)
+			}
+			dst = append(dst, c)
+		}
+	}
+	for ; i < len(text); i++ {
 		c := text[i]
 		if c == hashBegin || c == hashEscape || c == hashEnd {
 			dst = append(dst, hashEscape)
@@ -233,6 +314,13 @@ func appendEscaped[T []byte | string](dst []byte, text T) []byte {
 		dst = append(dst, c)
 	}
 	return dst
+}
+
+func trimZeros(b []byte) []byte {
+	for len(b) > 0 && b[0] == 0 {
+		b = b[1:]
+	}
+	return b
 }
 
 // appendFloatBody appends the eight bytes that count: none for positive zero,
@@ -316,5 +404,5 @@ func appendShortTimestamp(dst, body []byte) ([]byte, error) {
 	case first != 0:
 		return append(appendVarInt(dst, exponent), body[n:]...), nil
 	}
-	return appendSigned(appendVarInt(dst, exponent), false, bytes.TrimLeft(rest, "\x00")), nil
+	return appendSigned(appendVarInt(dst, exponent), false, trimZeros(rest)), nil
 }

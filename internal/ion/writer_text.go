@@ -75,7 +75,7 @@ func appendSigned(dst []byte, negative bool, magnitude []byte) []byte {
 	return append(dst, magnitude[1:]...)
 }
 
-func decimalDigits(v uint64, digits string) uint64 {
+func decimalDigits[T []byte | string](v uint64, digits T) uint64 {
 	for i := range len(digits) {
 		v = v*10 + uint64(digits[i]-'0')
 	}
