@@ -1,5 +1,6 @@
 // Package control owns the calls to AWS control planes: what a cluster is, what
-// a secret holds. It changes nothing.
+// a secret holds, what QLDB says of a ledger. It begins exports, and changes
+// nothing else.
 package control
 
 import (
