@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ type Missing struct{ Table, Column, Path string }
 // readLoad reads the plan and the segments of a load, and refuses a transform
 // that is not complete.
 func readLoad(ctx context.Context, o Objects, bucket, id string) (*load, error) {
-	l := &load{plan: &Plan{}, history: map[string]string{}, current: map[string]string{}, found: map[string][]int64{}}
+	l := newLoad()
 	if err := readJSON(ctx, o, bucket, planKey(id), l.plan); err != nil {
 		return nil, err
 	}
@@ -48,10 +49,7 @@ func readLoad(ctx context.Context, o Objects, bucket, id string) (*load, error) 
 	if err := readSegments(ctx, o, bucket, l.plan, func(s *Segment) error { return l.add(s, byID) }); err != nil {
 		return nil, err
 	}
-	for _, t := range byID {
-		l.tables = append(l.tables, *t)
-	}
-	slices.SortFunc(l.tables, func(a, b SegmentTable) int { return strings.Compare(a.ID, b.ID) })
+	l.sum(byID)
 	rules, err := compileMapping(l.plan, &change.Fields{})
 	if err != nil {
 		return nil, err
@@ -59,7 +57,20 @@ func readLoad(ctx context.Context, o Objects, bucket, id string) (*load, error) 
 	return l, l.resolve(rules)
 }
 
-// add adds a segment, the next in the order of blocks, to the load.
+func newLoad() *load {
+	return &load{plan: &Plan{}, history: map[string]string{}, current: map[string]string{}, found: map[string][]int64{}}
+}
+
+// sum takes the tables that add summed up.
+func (l *load) sum(byID map[string]*SegmentTable) {
+	for _, t := range byID {
+		l.tables = append(l.tables, *t)
+	}
+	slices.SortFunc(l.tables, func(a, b SegmentTable) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// add adds a segment, the next in the order of blocks, to the load. What it
+// counts is added also when the error says that it cannot be loaded.
 func (l *load) add(s *Segment, byID map[string]*SegmentTable) error {
 	l.blocks += s.Blocks
 	l.hashOnly += s.HashOnly
@@ -78,6 +89,7 @@ func (l *load) add(s *Segment, byID map[string]*SegmentTable) error {
 			l.found[name][i] += n
 		}
 	}
+	var errs []error
 	for _, t := range s.Tables {
 		sum := byID[t.ID]
 		if sum == nil {
@@ -85,7 +97,7 @@ func (l *load) add(s *Segment, byID map[string]*SegmentTable) error {
 			byID[t.ID] = sum
 		}
 		if sum.Name != t.Name {
-			return twoNames(t.ID, sum.Name, t.Name, t.FirstBlock)
+			errs = append(errs, twoNames(t.ID, sum.Name, t.Name, t.FirstBlock))
 		}
 		sum.LastBlock = max(sum.LastBlock, t.LastBlock)
 		for _, sum := range []*SegmentTable{sum, &l.total} {
@@ -95,7 +107,7 @@ func (l *load) add(s *Segment, byID map[string]*SegmentTable) error {
 			sum.Filtered += t.Filtered
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // twoNames words what no ledger has: tables are not renamed.
@@ -103,7 +115,8 @@ func twoNames(id, one, other string, block int64) error {
 	return &Stop{fmt.Errorf("table id %s is called %q and, in block %d, %q: a ledger's tables keep their names, so the archive was altered or is of two ledgers", id, one, block, other)}
 }
 
-// resolve finds the target tables of every ledger table that is loaded.
+// resolve finds the target tables of every ledger table that is loaded. Its error
+// is about tables that cannot be; the others are resolved all the same.
 func (l *load) resolve(rules *mapping.Mapping) error {
 	var names []string
 	for _, t := range l.tables {
@@ -112,16 +125,11 @@ func (l *load) resolve(rules *mapping.Mapping) error {
 		}
 	}
 	slices.Sort(names)
-	if err := rules.Check(names); err != nil {
-		return &Stop{err}
-	}
+	unnamed := rules.Check(names)
 	for _, name := range names {
 		p, err := rules.Plan(name)
-		if err != nil {
-			return &Stop{err}
-		}
-		if p.Skip {
-			continue
+		if err != nil || p.Skip {
+			continue // Check said why
 		}
 		l.targets = append(l.targets, change.LoadTable{Current: p.Current, History: p.History})
 		l.current[name], l.history[name] = p.Current.Name, p.History.Name
@@ -142,6 +150,9 @@ func (l *load) resolve(rules *mapping.Mapping) error {
 		if current, ok := l.current[t.Name]; ok && t.ID != "" {
 			l.sources = append(l.sources, change.LoadSource{SourceTable: change.SourceTable{ID: t.ID, Name: t.Name}, Current: current, Active: l.live[t.ID]})
 		}
+	}
+	if unnamed != nil {
+		return &Stop{unnamed}
 	}
 	return nil
 }

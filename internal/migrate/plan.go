@@ -140,6 +140,7 @@ type Plan struct {
 	Overlaps      []Blocks // in more than one object; the first one counts
 	Unused        []string // data objects that no manifest names
 	Exports       []Export
+	Findings      []Finding `json:",omitempty"` // plan mode: what would stop the load here
 }
 
 // early tells whether a block was committed before the input's Since time.
@@ -205,6 +206,19 @@ func segmentKey(load string, item, segment int) string {
 func countPrefix(load string) string { return "loads/" + load + "/counts/" }
 func countKey(load string, item int) string {
 	return fmt.Sprintf("%s%06d.json", countPrefix(load), item)
+}
+
+// What plan mode leaves lies apart from what a load works on: they may run at the
+// same time, with inputs that differ in what is not part of a load's id.
+func surveyPlanKey(load string) string { return "loads/" + load + "/survey/plan.json" }
+func surveyKey(load string, item int) string {
+	return fmt.Sprintf("loads/%s/survey/%06d.json", load, item)
+}
+
+// surveyTurnKey is of what a survey knew when a call handed on at a place within
+// an item. It is the same whenever and however often that place is reached.
+func surveyTurnKey(load string, item int, at *Resume) string {
+	return fmt.Sprintf("loads/%s/survey/turns/%06d-%06d-%d.json", load, item, at.Range, at.Position.Offset)
 }
 
 func quarantineKey(load string, item, segment int) string {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,7 +40,8 @@ type PlanOut struct {
 const packaged = "packaged"
 
 // Handle plans a load. The same input over the same objects is the same load: a
-// repeat writes the same plan.
+// repeat writes the same plan. In plan mode it leaves the target alone, and what
+// would stop the load becomes a finding of the plan.
 func (p *PlanLoad) Handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 	out, err := p.handle(ctx, in)
 	return out, Classify(err)
@@ -65,12 +67,22 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 	if len(ranges) == 0 {
 		return PlanOut{}, &Stop{fmt.Errorf("the archive ends before block %d, which Since asks for", input.Since.Block)}
 	}
+	last := ranges[len(ranges)-1].Claim.Last
 	if len(gaps) > 0 && !input.AcceptGaps {
-		return PlanOut{}, &Stop{gapError(gaps, input.Since)}
+		plan.finding(gaps[0].First, gapError(gaps, input.Since))
+	}
+	if input.Strand != "" && input.Strand != a.strand {
+		plan.finding(0, fmt.Errorf("the archive is of strand %s, and Strand of the input is %s: it is another ledger's; check Bucket, Prefix and ExportIds, or leave Strand out", a.strand, input.Strand))
+	}
+	if input.LastBlockNum != nil && last < *input.LastBlockNum {
+		plan.finding(last, fmt.Errorf("the archive is cut short: it ends at block %d, and the export ended at block %d (LastBlockNum): add the objects with what is missing, or leave LastBlockNum out to load what there is", last, *input.LastBlockNum))
+	}
+	if len(plan.Findings) > 0 && !input.planOnly() {
+		return PlanOut{}, &Stop{errors.New(findingsText(plan.Findings))}
 	}
 	plan.Exports, plan.Unused, plan.Strand = a.exports, a.unused, a.strand
 	plan.Gaps, plan.Overlaps = gaps, overlaps
-	plan.First, plan.Last, plan.Objects = ranges[0].Claim.First, ranges[len(ranges)-1].Claim.Last, len(ranges)
+	plan.First, plan.Last, plan.Objects = ranges[0].Claim.First, last, len(ranges)
 	for _, r := range ranges {
 		plan.Bytes += r.Size
 		plan.Blocks += r.Claim.Last - r.Claim.First + 1
@@ -83,20 +95,38 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 	if plan.LoadID, err = loadID(plan, ranges); err != nil {
 		return PlanOut{}, err
 	}
-	if input.Abandon != "" && input.Abandon != plan.LoadID {
+	key := planKey(plan.LoadID)
+	if input.planOnly() {
+		key = surveyPlanKey(plan.LoadID)
+	} else if input.Abandon != "" && input.Abandon != plan.LoadID {
 		if err := p.Target.Abandon(ctx, input.Abandon); err != nil {
 			return PlanOut{}, err
 		}
 	}
-	if err := putJSON(ctx, p.Objects, p.WorkBucket, planKey(plan.LoadID), plan); err != nil {
+	if err := putJSON(ctx, p.Objects, p.WorkBucket, key, plan); err != nil {
 		return PlanOut{}, err
 	}
 	out := PlanOut{LoadId: plan.LoadID, Items: ObjectRef{p.WorkBucket, itemsKey(plan.LoadID)}, ItemCount: len(work)}
 	if err := putLines(ctx, p.Objects, out.Items.Bucket, out.Items.Key, work); err != nil {
 		return PlanOut{}, err
 	}
+	if input.planOnly() {
+		return out, nil
+	}
 	out.Published, err = p.Target.Begin(ctx, plan.load())
 	return out, err
+}
+
+func (p *Plan) finding(block int64, err error) {
+	p.Findings = append(p.Findings, Finding{Block: block, Text: err.Error()})
+}
+
+func findingsText(findings []Finding) string {
+	var texts []string
+	for _, f := range findings {
+		texts = append(texts, f.Text)
+	}
+	return strings.Join(texts, "\n")
 }
 
 // readMapping reads the mapping file and sets the schema.

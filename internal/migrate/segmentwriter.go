@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"strings"
 
@@ -13,39 +11,26 @@ import (
 
 	"godwit/internal/change"
 	"godwit/internal/copytext"
-	"godwit/internal/journal"
 	"godwit/internal/mapping"
 )
 
 // A segment collects what one stretch of blocks becomes. It holds compressed
 // parts and nothing of the blocks themselves.
 type segment struct {
-	plan    *Plan
-	item    *Item
-	rules   *mapping.Mapping
+	mapper
 	packers packers
-	tables  map[change.SourceTable]*segmentTable
-	order   []*segmentTable
-	out     Segment
+	parts   []part       // by index of their table
 	list    bytes.Buffer // quarantine list, JSON Lines
 	copy    part         // quarantine list, COPY rows
-	row     []byte
+	line    []byte
 	wrote   int64 // bytes of COPY text
 	ended   bool
-}
-
-type segmentTable struct {
-	folder string // of its parts
-	count  SegmentTable
-	plan   *mapping.Plan
-	want   bool
-	part   part
-	since  []int64 // presence counts when the segment began
 }
 
 // A part is one COPY-ready object in the making.
 type part struct {
 	*packer // nil before the first row
+	folder  string
 	rows    int64
 }
 
@@ -62,16 +47,16 @@ type packers map[string]*packer // by folder of the part
 // trim drops what the segment did not need: tables come and go.
 func (s *segment) trim() {
 	used := map[string]bool{quarantineFolder: s.copy.packer != nil}
-	for _, st := range s.order {
-		used[st.folder] = st.part.packer != nil
+	for _, p := range s.parts {
+		used[p.folder] = p.packer != nil
 	}
 	maps.DeleteFunc(s.packers, func(folder string, _ *packer) bool { return !used[folder] })
 }
 
-// write adds a row to p, the part whose folder is given.
-func (s *segment) write(p *part, folder string, row []byte) error {
+// write adds a row to p.
+func (s *segment) write(p *part, row []byte) error {
 	if p.packer == nil {
-		p.packer = s.packers[folder]
+		p.packer = s.packers[p.folder]
 		if p.packer == nil {
 			p.packer = &packer{}
 			// The fastest level: the server decompresses, and the network inside a
@@ -82,7 +67,7 @@ func (s *segment) write(p *part, folder string, row []byte) error {
 				return err
 			}
 			p.zip = z
-			s.packers[folder] = p.packer
+			s.packers[p.folder] = p.packer
 		} else {
 			p.body.Reset()
 			p.zip.Reset(&p.body)
@@ -95,11 +80,10 @@ func (s *segment) write(p *part, folder string, row []byte) error {
 
 // newSegment begins a segment, when the one that used packing before is stored.
 func newSegment(plan *Plan, item *Item, number int, rules *mapping.Mapping, packing packers) *segment {
-	return &segment{
-		plan: plan, item: item, rules: rules, packers: packing,
-		tables: map[change.SourceTable]*segmentTable{},
-		out:    Segment{Item: item.Number, Number: number},
-	}
+	s := &segment{packers: packing, copy: part{folder: quarantineFolder}}
+	s.mapper = newMapper(plan, rules, s)
+	s.out.Item, s.out.Number = item.Number, number
+	return s
 }
 
 // full notes whether the segment ends behind the block just taken: where it has
@@ -109,123 +93,17 @@ func (s *segment) full(limit, read int64) bool {
 	return s.ended
 }
 
-func (s *segment) table(t change.SourceTable) (*segmentTable, error) {
-	for _, st := range s.order[:min(len(s.order), 8)] { // faster than hashing for the first tables
-		if st.count.ID == t.ID && st.count.Name == t.Name {
-			return st, nil
-		}
+func (s *segment) staged(t *tally, _ *change.Record, row []byte) error {
+	for len(s.parts) <= t.index {
+		s.parts = append(s.parts, part{folder: folder(s.order[len(s.parts)].count.ID)})
 	}
-	if st, ok := s.tables[t]; ok {
-		return st, nil
-	}
-	for _, st := range s.order {
-		if st.count.ID == t.ID && t.ID != "" {
-			return nil, twoNames(t.ID, st.count.Name, t.Name, s.out.LastBlock)
-		}
-	}
-	st := &segmentTable{folder: folder(t.ID), count: SegmentTable{ID: t.ID, Name: t.Name, FirstBlock: -1}}
-	if t.ID != "" && s.plan.Input.wants(t.Name) {
-		p, err := s.rules.Plan(t.Name)
-		if err != nil {
-			return nil, &Stop{err}
-		}
-		st.want = !p.Skip
-		if st.want {
-			st.plan = p
-			for _, x := range p.Presence() {
-				st.since = append(st.since, x.Present)
-			}
-		}
-	}
-	s.tables[t] = st
-	s.order = append(s.order, st)
-	return st, nil
+	s.wrote += int64(len(row))
+	return s.write(&s.parts[t.index], row)
 }
 
-// block maps the revisions of one block.
-func (s *segment) block(b *journal.Block) error {
-	if s.out.Blocks == 0 {
-		s.out.FirstBlock = b.SequenceNo
-	}
-	s.out.Blocks++
-	s.out.LastBlock = b.SequenceNo
-	s.out.HashOnly += int64(b.HashOnly)
-	s.out.Events = append(s.out.Events, b.TableEvents()...)
-	early, err := s.plan.early(b)
-	if err != nil {
-		return err
-	}
-	for i := range b.Revisions {
-		r := &b.Revisions[i]
-		if r.HashOnly() {
-			continue
-		}
-		st, err := s.table(r.Table)
-		if err != nil {
-			return err
-		}
-		c := &st.count
-		c.Read++
-		if c.FirstBlock < 0 {
-			c.FirstBlock = b.SequenceNo
-		}
-		c.LastBlock = b.SequenceNo
-		if r.Table.ID != "" && !st.want || early {
-			c.Filtered++
-			continue
-		}
-		if err := s.revision(b, i, st); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (s *segment) stopped(t *tally) error { return t.err }
 
-// revision stages one revision, or sets it aside.
-func (s *segment) revision(b *journal.Block, i int, st *segmentTable) error {
-	rec, err := b.Record(i)
-	if err == nil {
-		var row change.Row
-		if row, err = st.plan.Map(rec); err == nil {
-			if s.row, err = copytext.AppendRow(s.row[:0], row); err == nil {
-				s.wrote += int64(len(s.row))
-				st.count.Staged++
-				return s.write(&st.part, st.folder, s.row)
-			}
-		}
-	}
-	st.count.Quarantined++
-	return s.setAside(rec, err)
-}
-
-// An Aside is one line of the quarantine list: where a revision came from and
-// why it could not be mapped, never its values.
-type Aside struct {
-	Table, TableID string
-	Document       string
-	Version        int64
-	Object         string
-	Offset         int64
-	Block          int64
-	Revision       int
-	Path           string
-	Reason         string
-}
-
-func (s *segment) setAside(rec *change.Record, why error) error {
-	a := Aside{
-		Table: rec.Table.Name, TableID: rec.Table.ID, Document: string(rec.Key), Version: int64(rec.Version),
-		Object: rec.Origin.Object, Offset: rec.Origin.Offset, Block: rec.Origin.Block, Revision: rec.Origin.Revision,
-		Reason: why.Error(),
-	}
-	var value *mapping.ValueError
-	var record *journal.RecordError
-	switch {
-	case errors.As(why, &value):
-		a.Path, a.Reason = value.Path, fmt.Sprintf("column %s %s: %s", value.Column, mapping.TypeName(value.Type), value.Why)
-	case errors.As(why, &record):
-		a.Reason = record.Err.Error()
-	}
+func (s *segment) setAside(_ *tally, _ *change.Record, a Aside) error {
 	line, err := json.Marshal(a)
 	if err != nil {
 		return err
@@ -245,10 +123,10 @@ func (s *segment) setAside(rec *change.Record, why error) error {
 		text(s.plan.LoadID), text(a.TableID), text(a.Table), text(a.Document), num(a.Version),
 		text(a.Object), num(a.Block), num(int64(a.Revision)), text(a.Path), text(a.Reason),
 	}}
-	if s.row, err = copytext.AppendRow(s.row[:0], row); err != nil {
+	if s.line, err = copytext.AppendRow(s.line[:0], row); err != nil {
 		return err
 	}
-	return s.write(&s.copy, quarantineFolder, s.row)
+	return s.write(&s.copy, s.line)
 }
 
 // quarantineTable is godwit.quarantine, column for column.
@@ -268,8 +146,9 @@ var quarantineTable = change.Table{Name: "quarantine", Columns: []change.Column{
 // store writes the segment's objects; the segment's own record comes last, so
 // that what it names exists.
 func (s *segment) store(ctx context.Context, o Objects, bucket string, last bool) error {
-	s.out.Last = last
-	load, item, number := s.plan.LoadID, s.out.Item, s.out.Number
+	out := s.segment(nil)
+	out.Last = last
+	load, item, number := s.plan.LoadID, out.Item, out.Number
 	type upload struct {
 		key, kind, encoding string
 		body                []byte
@@ -282,26 +161,22 @@ func (s *segment) store(ctx context.Context, o Objects, bucket string, last bool
 		uploads = append(uploads, upload{key, "text/plain", "gzip", p.body.Bytes()})
 		return Part{TableID: t.ID, Table: t.Name, Key: key, Rows: p.rows, Bytes: int64(p.body.Len())}, nil
 	}
-	for _, st := range s.order {
-		s.out.Tables = append(s.out.Tables, st.count)
-		if st.want {
-			s.found(st)
-		}
-		if st.part.rows == 0 {
+	for i := range s.parts {
+		if s.parts[i].rows == 0 {
 			continue // aws_s3 refuses an empty object
 		}
-		p, err := add(&st.part, partKey(load, st.folder, item, number), st.count)
+		p, err := add(&s.parts[i], partKey(load, s.parts[i].folder, item, number), s.order[i].count)
 		if err != nil {
 			return err
 		}
-		s.out.Parts = append(s.out.Parts, p)
+		out.Parts = append(out.Parts, p)
 	}
 	if s.copy.rows > 0 {
 		p, err := add(&s.copy, partKey(load, quarantineFolder, item, number), SegmentTable{})
 		if err != nil {
 			return err
 		}
-		s.out.Quarantine = &p
+		out.Quarantine = &p
 		uploads = append(uploads, upload{quarantineKey(load, item, number), "application/jsonl", "", s.list.Bytes()})
 	}
 	err := each(ctx, len(uploads), func(ctx context.Context, i int) error {
@@ -310,23 +185,5 @@ func (s *segment) store(ctx context.Context, o Objects, bucket string, last bool
 	if err != nil {
 		return err
 	}
-	return putJSON(ctx, o, bucket, segmentKey(load, item, number), s.out)
-}
-
-// found notes how often each mapped path led to something in this segment.
-func (s *segment) found(st *segmentTable) {
-	if s.out.Found == nil {
-		s.out.Found = map[string][]int64{}
-	}
-	counts := make([]int64, len(st.since))
-	for i, x := range st.plan.Presence() {
-		counts[i] = x.Present - st.since[i]
-	}
-	if have, ok := s.out.Found[st.count.Name]; ok {
-		// Two table ids of one name share a plan, and so its counts.
-		for i := range counts {
-			counts[i] = max(counts[i], have[i])
-		}
-	}
-	s.out.Found[st.count.Name] = counts
+	return putJSON(ctx, o, bucket, segmentKey(load, item, number), out)
 }

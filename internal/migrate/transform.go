@@ -133,6 +133,9 @@ type walk struct {
 	due     int64  // number of the next block
 	hash    []byte // of the block before it; empty when that was not read here
 	checked int
+	// broken is told of a block that does not follow the one before it; what it
+	// returns ends the reading. nil ends it with the error itself.
+	broken func(*BrokenChainError) error
 }
 
 // A BrokenChainError says that a block does not follow the one before it: its
@@ -243,7 +246,13 @@ func (w *walk) next(ctx context.Context) (*journal.Block, error) {
 			return nil, &Stop{fmt.Errorf("object %s, offset %d: block %d is of strand %s, the archive of strand %s: an archive holds one ledger", w.r.Key, b.Offset, b.SequenceNo, b.Strand, w.plan.Strand)}
 		}
 		if len(w.hash) > 0 && len(b.PreviousHash) > 0 && !bytes.Equal(w.hash, b.PreviousHash) {
-			return nil, &Stop{&BrokenChainError{Object: w.r.Key, Offset: b.Offset, Block: b.SequenceNo, Want: bytes.Clone(w.hash), Got: bytes.Clone(b.PreviousHash)}}
+			e := &BrokenChainError{Object: w.r.Key, Offset: b.Offset, Block: b.SequenceNo, Want: bytes.Clone(w.hash), Got: bytes.Clone(b.PreviousHash)}
+			if w.broken == nil {
+				return nil, &Stop{e}
+			}
+			if err := w.broken(e); err != nil {
+				return nil, err
+			}
 		}
 		w.hash = append(w.hash[:0], b.Hash...)
 		w.due++
