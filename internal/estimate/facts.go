@@ -1,0 +1,104 @@
+package estimate
+
+// Facts are what is known of a load before it begins. Zero means unknown where a
+// member says so; the estimate then assumes, and says what.
+type Facts struct {
+	Survey  bool      // the archive was surveyed: Revisions, RowBytes and Tables are counts
+	Archive []Content // by format and compression; sizes add up to the archive's
+	Largest int64     // bytes of the largest object, as stored, which one child reads alone; 0 is unknown
+	Exports int64     // whose manifests are read
+	Items   int64     // work items of each pass; 0: worked out of the archive's size
+	// Segments and Parts of the load; 0: worked out of the row bytes.
+	Segments  int64
+	Parts     int64
+	Tables    []Table // target tables with staged rows
+	Asides    int64   // revisions that would be set aside
+	NoHistory bool    // current tables only
+	Place     Place
+}
+
+// A Content is the objects of an archive that are alike.
+type Content struct {
+	Format    string // one of Formats; "" is unknown
+	Gzip      bool
+	Objects   int64
+	Bytes     int64 // as stored
+	Inflated  int64 // bytes decompressed; 0 is unknown, and Bytes without gzip
+	Revisions int64 // that have data; 0 is unknown
+}
+
+// A Table is one target table with its history.
+type Table struct {
+	Revisions int64 // staged
+	RowBytes  int64 // of their rows as COPY text
+	Indexes   int64 // that the mapping asks for, of current table and history together
+}
+
+// A Place is the environment that the load runs in.
+type Place struct {
+	Region       string
+	Architecture string  // of the functions: arm64 or x86_64; "" is unknown
+	MemoryMB     int64   // of a function; 0 is unknown
+	Transform    int64   // children that read the archive at once, for each of the two passes; 0 is unknown
+	Tasks        int64   // children that work in the database at once; 0 is unknown
+	MinACU       float64 // of the cluster
+	MaxACU       float64 // 0 is unknown
+}
+
+// How the workflow cuts work; the tests of the packages named hold these equal
+// to what they do.
+const (
+	itemBytes     = 128 << 20 // migrate: bytes of objects in an item
+	itemsPerChild = 4         // infra: items of a child
+	segmentBytes  = 64 << 20  // migrate: bytes of rows written, or of one object read, that end a segment
+	sliceRows     = 200_000   // migrate: revisions of a slice
+	callSeconds   = 14 * 60   // a function of 15 minutes hands on a minute before its end
+	replySeconds  = 45        // the Data API's time for a statement
+	longestWait   = 60        // migrate: seconds between two looks at a task
+	partsDays     = 30        // the work bucket's lifecycle rule
+)
+
+// assumed fills in what is not known, and says what it took.
+func assumed(f Facts) (Facts, []string) {
+	var said []string
+	if f.Place.Architecture == "" {
+		f.Place.Architecture = "arm64"
+		said = append(said, "The functions run on arm64.")
+	}
+	if f.Place.MemoryMB == 0 {
+		f.Place.MemoryMB = 1769
+		said = append(said, "The functions have 1,769 MB, one core.")
+	}
+	if f.Place.Transform == 0 {
+		f.Place.Transform = 40
+		said = append(said, "40 children read the archive at once in each of the two passes.")
+	}
+	if f.Place.Tasks == 0 {
+		f.Place.Tasks = 4
+		said = append(said, "4 children work in the database at once.")
+	}
+	if f.Place.MaxACU == 0 {
+		f.Place.MinACU, f.Place.MaxACU = 2, 8
+		said = append(said, "The cluster has 2 to 8 ACU: its capacity is not known here.")
+	}
+	unknown := false
+	f.Archive = append([]Content{}, f.Archive...)
+	for i := range f.Archive {
+		if c := &f.Archive[i]; !known(c.Format) {
+			c.Format, unknown = "ION_TEXT", true
+		}
+	}
+	if unknown {
+		said = append(said, "Objects whose format nobody announced are Ion text, the slowest to read.")
+	}
+	return f, said
+}
+
+func known(format string) bool {
+	for _, f := range Formats {
+		if f == format {
+			return true
+		}
+	}
+	return false
+}

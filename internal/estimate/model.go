@@ -1,0 +1,239 @@
+package estimate
+
+import "math"
+
+// A tally is what a step takes.
+type tally struct {
+	seconds     float64 // from its beginning to its end
+	gbSeconds   float64 // of functions
+	calls       float64 // of functions
+	transitions float64 // of states
+	writes      float64 // PUT and LIST
+	reads       float64 // GET
+	api         float64 // requests to the Data API, none larger than 32 KB
+	acuSeconds  float64
+	ios         float64
+}
+
+type step struct {
+	name string
+	tally
+	alone float64 // seconds that it adds to what came before
+	said  []string
+}
+
+type holding struct {
+	name   string
+	months float64
+	price  string
+	bytes  float64
+}
+
+// A run is a load as it turns out.
+type run struct {
+	survey   tally
+	steps    []step
+	holdings []holding
+}
+
+// A model is the workflow with every rate as it turns out.
+type model struct {
+	f Facts
+	t *tables
+	o outcome
+
+	// Worked out of the facts.
+	objects, stored, inflated, revisions, items float64
+	rowBytes, segments, parts                   float64
+	tables                                      []Table
+}
+
+func (m model) rate(name string) float64 { return m.t.rate(name, m.o) }
+
+// mb is what a rate in MB/s, 10^6 bytes, makes of bytes.
+func mb(bytes, rate float64) float64 { return bytes / (rate * 1e6) }
+
+func ceil(a, b float64) float64 { return math.Ceil(a / b) }
+
+func (m model) run() run {
+	m.measure()
+	var r run
+	mapping := m.pass(func(c Content) float64 { return m.rate(rateOfMap + c.Format) }, m.segments, true)
+	counting := m.pass(func(c Content) float64 { return m.rate(rateOfCount + c.Format) }, 0, false)
+	r.survey = m.pass(func(c Content) float64 { return m.rate(rateOfMap+c.Format) * m.rate(rateSurvey) }, 0, false)
+	add := func(name string, t tally, alone float64, said ...string) {
+		r.steps = append(r.steps, step{name: name, tally: t, alone: alone, said: said})
+	}
+	plan := m.begin()
+	add(StepPlan, plan, plan.seconds)
+	add(StepRead, mapping, mapping.seconds)
+	add(StepCount, counting, math.Max(0, counting.seconds-mapping.seconds))
+	for _, s := range m.database() {
+		add(s.name, s.tally, s.seconds, s.said...)
+	}
+	end := m.report()
+	add(StepReport, end, end.seconds)
+	r.holdings = []holding{
+		{"rows in the database, with keys and indexes", 0, priceStorage, m.rowBytes * m.rate(rateStored)},
+		{"parts in the work bucket, which a rule deletes after 30 days", partsDays / 30, priceS3, m.rowBytes / m.rate(ratePack)},
+	}
+	return r
+}
+
+// measure works out what the facts leave open.
+func (m *model) measure() {
+	for _, c := range m.f.Archive {
+		m.objects += float64(c.Objects)
+		m.stored += float64(c.Bytes)
+		m.inflated += m.inflate(c)
+		m.rowBytes += m.inflate(c) * m.rate(rateOfRow+c.Format)
+		if c.Revisions > 0 {
+			m.revisions += float64(c.Revisions)
+		} else {
+			m.revisions += math.Ceil(m.inflate(c) / m.rate(rateOfRevision+c.Format))
+		}
+	}
+	m.items = float64(m.f.Items)
+	if m.items == 0 {
+		m.items = ceil(m.stored, itemBytes)
+	}
+	m.tables = m.f.Tables
+	if !m.f.Survey {
+		m.tables = nil
+		for range assumedTables {
+			m.tables = append(m.tables, Table{Revisions: int64(m.revisions / assumedTables), RowBytes: int64(m.rowBytes / assumedTables), Indexes: assumedIndexes})
+		}
+		if m.revisions == 0 {
+			m.tables = nil
+		}
+	}
+	m.rowBytes = 0
+	staged := 0.0
+	for _, t := range m.tables {
+		m.rowBytes += float64(t.RowBytes)
+		staged += float64(t.Revisions)
+	}
+	if m.segments = float64(m.f.Segments); m.segments == 0 && m.items > 0 {
+		// A segment ends where 64 MiB of rows are written, or where so much was
+		// read of one object; and with its item.
+		most := m.rowBytes / m.items
+		if m.objects > 0 && m.inflated/m.objects > segmentBytes {
+			most = math.Max(most, m.inflated/m.items)
+		}
+		m.segments = m.items * math.Max(1, ceil(most, segmentBytes))
+	}
+	if m.parts = float64(m.f.Parts); m.parts == 0 {
+		// Every table has revisions in every segment, as long as it has enough.
+		for _, t := range m.tables {
+			m.parts += math.Min(m.segments, float64(t.Revisions))
+		}
+		m.parts += math.Min(m.segments, float64(m.f.Asides))
+	}
+}
+
+// What a load without a survey is taken to have.
+const (
+	assumedTables  = 4
+	assumedIndexes = 4 // of each, current table and history together
+)
+
+func (m *model) inflate(c Content) float64 {
+	switch {
+	case c.Inflated > 0:
+		return float64(c.Inflated)
+	case c.Gzip:
+		return float64(c.Bytes) * m.rate(rateOfInflation+c.Format)
+	}
+	return float64(c.Bytes)
+}
+
+// memory is what a function has, in the GB that are paid for.
+func (m *model) memory() float64 { return float64(m.f.Place.MemoryMB) / 1024 }
+
+// pass is a map over the items whose children read the archive: the transform,
+// the count or the survey. A child takes its items one after the other; an
+// object is read by one child.
+func (m *model) pass(rate func(Content) float64, segments float64, packs bool) tally {
+	if m.items == 0 {
+		return tally{}
+	}
+	work := 0.0 // seconds of one function
+	perByte := 0.0
+	for _, c := range m.f.Archive {
+		s := mb(m.inflate(c), rate(c)) + mb(float64(c.Bytes), m.rate(rateNetwork))
+		if c.Gzip {
+			s += mb(m.inflate(c), m.rate(rateGunzip))
+		}
+		work += s
+	}
+	if m.stored > 0 {
+		perByte = work / m.stored
+	}
+	wait := 32 / m.rate(rateSmall) // for one small object alone
+	work += m.objects * wait
+	writes := m.items // the counts, or the survey's findings
+	if packs {
+		writes = m.parts + math.Min(segments, float64(m.f.Asides)) + segments
+		work += mb(m.rowBytes/m.rate(ratePack), m.rate(rateNetwork)) + 2*segments*wait
+	} else {
+		work += m.items * wait
+	}
+	children := ceil(m.items, itemsPerChild)
+	of := math.Min(m.items, itemsPerChild) * work / m.items // seconds of one child
+	of = math.Max(of, float64(m.f.Largest)*perByte)
+	turns := math.Max(1, ceil(of, callSeconds))
+	waves := ceil(children, float64(m.f.Place.Transform))
+	t := tally{
+		seconds:     m.rate(rateMapRun) + waves*(m.rate(rateChild)+turns*m.rate(rateCall)+of),
+		calls:       children * turns,
+		transitions: 1 + children*(1+1+2*turns+1), // the map; a child's start, Begin, Work and Done each turn, Finished
+		reads:       1 + m.objects + children*turns + children*(turns-1),
+		writes:      writes + 2, // and the map's results
+	}
+	t.gbSeconds = (work + t.calls*m.rate(rateCall)) * m.memory()
+	m.idle(&t)
+	return t
+}
+
+// idle counts the database at its least capacity while others work.
+func (m *model) idle(t *tally) { t.acuSeconds = m.f.Place.MinACU * t.seconds }
+
+// begin is Preflight, Prepare, Plan and the choice behind it.
+func (m *model) begin() tally {
+	lists := 2 * math.Max(1, ceil(m.objects, 1000)) // Preflight and Plan each list the archive
+	manifests := 2 * float64(m.f.Exports)           // started, completed
+	t := tally{
+		seconds:     3*(m.rate(rateCall)+m.rate(rateChild)) + (lists+manifests)*32/m.rate(rateSmall) + statements*m.rate(rateAPI),
+		calls:       3,
+		transitions: 4,
+		writes:      lists + 2, // plan, items
+		reads:       manifests + 1,
+		api:         statements,
+	}
+	t.gbSeconds = t.seconds * m.memory()
+	if m.f.Place.MinACU == 0 {
+		t.seconds += m.rate(rateResume)
+	}
+	m.idle(&t)
+	return t
+}
+
+// statements is about how many statements Prepare and Plan send: the extension,
+// the role and its grants, godwit's own schema, the load's registration.
+const statements = 20
+
+// report reads what the load wrote and four answers of the database.
+func (m *model) report() tally {
+	small := m.segments + m.items
+	t := tally{
+		seconds:     m.rate(rateCall) + m.rate(rateChild) + small/m.rate(rateSmall) + 4*m.rate(rateAPI),
+		calls:       1,
+		transitions: 1,
+		writes:      2 + math.Max(1, ceil(m.segments, 1000)),
+		reads:       2 + small,
+		api:         4,
+	}
+	t.gbSeconds = t.seconds * m.memory()
+	m.idle(&t)
+	return t
+}
