@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +26,9 @@ func readArchive(ctx context.Context, o Objects, in *Input) (*archive, error) {
 	found := map[string]Range{}
 	keys := map[journal.KeyKind][]journal.Key{}
 	names := map[journal.KeyKind][]string{}
-	err := o.List(ctx, in.Bucket, in.Prefix, func(key, etag string, size int64, _ string) error {
+	err := o.List(ctx, in.Bucket, in.Prefix, func(key, etag string, size int64, class string) error {
 		k := journal.ParseKey(in.Prefix, key)
-		found[key] = Range{Key: key, ETag: etag, Size: size, Object: Blocks{k.First, k.Last}}
+		found[key] = Range{Key: key, ETag: etag, Size: size, Object: Blocks{k.First, k.Last}, class: class}
 		keys[k.Kind] = append(keys[k.Kind], k)
 		names[k.Kind] = append(names[k.Kind], key)
 		return nil
@@ -144,6 +145,28 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 		return &Stop{fmt.Errorf("the exports under s3://%s/%s are empty: their manifests name no object, so there is nothing to load", in.Bucket, in.Prefix)}
 	}
 	return nil
+}
+
+// kinds counts the objects that are alike.
+func kinds(ranges []Range) []ObjectKind {
+	at := map[ObjectKind]int{}
+	var out []ObjectKind
+	for _, r := range ranges {
+		name, compressed := strings.CutSuffix(r.Key, ".gz")
+		k := ObjectKind{Format: r.Announced, Gzip: compressed, Class: cmp.Or(r.class, "STANDARD")}
+		if k.Format == "" && strings.HasSuffix(name, ".json") {
+			k.Format = journal.JSON.String()
+		}
+		i, ok := at[k]
+		if !ok {
+			i = len(out)
+			at[k] = i
+			out = append(out, k)
+		}
+		out[i].Objects++
+		out[i].Bytes += r.Size
+	}
+	return out
 }
 
 func noManifest(in *Input, started, data int) error {

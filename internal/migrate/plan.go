@@ -140,7 +140,9 @@ type Plan struct {
 	Overlaps      []Blocks // in more than one object; the first one counts
 	Unused        []string // data objects that no manifest names
 	Exports       []Export
-	Findings      []Finding `json:",omitempty"` // plan mode: what would stop the load here
+	Kinds         []ObjectKind // of the objects, in no order
+	Largest       int64        // bytes of the largest object
+	Findings      []Finding    `json:",omitempty"` // plan mode: what would stop the load here
 }
 
 // early tells whether a block was committed before the input's Since time.
@@ -176,6 +178,15 @@ type Export struct {
 	Announced string // outputFormat of the started manifest, if any
 }
 
+// An ObjectKind counts data objects that are alike.
+type ObjectKind struct {
+	Format  string // ION_BINARY, ION_TEXT or JSON, as announced or as the names say; "" is not known
+	Gzip    bool   // by their names
+	Class   string // storage class
+	Objects int64
+	Bytes   int64 // as stored
+}
+
 // An Item is one child's work.
 type Item struct {
 	Number int
@@ -190,6 +201,7 @@ type Range struct {
 	Announced string
 	Object    Blocks // what the object's name says it holds
 	Claim     Blocks // what this load takes from it
+	class     string // storage class; of a plan in the making only
 }
 
 // Keys of a load in the work bucket. Parts lie apart: a lifecycle rule removes

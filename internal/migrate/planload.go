@@ -86,7 +86,9 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 	for _, r := range ranges {
 		plan.Bytes += r.Size
 		plan.Blocks += r.Claim.Last - r.Claim.First + 1
+		plan.Largest = max(plan.Largest, r.Size)
 	}
+	plan.Kinds = kinds(ranges)
 	work, err := items(ranges)
 	if err != nil {
 		return PlanOut{}, err
