@@ -39,6 +39,19 @@ func (h Hash) Bytes() []byte {
 // String returns the hash in base64, as Ion text and JSON show it.
 func (h Hash) String() string { return base64.StdEncoding.EncodeToString(h.Bytes()) }
 
+// MarshalText is String.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads base64.
+func (h *Hash) UnmarshalText(text []byte) error {
+	b, err := base64.StdEncoding.Strict().DecodeString(string(text))
+	if err != nil {
+		return fmt.Errorf("read hash: %w", err)
+	}
+	*h, err = ParseHash(b)
+	return err
+}
+
 // Dot joins two hashes. Nothing joined with a is a; otherwise the smaller one
 // comes first under SHA-256, compared from the last byte to the first as signed
 // bytes. Dot is commutative and not associative.

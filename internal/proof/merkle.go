@@ -29,6 +29,9 @@ func (t *Tree) Clone() Tree {
 	return c
 }
 
+// reset makes the tree empty and keeps its memory.
+func (t *Tree) reset() { *t = Tree{peaks: t.peaks[:0]} }
+
 // Add appends a leaf.
 func (t *Tree) Add(leaf Hash) {
 	t.peaks = append(t.peaks, leaf)
