@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
 	"strings"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"godwit/internal/local/iam"
 	"godwit/internal/local/lambda"
 	"godwit/internal/local/postgres"
+	"godwit/internal/local/qldb"
 	"godwit/internal/local/rds"
 	"godwit/internal/local/rdsdata"
 	"godwit/internal/local/s3"
@@ -38,8 +40,11 @@ type Options struct {
 	Assembly string      // cloud assembly folder (cdk.out)
 	Dir      string      // keeps database and objects; "" keeps nothing
 	Buckets  []s3.Bucket // buckets that are not of the stacks: archives
-	Clock    asl.Clock   // nil: waits of state machines are leapt over
-	Logs     io.Writer   // of the functions; nil drops them
+	// Ledger is a ledger of the local QLDB. Without one QLDB is as it is on AWS
+	// since 2025-07-31: gone, and its endpoint does not resolve.
+	Ledger   *qldb.Ledger
+	Clock    asl.Clock // nil: waits of state machines are leapt over
+	Logs     io.Writer // of the functions; nil drops them
 	Progress func(asl.Event)
 	// Fault may break any call of the run.
 	Fault func(gateway.Call) gateway.Fault
@@ -55,6 +60,7 @@ type Cloud struct {
 	Gateway   *gateway.Gateway
 	Judge     *iam.Judge
 	S3        *s3.Service
+	QLDB      *qldb.Service // nil where QLDB is gone
 	Secrets   *secrets.Store
 	RDS       *rds.Service
 	Data      *rdsdata.Server
@@ -91,7 +97,7 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 		return nil, err
 	}
 	c.closers = append(c.closers, func() { _ = c.Gateway.Close() }) // nothing to save
-	steps := []func(context.Context, Options) error{c.startS3, c.startSecrets, c.startDatabase, c.startFunctions, c.startMachines}
+	steps := []func(context.Context, Options) error{c.startS3, c.startQLDB, c.startSecrets, c.startDatabase, c.startFunctions, c.startMachines}
 	for _, step := range steps {
 		if err := step(ctx, o); err != nil {
 			return nil, err
@@ -133,6 +139,26 @@ func (c *Cloud) startS3(_ context.Context, o Options) error {
 		}
 	}
 	c.Gateway.Register("s3", c.S3)
+	return nil
+}
+
+// noQLDB is an endpoint whose name nobody has: RFC 2606, section 2.
+const noQLDB = "https://qldb.gone.invalid"
+
+func (c *Cloud) startQLDB(_ context.Context, o Options) error {
+	if o.Ledger == nil {
+		return nil
+	}
+	var err error
+	c.QLDB, err = qldb.New(qldb.Config{Account: c.Stacks[0].Account, Region: c.Stacks[0].Region, Gateway: c.Gateway, Roles: c.Judge})
+	if err != nil {
+		return fmt.Errorf("start QLDB: %w", err)
+	}
+	c.closers = append(c.closers, func() { _ = c.QLDB.Close() }) // its ledgers end with it
+	if err := c.QLDB.Create(*o.Ledger); err != nil {
+		return fmt.Errorf("start QLDB: %w", err)
+	}
+	c.Gateway.Register("qldb", c.QLDB)
 	return nil
 }
 
@@ -267,8 +293,13 @@ func (c *Cloud) startFunctions(_ context.Context, o Options) error {
 		if p.Runtime != "provided.al2023" {
 			return fmt.Errorf("function %s has runtime %s: local runs provided.al2023 only", r.LogicalID, p.Runtime)
 		}
+		env := map[string]string{}
+		maps.Copy(env, p.Environment.Variables)
+		if c.QLDB == nil {
+			env["AWS_ENDPOINT_URL_QLDB"] = noQLDB
+		}
 		f := &lambda.Function{
-			ARN: r.ARN(), Name: r.ID, Role: p.Role, Bootstrap: filepath.Join(r.Asset, "bootstrap"), Env: p.Environment.Variables,
+			ARN: r.ARN(), Name: r.ID, Role: p.Role, Bootstrap: filepath.Join(r.Asset, "bootstrap"), Env: env,
 			Timeout: time.Duration(p.Timeout) * time.Second, MemoryMB: p.MemorySize, Region: r.Stack.Region,
 			Endpoint: c.Gateway.URL(), LogFormat: p.LoggingConfig.LogFormat, Logs: o.Logs,
 			Credentials: func(kill func()) gateway.Credentials { return c.Gateway.Issue(p.Role, kill) },

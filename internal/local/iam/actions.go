@@ -41,6 +41,9 @@ var actions = map[string]string{
 		DescribeDBInstances DescribeDBSnapshots DescribeExportTasks DisableHttpEndpoint EnableHttpEndpoint ListTagsForResource ModifyDBCluster StartExportTask`,
 	"ec2": `AssignPrivateIpAddresses CreateNetworkInterface DeleteNetworkInterface DescribeNetworkInterfaces DescribeSecurityGroups DescribeSubnets
 		DescribeVpcs UnassignPrivateIpAddresses DetachNetworkInterface`,
+	"qldb": `CancelJournalKinesisStream CreateLedger DeleteLedger DescribeJournalKinesisStream DescribeJournalS3Export DescribeLedger ExportJournalToS3
+		GetBlock GetDigest GetRevision ListJournalKinesisStreamsForLedger ListJournalS3Exports ListJournalS3ExportsForLedger ListLedgers ListTagsForResource
+		StreamJournalToKinesis TagResource UntagResource UpdateLedger UpdateLedgerPermissionsMode`,
 	"ssm": `GetParameter GetParameterHistory GetParameters GetParametersByPath DescribeParameters`,
 }
 

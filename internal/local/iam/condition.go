@@ -47,7 +47,7 @@ var operators = map[string]struct {
 var keys = []string{
 	"aws:securetransport", "aws:requestedregion", "aws:resourceaccount", "aws:viaawsservice", "aws:principalisawsservice",
 	"aws:principalarn", "aws:principalaccount", "aws:principaltype", "aws:principalservicename", "aws:sourcearn", "aws:sourceaccount",
-	"s3:tlsversion", "s3:prefix", "s3:delimiter", "s3:max-keys", "s3:x-amz-storage-class", "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id",
+	"s3:tlsversion", "s3:prefix", "s3:delimiter", "s3:max-keys", "s3:x-amz-acl", "s3:x-amz-storage-class", "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id",
 	"kms:viaservice", "kms:calleraccount", "kms:encryptioncontext:*", "kms:granteeprincipal", "kms:grantisforawsresource",
 	"iam:passedtoservice", "secretsmanager:versionstage", "secretsmanager:secretid", "sns:protocol", "states:statemachinequalifier", "cloudwatch:namespace",
 }

@@ -153,10 +153,16 @@ func (s *Service) describeWrite(r *http.Request, req request, object string) ([]
 		}
 	}
 	calls := []gateway.Call{put}
-	for header, action := range map[string]string{"X-Amz-Tagging": "s3:PutObjectTagging", "X-Amz-Acl": "s3:PutObjectAcl"} {
-		if r.Header.Get(header) != "" {
-			return nil, fmt.Errorf("header %s (%s) is not known to local", header, action)
-		}
+	if r.Header.Get("X-Amz-Tagging") != "" {
+		return nil, errors.New("header X-Amz-Tagging (s3:PutObjectTagging) is not known to local")
+	}
+	switch acl := r.Header.Get("X-Amz-Acl"); acl {
+	case "":
+	case "bucket-owner-full-control": // the one that buckets without ACLs take
+		calls = append(calls, gateway.Call{Action: "s3:PutObjectAcl", Resources: []string{object}, Condition: map[string]string{"s3:x-amz-acl": acl}})
+		put.Condition["s3:x-amz-acl"] = acl
+	default:
+		return nil, fmt.Errorf("header X-Amz-Acl with %q is not known to local", acl)
 	}
 	if r.Header.Get("X-Amz-Metadata-Directive") == "REPLACE" {
 		return nil, errors.New("CopyObject that replaces metadata is not known to local")

@@ -1,0 +1,258 @@
+// Package qldb is the QLDB of the local AWS: ledgers that ledgergen makes, with
+// digests, blocks, revisions and proofs that are true, and exports of their
+// journals to the local S3. It speaks restJson1 as the SDK's client does, and
+// answers what QLDB answered until it closed on 2025-07-31: its limits, its
+// clamps and its errors, by the words of its developer guide.
+//
+// It leaves the hash arithmetic and the objects of an export to ledgergen,
+// judging to the gateway, and storing to the local S3. It has no PartiQL: a
+// ledger grows because a test says so.
+//
+// Promises: an export runs beside the calls, writes with the credentials of the
+// role that it was given and nothing else, and is IN_PROGRESS until its last
+// object is stored; what is not served is an error by name; Close ends every
+// export and leaves no file behind.
+package qldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"godwit/internal/ledgergen"
+	"godwit/internal/local/gateway"
+)
+
+// Config is what a Service needs to know.
+type Config struct {
+	Account string
+	Region  string
+	// Gateway has the S3 that exports are written to, and issues the
+	// credentials of their roles.
+	Gateway *gateway.Gateway
+	// Roles says whether QLDB may assume a role.
+	Roles interface {
+		// CanAssume returns nil, a *gateway.AccessDenied, or what else is wrong.
+		CanAssume(role, service string, condition map[string]string) error
+	}
+	Folder string           // for the ledgers' files while they are open; "" is the system's
+	Now    func() time.Time // nil is time.Now
+}
+
+// A Ledger is a ledger to be made.
+type Ledger struct {
+	Name string // "" is ledgergen.Name
+	// Options choose the ledger; what they say of exports, but for
+	// BlocksPerObject, does not matter.
+	ledgergen.Options
+	// Visible is how many of its blocks there are to begin with: Grow shows
+	// more. 0 is all.
+	Visible int64
+}
+
+// A Service answers for its ledgers. It may be used concurrently.
+type Service struct {
+	config Config
+	ctx    context.Context // of all exports; ends with Close
+	stop   context.CancelFunc
+	jobs   sync.WaitGroup
+
+	mu      sync.Mutex
+	ledgers map[string]*ledger
+	exports []*export     // in order of creation
+	begun   int           // exports, forgotten ones included
+	gate    chan struct{} // not nil: exports wait until it is closed
+}
+
+var _ gateway.Service = (*Service)(nil)
+
+// A ledger is one that is there. journal and name never change.
+type ledger struct {
+	name    string
+	journal *ledgergen.Journal
+	visible int64 // blocks
+	running int   // exports in progress
+	most    int   // greatest number of them so far
+}
+
+// New makes a service without ledgers. Close it after use.
+func New(c Config) (*Service, error) {
+	if c.Account == "" || c.Region == "" || c.Gateway == nil || c.Roles == nil {
+		return nil, errors.New("local qldb needs an account, a region, a gateway and a judge of roles")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	return &Service{config: c, ctx: ctx, stop: stop, ledgers: map[string]*ledger{}}, nil
+}
+
+// Close ends the exports under way and frees the ledgers.
+func (s *Service) Close() error {
+	s.stop()
+	s.jobs.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, l := range s.ledgers {
+		errs = append(errs, l.journal.Close())
+	}
+	s.ledgers = map[string]*ledger{}
+	return errors.Join(errs...)
+}
+
+// Create adds a ledger.
+func (s *Service) Create(l Ledger) error {
+	if l.Name == "" {
+		l.Name = ledgergen.Name
+	}
+	if !validName(l.Name) {
+		return fmt.Errorf("create ledger %q: a name has 1 to 32 letters, digits and single hyphens between them, and not digits alone", l.Name)
+	}
+	j, err := ledgergen.NewJournal(l.Options, s.config.Folder)
+	if err != nil {
+		return fmt.Errorf("create ledger %s: %w", l.Name, err)
+	}
+	if l.Visible == 0 {
+		l.Visible = j.Len()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case l.Visible < 0 || l.Visible > j.Len():
+		err = fmt.Errorf("create ledger %s: %d documents make %d blocks, and %d are to be visible", l.Name, l.Documents, j.Len(), l.Visible)
+	case s.ledgers[l.Name] != nil:
+		err = fmt.Errorf("create ledger %s: it exists", l.Name)
+	}
+	if err != nil {
+		return errors.Join(err, j.Close())
+	}
+	s.ledgers[l.Name] = &ledger{name: l.Name, journal: j, visible: l.Visible}
+	return nil
+}
+
+// Delete removes a ledger without exports in progress.
+func (s *Service) Delete(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.ledgers[name]
+	switch {
+	case l == nil:
+		return fmt.Errorf("delete ledger %s: there is none", name)
+	case l.running > 0:
+		return fmt.Errorf("delete ledger %s: %d exports are in progress", name, l.running)
+	}
+	delete(s.ledgers, name)
+	return l.journal.Close()
+}
+
+// Grow shows further blocks of a ledger and returns its new tip.
+func (s *Service) Grow(name string, blocks int64) (tip int64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.ledgers[name]
+	switch {
+	case l == nil:
+		return 0, fmt.Errorf("grow ledger %s: there is none", name)
+	case blocks < 0 || l.visible+blocks > l.journal.Len():
+		return 0, fmt.Errorf("grow ledger %s: %d of its %d blocks are visible, %d more are not there", name, l.visible, l.journal.Len(), blocks)
+	}
+	l.visible += blocks
+	return l.visible - 1, nil
+}
+
+// Oracle is what a right loader finds in a ledger as it is now.
+func (s *Service) Oracle(name string) (ledgergen.Ledger, error) {
+	s.mu.Lock()
+	l := s.ledgers[name]
+	if l == nil {
+		s.mu.Unlock()
+		return ledgergen.Ledger{}, fmt.Errorf("ledger %s: there is none", name)
+	}
+	visible := l.visible
+	s.mu.Unlock()
+	oracle, err := l.journal.Oracle(visible)
+	oracle.Name = name
+	return oracle, err
+}
+
+// Journal is a ledger's journal, blocks that are not visible yet included; nil
+// when there is no such ledger.
+func (s *Service) Journal(name string) *ledgergen.Journal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.ledgers[name]; l != nil {
+		return l.journal
+	}
+	return nil
+}
+
+// MostRunning is the greatest number of exports of a ledger that were in
+// progress at once.
+func (s *Service) MostRunning(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.ledgers[name]; l != nil {
+		return l.most
+	}
+	return 0
+}
+
+// Hold keeps exports from ending until release is called: each waits behind its
+// first data object, or before it would say that it is complete.
+func (s *Service) Hold() (release func()) {
+	gate := make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gate = gate
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.gate == gate {
+			s.gate = nil
+			close(gate)
+		}
+	}
+}
+
+// Cancel cancels an export in progress, and returns when it has stopped. QLDB
+// had no such operation: it cancelled by itself what could not go on.
+func (s *Service) Cancel(id string) error {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.exports, func(x *export) bool { return x.id == id })
+	if i < 0 || s.exports[i].status != inProgress {
+		s.mu.Unlock()
+		return fmt.Errorf("cancel export %s: it is not in progress", id)
+	}
+	x := s.exports[i]
+	s.mu.Unlock()
+	x.cancel(errors.New("the operator cancels it"))
+	<-x.done
+	return nil
+}
+
+// Why says why an export was cancelled; nil for any other.
+func (s *Service) Why(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.exports {
+		if x.id == id {
+			return x.err
+		}
+	}
+	return nil
+}
+
+var nameLetters = regexp.MustCompile(`^[A-Za-z0-9-]{1,32}$`)
+
+// validName follows the pattern of the API: letters, digits and hyphens, neither
+// two hyphens in a row nor one at an end, and not digits alone.
+// https://docs.aws.amazon.com/qldb/latest/developerguide/API_ExportJournalToS3.html
+func validName(name string) bool {
+	return nameLetters.MatchString(name) && !strings.Contains(name, "--") && strings.Trim(name, "-") == name && strings.Trim(name, "0123456789") != ""
+}
