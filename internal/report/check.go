@@ -30,10 +30,7 @@ func (l Load) Complete() (Load, error) {
 		}
 		l.Input = compact.Bytes()
 	}
-	l.Archive.Exports = list(l.Archive.Exports)
-	l.Archive.Gaps = list(l.Archive.Gaps)
-	l.Archive.Overlaps = list(l.Archive.Overlaps)
-	l.Archive.Unused = list(l.Archive.Unused)
+	l.Archive = l.Archive.whole()
 	l.Quarantine.First = list(l.Quarantine.First)
 	l.NeverFound = list(l.NeverFound)
 	l.Tables = list(l.Tables)
@@ -60,6 +57,12 @@ func (l Load) Complete() (Load, error) {
 	l.Verdict = l.verdict()
 	l.Sentence = l.sentence()
 	return l, nil
+}
+
+// whole returns an archive whose lists are not nil.
+func (a Archive) whole() Archive {
+	a.Exports, a.Gaps, a.Overlaps, a.Unused, a.Kinds = list(a.Exports), list(a.Gaps), list(a.Overlaps), list(a.Unused), list(a.Kinds)
+	return a
 }
 
 // list copies s, so that sorting touches nobody else's, and is never nil.

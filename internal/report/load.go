@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"godwit/internal/estimate"
 )
 
 // Format is the member "Format" of every report.json that this package writes.
@@ -33,6 +35,14 @@ type Load struct {
 	Findings   []Finding // what the caller has to say; findings that follow from the figures are added
 	NeverFound []MappingPath
 	Phases     []Phase
+	Predicted  *estimate.Estimate `json:",omitempty"` // made before the load; nil when there was none
+	Unload     *Unload            `json:",omitempty"` // the way back; nil when nothing is visible
+}
+
+// An Unload is what removes exactly this load.
+type Unload struct {
+	Statement string // SQL, for the loader's role
+	Command   string // for a shell in the checkout
 }
 
 // An Outcome is how the load ended, as the target's bookkeeping has it.
@@ -78,6 +88,16 @@ type Archive struct {
 	Gaps            []Blocks
 	Overlaps        []Blocks
 	Unused          []string // keys of data objects that were not read, because no manifest names them
+	Kinds           []Kind   // the data objects by format, compression and storage class
+}
+
+// A Kind is data objects that are alike.
+type Kind struct {
+	Format  string `json:",omitempty"` // ION_TEXT, ION_BINARY or JSON; "" when nobody announced it
+	Gzip    bool
+	Class   string // S3 storage class
+	Objects int64
+	Bytes   int64 // as stored
 }
 
 // An Export is one QLDB export of the archive.
