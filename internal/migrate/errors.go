@@ -23,6 +23,28 @@ type Stop struct{ err error }
 func (e *Stop) Error() string { return e.err.Error() }
 func (e *Stop) Unwrap() error { return e.err }
 
+// LimitExceeded is an error of QLDB: the ledger has as many exports under way as
+// it may. The state machine repeats the step with long waits. Its name is the
+// error name that definitions branch on.
+type LimitExceeded struct{ err error }
+
+func (e *LimitExceeded) Error() string { return e.err.Error() }
+func (e *LimitExceeded) Unwrap() error { return e.err }
+
+// QldbServiceEnded is an error of a QLDB that is not there any more: no repeat
+// mends it. Its name is the error name that definitions branch on.
+type QldbServiceEnded struct{ err error }
+
+func (e *QldbServiceEnded) Error() string { return e.err.Error() }
+func (e *QldbServiceEnded) Unwrap() error { return e.err }
+
+// StopCancelledExport is an export that QLDB gave up. The state machine stops,
+// and goes on with another export when it is redriven.
+type StopCancelledExport struct{ err error }
+
+func (e *StopCancelledExport) Error() string { return e.err.Error() }
+func (e *StopCancelledExport) Unwrap() error { return e.err }
+
 // Classify decides whether a step that ended in err is repeated. It is the one
 // place that does. A nil error stays nil.
 func Classify(err error) error {
@@ -36,6 +58,10 @@ func Classify(err error) error {
 	}
 	if errors.As(err, &again) {
 		return &Again{err}
+	}
+	var cancelled *StopCancelledExport
+	if errors.As(err, &cancelled) {
+		return &StopCancelledExport{err}
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return &Again{err}
@@ -56,8 +82,15 @@ func Classify(err error) error {
 		return &Stop{err}
 	}
 	var code interface{ ErrorCode() string }
-	if errors.As(err, &code) && passing[code.ErrorCode()] {
-		return &Again{err}
+	if errors.As(err, &code) {
+		switch {
+		case passing[code.ErrorCode()]:
+			return &Again{err}
+		case code.ErrorCode() == "LimitExceededException":
+			return &LimitExceeded{err}
+		case code.ErrorCode() == "QldbServiceEnded": // ours, of control
+			return &QldbServiceEnded{err}
+		}
 	}
 	// A balancer in front of a service answers with a status and no code.
 	var status interface{ HTTPStatusCode() int }

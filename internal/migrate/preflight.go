@@ -10,8 +10,12 @@ import (
 	"strings"
 )
 
-// An AllowedArchive is a place that the environment lets LedgerLoad read.
-type AllowedArchive struct{ Bucket, Prefix string }
+// An AllowedArchive is a place that the environment lets LedgerLoad read, and
+// LedgerExport fill.
+type AllowedArchive struct {
+	Bucket, Prefix string
+	KMSKeyARN      string // that new objects are encrypted with; "" is S3's own key
+}
 
 // A Cluster is what a load needs to know of its target cluster.
 type Cluster struct {

@@ -1,0 +1,42 @@
+// Command ledger-digest is the Lambda function that checks the input of an export
+// and asks the ledger for its digest.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"godwit/internal/config"
+	"godwit/internal/control"
+	"godwit/internal/migrate"
+)
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if err := run(context.Background()); err != nil {
+		log.Error("cannot start", "err", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	c, err := config.Read(config.LedgerDigest, os.LookupEnv)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("read AWS configuration: %w", err)
+	}
+	h := &migrate.ReadDigest{Ledger: control.NewQLDB(cfg)}
+	for _, a := range c.Archives {
+		h.Archives = append(h.Archives, migrate.AllowedArchive{Bucket: a.Bucket, Prefix: a.Prefix})
+	}
+	lambda.Start(h.Handle)
+	return nil
+}
