@@ -136,6 +136,8 @@ func TestSchemaAgreesWithParse(t *testing.T) {
 		{"$docId", column(`{"name":"c","path":"$docId","type":"text"}`), true},
 		{"$docId of several", column(`{"name":"c","path":["$docId","a"],"type":"text"}`), false},
 		{"$docId as list", column(`{"name":"c","path":"$docId","type":"text","list":"join","separator":","}`), false},
+		{"$sequenceNo", column(`{"name":"c","path":"$sequenceNo","type":"bigint"}`), true},
+		{"an unknown special path", column(`{"name":"c","path":"$sequencexo","type":"bigint"}`), false},
 		{"unknown special path", column(`{"name":"c","path":"$id","type":"text"}`), false},
 		{"special path goes on", column(`{"name":"c","path":"$doc.a","type":"jsonb"}`), false},
 		{"index", index(`[{"columns":["c"],"unique":true},{"columns":["c","doc_id"]}]`), true},

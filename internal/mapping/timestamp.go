@@ -149,6 +149,12 @@ func (t *timestamp) date() (day []byte, why string) {
 	return t.text[:10], ""
 }
 
+// fine reports a fraction that microseconds do not hold.
+func (t *timestamp) fine() bool { return len(bytes.TrimRight(t.fraction, "0")) > 6 }
+
+// far reports an offset that PostgreSQL refuses (MAX_TZDISP_HOUR is 15).
+func (t *timestamp) far() bool { return t.offset <= -16*60 || t.offset >= 16*60 }
+
 // clock returns t as text for a timestamp column, with its offset when zone is
 // set, or why the column cannot hold it. The text is t's own unless zeros beyond
 // microseconds had to go; then it is behind buf.
@@ -160,10 +166,12 @@ func (t *timestamp) clock(buf []byte, zone bool) (text, _ []byte, why string) {
 		return nil, buf, "has an unknown offset: map it to timestamp, without zone, or text"
 	case !zone && t.offset != 0:
 		return nil, buf, "has another offset than Z: map it to timestamptz or text"
+	case t.far():
+		return nil, buf, "has an offset of 16 hours or more, which timestamptz cannot hold: map it to text"
 	}
 	end := len(t.text) - t.offsetLen
 	excess := max(len(t.fraction)-6, 0)
-	if len(bytes.TrimRight(t.fraction, "0")) > 6 {
+	if t.fine() {
 		return nil, buf, "is finer than a microsecond: map it to text"
 	}
 	if excess == 0 {
