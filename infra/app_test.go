@@ -39,8 +39,15 @@ func TestMain(m *testing.M) {
 // functions are all functions of the stacks.
 var functions = []string{
 	config.LedgerPreflight, config.TargetPrepare, config.LedgerPlan, config.LedgerTransform,
-	config.LedgerCount, config.LedgerPhase, config.TargetTask, config.LedgerReport,
+	config.LedgerCount, config.LedgerSurvey, config.LedgerPhase, config.TargetTask, config.LedgerReport,
+	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
 }
+
+// stacks are all stacks, in the order in which they may refer to each other.
+var stacks = []string{"data", "target", "ledger", "export"}
+
+// machines are all state machines.
+var machines = []string{"LedgerLoad", "LedgerExport"}
 
 // imported is an environment whose cluster exists already, with an account.
 const imported = `{
@@ -71,7 +78,7 @@ var environments = []string{"dev", "prod", "demo", "imported", "importedwithrole
 type synthesis struct {
 	Environment Environment
 	Dir         string
-	Templates   map[string]map[string]any // data, target, ledger
+	Templates   map[string]map[string]any // by the members of stacks
 }
 
 var (
@@ -79,7 +86,8 @@ var (
 	mutex       sync.Mutex
 )
 
-// synthesize returns the templates of an environment, made once a test run.
+// synthesize returns the templates of an environment, made once a test run, with
+// the stacks that it does not deploy.
 func synthesize(t *testing.T, name string) *synthesis {
 	t.Helper()
 	mutex.Lock()
@@ -88,6 +96,7 @@ func synthesize(t *testing.T, name string) *synthesis {
 		return s
 	}
 	project, e := environment(t, name)
+	e.LedgerExport = true
 	dir := filepath.Join(scratch, name)
 	app := NewApp(project.Context, filepath.Join(dir, "cdk.out"))
 	if _, err := NewStacks(app, e, assets(t, dir)); err != nil {
@@ -97,7 +106,7 @@ func synthesize(t *testing.T, name string) *synthesis {
 		t.Fatalf("environment %s has findings (printed above): %v", name, err)
 	}
 	s := &synthesis{Environment: e, Dir: filepath.Join(dir, "cdk.out"), Templates: map[string]map[string]any{}}
-	for _, stack := range []string{"data", "target", "ledger"} {
+	for _, stack := range stacks {
 		text, err := os.ReadFile(filepath.Join(s.Dir, "godwit-"+name+"-"+stack+".template.json"))
 		if err != nil {
 			t.Fatal(err)
@@ -162,7 +171,7 @@ func (r resource) String() string { return r.Stack + "/" + r.ID }
 // resources are those of all stacks whose type begins with prefix.
 func (s *synthesis) resources(prefix string) []resource {
 	var list []resource
-	for _, stack := range []string{"data", "target", "ledger"} {
+	for _, stack := range stacks {
 		all, _ := s.Templates[stack]["Resources"].(map[string]any)
 		for _, id := range sortedKeys(all) {
 			whole := all[id].(map[string]any)
@@ -233,18 +242,19 @@ func (s *synthesis) texts(v any) []string {
 	return out
 }
 
-// definition is the definition of LedgerLoad with references written as text.
-func (s *synthesis) definition(t *testing.T) map[string]any {
+// definitions are the definitions of the state machines by their logical ids,
+// with references written as text.
+func (s *synthesis) definitions(t *testing.T) map[string]map[string]any {
 	t.Helper()
-	machines := s.resources("AWS::StepFunctions::StateMachine")
-	if len(machines) != 1 {
-		t.Fatalf("%d state machines, want 1", len(machines))
+	all := map[string]map[string]any{}
+	for _, m := range s.resources("AWS::StepFunctions::StateMachine") {
+		var d map[string]any
+		if err := json.Unmarshal([]byte(s.text(m.Properties["DefinitionString"])), &d); err != nil {
+			t.Fatalf("the definition of %s is not JSON: %v", m, err)
+		}
+		all[m.ID] = d
 	}
-	var d map[string]any
-	if err := json.Unmarshal([]byte(s.text(machines[0].Properties["DefinitionString"])), &d); err != nil {
-		t.Fatalf("the definition is not JSON: %v", err)
-	}
-	return d
+	return all
 }
 
 // at follows members of nested objects; nil when one is absent.

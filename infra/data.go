@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskms"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/jsii-runtime-go"
 )
 
@@ -24,25 +25,28 @@ const (
 	uploadDays     = 7
 )
 
-// The places in the work bucket that policies name. loads/<load id>/ is kept as
+// The places in the work bucket that policies name. loads/<load id>/ and exports/<export id>/ are kept as
 // evidence, parts/<load id>/ expires, mappings/ is where people put mapping files.
 const (
 	loadsPrefix    = "loads/"
 	partsPrefix    = "parts/"
 	mappingsPrefix = "mappings/"
+	exportsPrefix  = "exports/"
 )
 
-// A DataStack holds what outlives everything else: the keys and the buckets.
+// A DataStack holds what outlives everything else, and what all stacks share: the
+// keys, the buckets, the topic of alarms.
 type DataStack struct {
 	awscdk.Stack
 	Key        awskms.Key // encrypts the work bucket and the cluster's storage
 	Operations awskms.Key // encrypts logs and the alarm topic
 	Work       awss3.Bucket
+	Alarms     awssns.Topic
 }
 
 // NewDataStack makes the stack of keys and buckets.
 func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
-	s := &DataStack{Stack: newStack(app, id, e, "godwit: keys and buckets")}
+	s := &DataStack{Stack: newStack(app, id, e, "godwit: keys, buckets, alarm topic")}
 
 	s.Key = awskms.NewKey(s.Stack, jsii.String("DataKey"), &awskms.KeyProps{
 		Description:       jsii.String("godwit " + e.Name + ": work bucket and cluster storage"),
@@ -116,6 +120,7 @@ func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
 			},
 		},
 	})
+	s.Alarms = newAlarmTopic(s.Stack, e, s.Operations)
 	if c := e.Cluster.Imported; c != nil && c.ImportRoleARN != "" {
 		s.admitImportRole(c.ImportRoleARN)
 	}

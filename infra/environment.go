@@ -27,6 +27,9 @@ type Environment struct {
 	Removal      string      `json:"removal"`     // of data when its stack is deleted: retain or destroy
 	AlarmEmail   string      `json:"alarmEmail"`  // optional: subscribed to the alarm topic
 	Concurrency  Concurrency `json:"concurrency"` // optional
+	// LedgerExport has the stack that exports live ledgers deployed. It is
+	// synthesized and reviewed everywhere; QLDB itself is gone from AWS.
+	LedgerExport bool `json:"ledgerExport"`
 }
 
 // A Cluster is the target: exactly one of its members is given.
@@ -234,7 +237,7 @@ func (e Environment) Database() string {
 func (e Environment) archivesVariable() (string, error) {
 	list := make([]config.Archive, 0, len(e.Archives))
 	for _, a := range e.Archives {
-		list = append(list, config.Archive{Bucket: a.Bucket, Prefix: a.Prefix})
+		list = append(list, config.Archive{Bucket: a.Bucket, Prefix: a.Prefix, KMSKeyARN: a.KMSKeyARN})
 	}
 	text, err := json.Marshal(list)
 	return string(text), err

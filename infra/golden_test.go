@@ -23,7 +23,9 @@ func TestTemplatesAreAsReviewed(t *testing.T) {
 				golden(t, filepath.Join("testdata", name, stack+".json"), asset.ReplaceAll(text, []byte("ASSET")))
 			}
 			// The same in all environments, whose concurrency is the same.
-			golden(t, filepath.Join("testdata", "LedgerLoad.asl.json"), render(t, s.definition(t)))
+			for machine, d := range s.definitions(t) {
+				golden(t, filepath.Join("testdata", machine+".asl.json"), render(t, d))
+			}
 		})
 	}
 }
@@ -38,7 +40,7 @@ func withoutNoise(template map[string]any) map[string]any {
 		delete(whole, "Metadata")
 		if properties, ok := whole["Properties"].(map[string]any); ok && properties["DefinitionString"] != nil {
 			properties = maps.Clone(properties)
-			properties["DefinitionString"] = "see LedgerLoad.asl.json"
+			properties["DefinitionString"] = "see " + hash.ReplaceAllString(id, "") + ".asl.json"
 			whole["Properties"] = properties
 		}
 		resources[id] = whole

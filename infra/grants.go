@@ -16,6 +16,9 @@ const (
 	counts     = loadsPrefix + "*/counts/*"
 	tasks      = loadsPrefix + "*/tasks/*"
 	results    = loadsPrefix + "*/results/*"
+	surveyPlan = loadsPrefix + "*/survey/plan.json"
+	survey     = loadsPrefix + "*/survey/*"
+	estimate   = loadsPrefix + "*/estimate.json"
 )
 
 // grants are the permissions of the ledger route's functions, one method a
@@ -42,7 +45,7 @@ func (g grants) plan(r awsiam.Role) {
 	g.listArchives(r)
 	g.readArchives(r)
 	g.readWork(r, mappingsPrefix+"*")
-	g.writeWork(r, planFile, itemsFile)
+	g.writeWork(r, planFile, itemsFile, surveyPlan)
 	g.database(r, g.target.LoaderSecret)
 }
 
@@ -58,6 +61,12 @@ func (g grants) count(r awsiam.Role) {
 	g.writeWork(r, counts)
 }
 
+func (g grants) survey(r awsiam.Role) {
+	g.readArchives(r)
+	g.readWork(r, survey)
+	g.writeWork(r, survey)
+}
+
 func (g grants) phase(r awsiam.Role) {
 	g.listWork(r, segments)
 	g.readWork(r, planFile, segments, counts)
@@ -71,9 +80,10 @@ func (g grants) task(r awsiam.Role) {
 }
 
 func (g grants) report(r awsiam.Role) {
-	g.listWork(r, segments)
-	g.readWork(r, planFile, segments, counts, quarantine)
-	g.writeWork(r, loadsPrefix+"*/report.json", loadsPrefix+"*/report.html")
+	g.listWork(r, segments, survey)
+	g.readWork(r, planFile, segments, counts, quarantine, survey, estimate)
+	g.writeWork(r, loadsPrefix+"*/report.json", loadsPrefix+"*/report.html", estimate,
+		loadsPrefix+"*/plan-report.json", loadsPrefix+"*/plan-report.html", loadsPrefix+"*/mapping-draft.json")
 	g.database(r, g.target.LoaderSecret)
 }
 
@@ -102,8 +112,8 @@ func (g grants) readArchives(r awsiam.Role) {
 
 func (g grants) bucket(a Archive) string { return "arn:" + g.partition + ":s3:::" + a.Bucket }
 
-func (g grants) listWork(r awsiam.Role, prefix string) {
-	allowIf(r, object{"StringLike": object{"s3:prefix": prefix}}, []string{"s3:ListBucket"}, *g.data.Work.BucketArn())
+func (g grants) listWork(r awsiam.Role, prefixes ...string) {
+	allowIf(r, object{"StringLike": object{"s3:prefix": prefixes}}, []string{"s3:ListBucket"}, *g.data.Work.BucketArn())
 }
 
 func (g grants) readWork(r awsiam.Role, patterns ...string) {

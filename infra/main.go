@@ -1,11 +1,13 @@
 // The CDK app of godwit. It owns what runs where and who may do what; the names
 // of functions and variables come from internal/config.
 //
-// Three stacks per environment, in one direction:
+// Stacks per environment, in one direction:
 //
-//	data    keys, work bucket, access logs
+//	data    keys, work bucket, access logs, alarm topic
 //	target  network, Aurora PostgreSQL or an imported cluster, secrets, import role
 //	ledger  the functions of the ledger route, LedgerLoad, alarms
+//	export  LedgerExport and its functions, the role that QLDB writes with; needs
+//	        data only, and is deployed where cdk.json says "ledgerExport": true
 //
 // Promises: synth looks nothing up and needs no credentials; no stack holds a
 // custom resource; every role names its actions, and a resource pattern stands
@@ -35,6 +37,7 @@ func main() {
 
 func run() error {
 	environment := flag.String("environment", "", "environment of cdk.json to synthesize; with the CDK CLI also -c environment=NAME")
+	all := flag.Bool("all", false, "also the stacks that the environment does not deploy, to review or to delete them")
 	flag.Parse()
 	project, err := ReadProject("cdk.json")
 	if err != nil {
@@ -52,6 +55,9 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	// What is not deployed is not in the assembly that deploy works on, whatever
+	// it is told to select.
+	e.LedgerExport = e.LedgerExport || *all
 	if _, err := NewStacks(app, e, "build"); err != nil {
 		return fmt.Errorf("environment %s: %w", name, err)
 	}
@@ -80,6 +86,7 @@ type Stacks struct {
 	Data   *DataStack
 	Target *TargetStack
 	Ledger *LedgerStack
+	Export *ExportStack // nil where it is not deployed
 }
 
 // NewStacks makes the stacks of an environment. assets is the folder of built
@@ -89,7 +96,12 @@ func NewStacks(app awscdk.App, e Environment, assets string) (Stacks, error) {
 	var err error
 	s.Data = NewDataStack(app, "godwit-"+e.Name+"-data", e)
 	s.Target = NewTargetStack(app, "godwit-"+e.Name+"-target", e, s.Data)
-	s.Ledger, err = NewLedgerStack(app, "godwit-"+e.Name+"-ledger", e, s.Data, s.Target, assets)
+	if s.Ledger, err = NewLedgerStack(app, "godwit-"+e.Name+"-ledger", e, s.Data, s.Target, assets); err != nil {
+		return s, err
+	}
+	if e.LedgerExport {
+		s.Export, err = NewExportStack(app, "godwit-"+e.Name+"-export", e, s.Data, assets)
+	}
 	return s, err
 }
 

@@ -9,18 +9,19 @@ import (
 // wildcards are the statements that may name a pattern, reviewed one by one. A
 // pattern that is not here fails the test, and so does an entry that nothing
 // uses. Resources are written as synthesis.text does; <archive> is a configured
-// archive, <environment> the environment's name.
+// archive, <environment> the environment's name, <machine> a state machine's, <here> region and account.
 var wildcards = []struct{ role, actions, resource, why string }{
 	{"*", "xray:PutTelemetryRecords xray:PutTraceSegments", "*", "the actions have no resources"},
-	{"LedgerLoadRole", "xray:GetSamplingRules xray:GetSamplingTargets", "*", "the actions have no resources"},
+	{"<machine>Role", "xray:GetSamplingRules xray:GetSamplingTargets", "*", "the actions have no resources"},
 	{
-		"LedgerLoadRole", "logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups logs:DescribeResourcePolicies logs:GetLogDelivery " +
+		"<machine>Role", "logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups logs:DescribeResourcePolicies logs:GetLogDelivery " +
 			"logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery", "*", "log delivery has no resources (Step Functions Developer Guide, logging)",
 	},
 	{"PreflightRole", "s3:GetObject", "<archive>", "it reads a byte of the first object: a listing does not prove that objects can be decrypted"},
 	{"PlanRole", "s3:GetObject", "<archive>", "manifests are found by their names"},
 	{"TransformRole", "s3:GetObject", "<archive>", "the plan names the objects"},
 	{"CountRole", "s3:GetObject", "<archive>", "the plan names the objects"},
+	{"SurveyRole", "s3:GetObject", "<archive>", "the plan names the objects"},
 	{"PlanRole", "s3:GetObject", "${Work.Arn}/mappings/*", "the execution's input names the mapping file"},
 	{"PlanRole", "s3:PutObject", "${Work.Arn}/loads/*/plan.json", "keys hold the load's id"},
 	{"PlanRole", "s3:PutObject", "${Work.Arn}/loads/*/items.jsonl", "keys hold the load's id"},
@@ -30,6 +31,8 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"TransformRole", "s3:PutObject", "${Work.Arn}/parts/*", "keys hold the load's id, the table and the item"},
 	{"CountRole", "s3:GetObject", "${Work.Arn}/loads/*/plan.json", "keys hold the load's id"},
 	{"CountRole", "s3:PutObject", "${Work.Arn}/loads/*/counts/*", "keys hold the load's id and the item"},
+	{"PlanRole", "s3:PutObject", "${Work.Arn}/loads/*/survey/plan.json", "keys hold the load's id"},
+	{"SurveyRole", "s3:GetObject s3:PutObject", "${Work.Arn}/loads/*/survey/*", "keys hold the load's id and the item"},
 	{"PhaseRole", "s3:GetObject", "${Work.Arn}/loads/*/plan.json", "keys hold the load's id"},
 	{"PhaseRole", "s3:GetObject", "${Work.Arn}/loads/*/segments/*", "keys hold the load's id and the item"},
 	{"PhaseRole", "s3:GetObject", "${Work.Arn}/loads/*/counts/*", "keys hold the load's id and the item"},
@@ -38,15 +41,38 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/segments/*", "keys hold the load's id and the item"},
 	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/counts/*", "keys hold the load's id and the item"},
 	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/quarantine/*", "keys hold the load's id and the item"},
+	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/survey/*", "keys hold the load's id and the item"},
+	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/estimate.json", "keys hold the load's id"},
+	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/estimate.json", "keys hold the load's id"},
+	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/plan-report.html", "keys hold the load's id"},
+	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/plan-report.json", "keys hold the load's id"},
+	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/mapping-draft.json", "keys hold the load's id"},
 	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/report.html", "keys hold the load's id"},
 	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/report.json", "keys hold the load's id"},
 	{"ImportRole", "s3:GetObject", "${Work.Arn}/parts/*", "keys hold the load's id, the table and the item"},
 	{"LedgerLoadRole", "s3:GetObject", "${Work.Arn}/loads/*/items.jsonl", "keys hold the load's id"},
 	{"LedgerLoadRole", "s3:GetObject", "${Work.Arn}/loads/*/tasks/*", "keys hold the load's id and the phase"},
 	{"LedgerLoadRole", "s3:AbortMultipartUpload s3:GetObject s3:ListMultipartUploadParts s3:PutObject", "${Work.Arn}/loads/*/results/*", "keys hold the ids of load and map run"},
-	{"LedgerLoadRole", "states:DescribeExecution states:StopExecution", "execution:LedgerLoad-<environment>:*", "executions of the machine itself, as the Developer Guide writes them"},
-	{"LedgerLoadRole", "states:DescribeExecution states:StopExecution", "execution:LedgerLoad-<environment>/*", "children of its maps"},
-	{"LedgerLoadRole", "states:RedriveExecution", "execution:LedgerLoad-<environment>/*", "children of its maps"},
+	{"<machine>Role", "states:DescribeExecution states:StopExecution", "execution:<machine>-<environment>:*", "executions of the machine itself, as the Developer Guide writes them"},
+	{"<machine>Role", "states:DescribeExecution states:StopExecution", "execution:<machine>-<environment>/*", "children of its maps"},
+	{"<machine>Role", "states:RedriveExecution", "execution:<machine>-<environment>/*", "children of its maps"},
+	{"DigestRole", "qldb:DescribeLedger qldb:GetDigest", "qldb:<here>:ledger/*", "the execution's input names the ledger"},
+	{"SplitRole", "qldb:GetBlock", "qldb:<here>:ledger/*", "the execution's input names the ledger"},
+	{"ExportRole", "qldb:DescribeJournalS3Export qldb:ExportJournalToS3 qldb:ListJournalS3ExportsForLedger", "qldb:<here>:ledger/*", "the execution's input names the ledger"},
+	{"ProofsRole", "qldb:GetBlock qldb:GetDigest", "qldb:<here>:ledger/*", "the execution's input names the ledger"},
+	{"QldbRole", "s3:AbortMultipartUpload s3:PutObject s3:PutObjectAcl", "<archive>", "QLDB names the objects of an export"},
+	{"ProofsRole", "s3:GetObject", "<archive>", "manifests hold the exports' ids"},
+	{"ProofsRole", "s3:PutObject", "<archive>", "proofs stand beside the manifests"},
+	{"SplitRole", "s3:PutObject", "${Work.Arn}/exports/*/windows.jsonl", "keys hold the export's id"},
+	{"SplitRole", "s3:GetObject s3:PutObject", "${Work.Arn}/exports/*/plan.json", "keys hold the export's id"},
+	{"ExportRole", "s3:GetObject", "${Work.Arn}/exports/*/plan.json", "keys hold the export's id"},
+	{"ExportRole", "s3:PutObject", "${Work.Arn}/exports/*/cancelled/*", "keys hold the ids of export and QLDB's export"},
+	{"ProofsRole", "s3:GetObject", "${Work.Arn}/exports/*/plan.json", "keys hold the export's id"},
+	{"ExportRole", "s3:PutObject", "${Work.Arn}/exports/*/done/*", "keys hold the export's id and the window"},
+	{"ProofsRole", "s3:GetObject", "${Work.Arn}/exports/*/windows.jsonl", "keys hold the export's id"},
+	{"ProofsRole", "s3:GetObject", "${Work.Arn}/exports/*/done/*", "keys hold the export's id and the window"},
+	{"LedgerExportRole", "s3:GetObject", "${Work.Arn}/exports/*/windows.jsonl", "keys hold the export's id"},
+	{"LedgerExportRole", "s3:AbortMultipartUpload s3:GetObject s3:ListMultipartUploadParts s3:PutObject", "${Work.Arn}/exports/*/results/*", "keys hold the ids of export and map run"},
 }
 
 func TestNoPolicyNamesMoreThanItMust(t *testing.T) {
@@ -91,15 +117,21 @@ func (s *synthesis) reviewed(t *testing.T, used []bool, role string, actions []s
 			resource = "<archive>"
 		}
 	}
-	resource = strings.Replace(resource, "LedgerLoad-"+s.Environment.Name, "LedgerLoad-<environment>", 1)
-	if i := strings.Index(resource, "execution:"); i >= 0 {
-		resource = resource[i:]
+	for _, part := range []string{"execution:", "qldb:"} {
+		if i := strings.Index(resource, part); i >= 0 {
+			resource = resource[i:]
+		}
 	}
+	resource = strings.Replace(resource, "qldb:"+s.Environment.Region+":"+s.account()+":", "qldb:<here>:", 1)
+	// Executions of the role's own machine only.
+	machine := strings.TrimSuffix(role, "Role")
+	own := strings.Replace(resource, machine+"-"+s.Environment.Name, "<machine>-<environment>", 1)
 	// Action by action, because CDK merges statements about one resource.
 	for _, action := range actions {
 		found := false
 		for i, w := range wildcards {
-			if (w.role == role || w.role == "*") && w.resource == resource && slices.Contains(strings.Fields(w.actions), action) {
+			admitted := (w.role == role || w.role == "*") && w.resource == resource || w.role == "<machine>Role" && slices.Contains(machines, machine) && w.resource == own
+			if admitted && slices.Contains(strings.Fields(w.actions), action) {
 				used[i], found = true, true
 				break
 			}
@@ -108,6 +140,14 @@ func (s *synthesis) reviewed(t *testing.T, used []bool, role string, actions []s
 			t.Errorf("%s may %s on %s, which is not in the reviewed table", role, action, resource)
 		}
 	}
+}
+
+// account is the account as templates name it.
+func (s *synthesis) account() string {
+	if s.Environment.Account != "" {
+		return s.Environment.Account
+	}
+	return "${AWS::AccountId}"
 }
 
 // Policies of resources may name their own resource as a whole and nobody else's
@@ -201,27 +241,75 @@ func statements(document any) []map[string]any {
 	return out
 }
 
-// The output that owners of other accounts' buckets copy from names every role
+// The outputs that owners of other accounts' buckets copy from name every role
 // that touches an archive, and no other.
-func TestOutputNamesEveryReaderOfArchives(t *testing.T) {
+func TestOutputsNameEveryUserOfArchives(t *testing.T) {
 	s := synthesize(t, "prod")
-	outputs := s.Templates["ledger"]["Outputs"].(map[string]any)
-	got := strings.Fields(s.text(at(outputs["ArchiveReaders"], "Value")))
-	var want []string
-	for _, p := range s.resources("AWS::IAM::Policy") {
-		for _, statement := range statements(p.Properties["PolicyDocument"]) {
-			reads := slices.ContainsFunc(s.texts(statement["Resource"]), func(r string) bool {
-				return strings.HasPrefix(r, "arn:aws:s3:::"+s.Environment.Archives[0].Bucket)
-			})
-			role := strings.Replace(s.texts(p.Properties["Roles"])[0], "}", ".Arn}", 1)
-			if reads && !slices.Contains(want, role) {
-				want = append(want, role)
+	for stack, output := range map[string]string{"ledger": "ArchiveReaders", "export": "ArchiveWriters"} {
+		outputs := s.Templates[stack]["Outputs"].(map[string]any)
+		got := strings.Fields(s.text(at(outputs[output], "Value")))
+		var want []string
+		for _, p := range s.resources("AWS::IAM::Policy") {
+			for _, statement := range statements(p.Properties["PolicyDocument"]) {
+				touches := slices.ContainsFunc(s.texts(statement["Resource"]), func(r string) bool {
+					return strings.HasPrefix(r, "arn:aws:s3:::"+s.Environment.Archives[0].Bucket)
+				})
+				role := strings.Replace(s.texts(p.Properties["Roles"])[0], "}", ".Arn}", 1)
+				if touches && p.Stack == stack && !slices.Contains(want, role) {
+					want = append(want, role)
+				}
 			}
 		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) || len(want) == 0 {
+			t.Errorf("stack %s names %v, the archives are touched by %v", stack, got, want)
+		}
 	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("the output names %v, the archives are read by %v", got, want)
-	}
+}
+
+// QLDB may write what it exports to the archives, and do nothing else; only the
+// function that begins exports may hand it that role, and to nobody but QLDB.
+func TestExportRoleWritesArchivesOnly(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		for _, r := range s.resources("AWS::IAM::Role") {
+			if r.ID != "QldbRole" {
+				continue
+			}
+			trust := statements(r.Properties["AssumeRolePolicyDocument"])
+			here := "arn:aws:qldb:" + s.Environment.Region + ":" + s.account() + ":*"
+			if len(trust) != 1 || at(trust[0], "Principal", "Service") != "qldb.amazonaws.com" ||
+				s.text(at(trust[0], "Condition", "StringEquals", "aws:SourceAccount")) != s.account() || s.text(at(trust[0], "Condition", "ArnLike", "aws:SourceArn")) != here {
+				t.Errorf("the export role is trusted to %v", trust)
+			}
+		}
+		passes := 0
+		for _, p := range s.resources("AWS::IAM::Policy") {
+			for _, statement := range statements(p.Properties["PolicyDocument"]) {
+				actions, resources := s.texts(statement["Action"]), s.texts(statement["Resource"])
+				if slices.Contains(actions, "iam:PassRole") {
+					passes++
+					if p.ID != "ExportRoleDefaultPolicy" || len(actions) != 1 || !slices.Equal(resources, []string{"${QldbRole.Arn}"}) ||
+						at(statement, "Condition", "StringEquals", "iam:PassedToService") != "qldb.amazonaws.com" {
+						t.Errorf("%s passes roles: %v", p, statement)
+					}
+				}
+				if p.ID != "QldbRoleDefaultPolicy" {
+					continue
+				}
+				for _, r := range resources {
+					archive := slices.ContainsFunc(s.Environment.Archives, func(a Archive) bool {
+						return r == "arn:aws:s3:::"+a.Bucket+"/"+a.Prefix+"*" && slices.Equal(actions, []string{"s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectAcl"}) ||
+							r == a.KMSKeyARN && slices.Equal(actions, []string{"kms:Decrypt", "kms:GenerateDataKey"})
+					})
+					if !archive {
+						t.Errorf("the export role may %v on %s", actions, r)
+					}
+				}
+			}
+		}
+		if passes != 1 {
+			t.Errorf("%d statements pass a role, want 1", passes)
+		}
+	})
 }

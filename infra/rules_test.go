@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -228,17 +229,74 @@ func TestNoCustomResources(t *testing.T) {
 }
 
 func TestStacksReferOneWay(t *testing.T) {
-	order := []string{"data", "target", "ledger"}
 	each(t, func(t *testing.T, s *synthesis) {
-		for i, stack := range order {
+		for i, stack := range stacks {
 			text, _ := json.Marshal(s.Templates[stack])
-			for _, later := range order[i:] {
+			for _, later := range stacks[i:] {
 				if strings.Contains(string(text), `"Fn::ImportValue":"godwit-`+s.Environment.Name+"-"+later) {
 					t.Errorf("stack %s refers to %s", stack, later)
 				}
 			}
 		}
 	})
+}
+
+// QLDB is gone from AWS: nothing but the export of live ledgers may need it, and
+// LedgerLoad is deployed without that.
+func TestOnlyTheExportStackKnowsQLDB(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		for _, stack := range stacks {
+			text, _ := json.Marshal(s.Templates[stack])
+			if knows := strings.Contains(string(text), "qldb:") || strings.Contains(string(text), "qldb.amazonaws.com"); knows != (stack == "export") {
+				t.Errorf("stack %s knows QLDB: %v", stack, knows)
+			}
+		}
+	})
+}
+
+// What deploy is given has no export stack unless the environment asks for it,
+// and is otherwise the same.
+func TestExportIsDeployedWhereAskedOnly(t *testing.T) {
+	for name, want := range map[string]bool{"dev": false, "prod": false, "demo": true} {
+		t.Run(name, func(t *testing.T) {
+			whole := synthesize(t, name)
+			project, e := environment(t, name)
+			dir := filepath.Join(scratch, name+"-deployed")
+			app := NewApp(project.Context, filepath.Join(dir, "cdk.out"))
+			if _, err := NewStacks(app, e, assets(t, dir)); err != nil {
+				t.Fatal(err)
+			}
+			if err := Synth(app); err != nil {
+				t.Fatal(err)
+			}
+			got, err := filepath.Glob(filepath.Join(dir, "cdk.out", "*.template.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			deployed := 0
+			for _, stack := range stacks {
+				file := "godwit-" + name + "-" + stack + ".template.json"
+				if stack == "export" && !want {
+					continue
+				}
+				deployed++
+				text, err := os.ReadFile(filepath.Join(dir, "cdk.out", file))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var template map[string]any
+				if err := json.Unmarshal(text, &template); err != nil {
+					t.Fatal(err)
+				}
+				if !reflect.DeepEqual(template, whole.Templates[stack]) {
+					t.Errorf("stack %s is not deployed as it is reviewed", stack)
+				}
+			}
+			if len(got) != deployed {
+				t.Errorf("deployed are %v, want %d stacks", got, deployed)
+			}
+		})
+	}
 }
 
 // A lookup would need credentials at synth, and would store what it found in a file.
@@ -273,7 +331,10 @@ func TestEverythingThatGoesWrongRaisesAnAlarmThatIsHeard(t *testing.T) {
 				t.Errorf("alarm %s: statistic %v, missing data %v", a, a.Properties["Statistic"], a.Properties["TreatMissingData"])
 			}
 		}
-		wanted := []string{"LedgerLoadFailed", "LedgerLoadTimedOut", "LedgerLoadAborted", "Quarantined"}
+		wanted := []string{
+			"LedgerLoadFailed", "LedgerLoadTimedOut", "LedgerLoadAborted", "Quarantined",
+			"LedgerExportFailed", "LedgerExportTimedOut", "LedgerExportAborted",
+		}
 		for _, f := range s.resources("AWS::Lambda::Function") {
 			wanted = append(wanted, f.ID+"Errors", f.ID+"Throttles")
 		}
@@ -338,6 +399,7 @@ func TestImportedClusterPrintsWhatAStackCannotDo(t *testing.T) {
 		"target.ClusterArn":       "arn:aws:rds:eu-west-1:111122223333:cluster:existing",
 		"data.WorkBucket":         "${Work}",
 		"ledger.LedgerLoadArn":    "${LedgerLoad}",
+		"export.LedgerExportArn":  "${LedgerExport}",
 	} {
 		if got[id] != want {
 			t.Errorf("output %s is %q, want %q", id, got[id], want)
