@@ -71,7 +71,7 @@ build: build/arm64/.built build/infra ## build the functions and the CDK app
 	@echo "built in build/arm64:"; ls build/arm64
 
 synth: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## write the templates of ENV= to build/cdk/$ENV, checked by cdk-nag
-	@$(CDK) synth --quiet
+	@$(CDK_ALL) synth --quiet
 
 diff: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## what deploy would change in ENV=
 	@$(CDK) diff
@@ -84,7 +84,7 @@ deploy: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## 
 
 destroy: environment build/$(ARCHITECTURE)/.built build/infra build/cli.stamp ## delete the stacks of ENV=; data stays where its removal is "retain"
 	@echo 'Buckets with objects in them stay: empty them first, versions included, if the data may go.'
-	@$(CDK) destroy --all
+	@$(CDK_ALL) destroy --all
 
 golden: build/postgres.stamp ## write the expected results of tests anew; read the diff before committing it
 	go test $(shell grep -rl --include='*_test.go' 'flag.Bool."update"' infra internal | xargs -r -n1 dirname | sort -u | sed 's|^|./|') -update
@@ -92,6 +92,9 @@ golden: build/postgres.stamp ## write the expected results of tests anew; read t
 # What the targets are made from.
 
 CDK = infra/node_modules/.bin/cdk --app 'build/infra -environment $(ENV)' --output build/cdk/$(ENV) --no-notices
+# With the stacks that ENV does not deploy: to review them, and to delete what was
+# deployed when cdk.json said otherwise.
+CDK_ALL = $(subst -environment,-all -environment,$(CDK))
 
 .PHONY: environment
 environment:
