@@ -3,9 +3,7 @@ package proof
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/base64"
 
-	"godwit/internal/ion"
 	"godwit/internal/journal"
 )
 
@@ -161,36 +159,15 @@ func (v *Verifier) deletion(metadata, stored Hash, found func(Verdict, string, s
 
 // typed hashes data from JSON with types that the stored hash proves.
 func (v *Verifier) typed(r *journal.Revision, o Oracle) (Hash, bool) {
-	h, err := v.spell(r.RawData, nil)
-	if err == nil && o.Accepts(h) {
-		return h, true
-	}
-	if v.Typing == nil || !o.revision.full {
+	switch {
+	case !o.revision.full:
 		return Hash{}, false
+	case v.Typing != nil:
+		h, ok := v.Typing.DataHash(r.Table.ID, r.RawData, o)
+		return h, ok && o.Accepts(h)
 	}
-	h, ok := v.Typing.DataHash(r.Table.ID, r.RawData, o, v.spell)
-	return h, ok && o.Accepts(h)
-}
-
-// systemTypes gives the fields of QLDB's own parts the types that they have in
-// Ion, as all real blocks show.
-func systemTypes(h *ion.Hasher, l *journal.Leaf) bool {
-	if l.Kind != ion.StringType || len(l.Path) == 0 {
-		return false
-	}
-	switch string(l.Path[len(l.Path)-1]) {
-	case "txTime", "startTime", "blockTimestamp":
-		h.Timestamp(l.Text)
-		return true
-	case "statementDigest", "hash", "dataHash":
-		b, err := base64.StdEncoding.AppendDecode(nil, l.Text)
-		if err != nil {
-			return false
-		}
-		h.Blob(b)
-		return true
-	}
-	return false
+	h, err := v.spell(r.RawData, false)
+	return h, err == nil && o.Accepts(h)
 }
 
 // after says whether timestamp a is later than b. Both are Ion text; those that

@@ -18,7 +18,7 @@ type Verifier struct {
 	Typing Typing
 
 	hasher  ion.Hasher
-	speller journal.JSONSpeller
+	speller speller
 	sum     []byte
 	tree    Tree
 	block   *journal.Block
@@ -30,8 +30,8 @@ type Typing interface {
 	// DataHash returns the Ion hash of data, one JSON value, a document of the
 	// table with the given id, read with such types that oracle accepts it. ok is
 	// false when it knows none. The hash proves the types: nobody finds another
-	// reading with the same one. spell hashes data with given types.
-	DataHash(table string, data []byte, oracle Oracle, spell func(data []byte, types journal.Spelling) (Hash, error)) (h Hash, ok bool)
+	// reading with the same one.
+	DataHash(table string, data []byte, oracle Oracle) (h Hash, ok bool)
 }
 
 // An Oracle knows whether data was hashed into a revision's stored hash.
@@ -236,14 +236,14 @@ func (v *Verifier) take(sum []byte, err error) (Hash, error) {
 // system hashes a part of the block whose Ion types are known.
 func (v *Verifier) system(raw []byte) (Hash, error) {
 	if v.block.Format == journal.JSON {
-		return v.spell(raw, systemTypes)
+		return v.spell(raw, true)
 	}
 	return v.take(v.hasher.Sum(v.sum[:0], raw, v.block.Symbols))
 }
 
-// spell hashes JSON with the given types.
-func (v *Verifier) spell(raw []byte, types journal.Spelling) (Hash, error) {
-	if err := v.speller.Spell(&v.hasher, raw, types); err != nil {
+// spell hashes JSON: see speller.
+func (v *Verifier) spell(raw []byte, system bool) (Hash, error) {
+	if err := v.speller.spell(&v.hasher, raw, system); err != nil {
 		return Hash{}, err
 	}
 	return v.take(v.hasher.AppendSum(v.sum[:0]))
