@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"godwit/internal/estimate"
@@ -50,7 +51,7 @@ func usdRange(r estimate.Range) string {
 	if low == high {
 		return low
 	}
-	return low + " to " + high
+	return strings.TrimSuffix(low, " USD") + " to " + high
 }
 
 // took writes a measured duration beside an estimate.

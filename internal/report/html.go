@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"math/big"
@@ -13,7 +12,7 @@ import (
 	"time"
 )
 
-//go:embed report.html.tmpl report.css
+//go:embed *.tmpl report.css
 var files embed.FS
 
 // Lists in report.html end here; report.json has them whole.
@@ -26,21 +25,31 @@ func (l Load) HTML() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	b, err := render("report.html.tmpl", func(css template.CSS) any { return newPage(c, css) })
+	if err != nil {
+		return nil, fmt.Errorf("write report.html of load %s: %w", l.LoadID, err)
+	}
+	return b, nil
+}
+
+// render executes a template of this package on what page makes of the style.
+func render(name string, page func(css template.CSS) any) ([]byte, error) {
 	css, err := files.ReadFile("report.css")
 	if err != nil {
-		return nil, fmt.Errorf("read the report's style: %w", err)
+		return nil, err
 	}
-	t, err := template.New("report.html.tmpl").Funcs(template.FuncMap{
+	t, err := template.New(name).Funcs(template.FuncMap{
 		"num": number, "when": when, "plain": plain, "parts": parts,
-		"size":  func(n int64) string { return size(float64(n)) },
-		"title": func(s string) string { return strings.ToUpper(s[:1]) + s[1:] },
-	}).ParseFS(files, "report.html.tmpl")
+		"size":    func(n int64) string { return size(float64(n)) },
+		"title":   func(s string) string { return strings.ToUpper(s[:1]) + s[1:] },
+		"minutes": minutes, "minuteRange": minuteRange, "usd": usd, "usdRange": usdRange, "amount": amount, "exact": exact, "block": block,
+	}).ParseFS(files, name, "shared.html.tmpl")
 	if err != nil {
-		return nil, fmt.Errorf("read the report's template: %w", err)
+		return nil, err
 	}
 	var b bytes.Buffer
-	if err := t.Execute(&b, newPage(c, template.CSS(css))); err != nil { //nolint:gosec // the style sheet is a file of this package
-		return nil, fmt.Errorf("write report.html of load %s: %w", l.LoadID, err)
+	if err := t.Execute(&b, page(template.CSS(css))); err != nil { //nolint:gosec // the style sheet is a file of this package
+		return nil, err
 	}
 	return b.Bytes(), nil
 }
@@ -52,6 +61,7 @@ type page struct {
 	CSS      template.CSS
 	Tone     string // ok, warn, bad
 	Title    string
+	File     string // that lies beside it, for programs
 	Word     string // what became of a revision that is neither quarantined nor filtered
 	Facts    []fact
 	Rows     []row
@@ -74,6 +84,9 @@ type page struct {
 	Sums     bool // some table has a checksum
 	More     bool // Set is not the whole quarantine
 	Merged   bool // some revision was in the target already
+	Compared []compared
+	Whole    compared
+	MadeFrom string
 }
 
 // A reason is why revisions of one table are in quarantine.
@@ -144,7 +157,7 @@ type phase struct {
 type tick struct{ X, Label, Anchor string }
 
 func newPage(l Load, css template.CSS) page {
-	p := page{Load: l, CSS: css, Proof: l.proof(), Advice: newAdvice(l.Findings), Word: l.word()}
+	p := page{Load: l, CSS: css, File: "report.json", Proof: l.proof(), Advice: newAdvice(l.Findings), Word: l.word()}
 	switch l.Verdict {
 	case Loaded, AlreadyLoaded:
 		p.Tone = "ok"
@@ -172,6 +185,9 @@ func newPage(l Load, css template.CSS) page {
 		p.Counted = group(n.String())
 	}
 	p.Facts = l.facts(total)
+	if p.Compared, p.Whole = l.compared(); l.Predicted != nil {
+		p.MadeFrom = madeFrom(l.Predicted)
+	}
 	p.plot()
 	p.Timeline = newTimeline(l.Phases, l.Finished)
 	p.Never, p.Set = head(l.NeverFound), head(l.Quarantine.First)
@@ -179,12 +195,7 @@ func newPage(l Load, css template.CSS) page {
 	p.Partial = int64(len(l.Quarantine.First)) < l.Quarantine.Total
 	p.Gaps, p.Overlaps, p.Unused = head(l.Archive.Gaps), head(l.Archive.Overlaps), head(l.Archive.Unused)
 	p.More = int64(len(p.Set)) < l.Quarantine.Total
-	if len(l.Input) > 0 {
-		var b bytes.Buffer
-		if json.Indent(&b, l.Input, "", "  ") == nil { // Complete has parsed it
-			p.Asked = b.String()
-		}
-	}
+	p.Asked = indent(l.Input)
 	return p
 }
 

@@ -21,7 +21,7 @@ type Plan struct {
 	Verdict   Readiness       // worked out
 	Sentence  string          // the verdict in words, worked out
 	Next      string          // what to do, worked out
-	LoadInput json.RawMessage // what to start the load with, worked out of Input
+	LoadInput json.RawMessage `json:",omitempty"` // what to start the load with, worked out of Input
 
 	LoadID    string          // that the load will have
 	Execution string          `json:",omitempty"`

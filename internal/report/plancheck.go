@@ -111,7 +111,7 @@ func (p Plan) follow() []Finding {
 		add("would-stop", Error, "Mend what is listed first, then plan again.", "%s not listed here.", count(p.MoreStops, "more thing that would stop the load is", "more things that would stop the load are"))
 	}
 	if p.Unread > 0 {
-		add("unread", Error, "Mend it, then plan again: the counts below lack these blocks.", "%s not be read, for what is listed here.", count(p.Unread, "block could", "blocks could"))
+		add("unread", Error, "Mend it, then plan again: the counts here lack these blocks.", "%s not be read, for what is listed here.", count(p.Unread, "block could", "blocks could"))
 	}
 	for _, w := range p.Warnings {
 		add("preflight", Warning, "", "%s", w)
@@ -121,7 +121,7 @@ func (p Plan) follow() []Finding {
 		add("nothing-read", Warning, "Check Bucket, Prefix, ExportIds and Since in the input: another archive may have been meant.", "No revision of a ledger table was read.")
 	}
 	if total.Quarantined > 0 {
-		add("quarantined", Warning, "Read the reasons below and mend the mapping; or let them be set aside: the archive keeps them.",
+		add("quarantined", Warning, "Read the reasons in this report and mend the mapping; or let them be set aside: the archive keeps them.",
 			"%s of %s not map exactly and would be set aside.", number(total.Quarantined), count(total.Read, "revision does", "revisions do"))
 	}
 	if len(p.Archive.Gaps) > 0 {
@@ -153,7 +153,7 @@ func (p Plan) follow() []Finding {
 		add("overlap", Note, "", "Exports overlap in %s; each block is read once.", ranges(p.Archive.Overlaps))
 	}
 	if len(plain) > 0 {
-		add("unmapped", Note, "", "%s no rules in the mapping and %s documents (doc jsonb): a draft of columns is below.",
+		add("unmapped", Note, "", "%s no rules in the mapping and %s documents (doc jsonb): this report drafts columns.",
 			count(int64(len(plain)), "ledger table has", "ledger tables have"), map[bool]string{true: "becomes", false: "become"}[len(plain) == 1])
 	}
 	if !p.Target.History {
@@ -214,12 +214,13 @@ func (p Plan) sentence() string {
 	}
 	switch p.Verdict {
 	case NotReady:
-		n := int64(0)
+		n := int64(len(p.Missing)+len(p.Stops)) + p.MoreStops
 		for _, f := range p.Findings {
-			if f.Severity == Error {
-				n++
+			if f.Severity == Error && f.Code != "missing" && f.Code != "would-stop" && f.Code != "unread" {
+				n++ // the caller's
 			}
 		}
+		n = max(n, 1)
 		return "A load with this input would stop: " + count(n, "thing", "has", "have") + " to be mended first." + takes
 	case ReadyWithFindings:
 		return "A load with this input would go through and bring " + what + "; a person should read the findings first." + takes

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -99,6 +100,16 @@ func (l Load) Text(width int) string {
 		}
 	}
 	if len(l.Findings) > 0 {
+		b.WriteByte('\n')
+	}
+	if _, whole := l.compared(); whole.Actual != "" {
+		b.WriteString(wrap(fmt.Sprintf("From reading to visible: %s. Predicted for AWS: %s (%s) and %s (%s); %s.", whole.Actual,
+			minutes(whole.Predicted.Likely), minuteRange(whole.Predicted), usd(whole.USD.Likely), usdRange(whole.USD), madeFrom(l.Predicted)), width, ""))
+	}
+	if l.Unload != nil {
+		b.WriteString(wrap("The way back: "+plain(l.Unload.Command), width, ""))
+	}
+	if l.Predicted != nil || l.Unload != nil {
 		b.WriteByte('\n')
 	}
 	b.WriteString(wrap("VERDICT: "+string(l.Verdict)+". "+plain(l.Sentence), width, ""))
