@@ -42,7 +42,7 @@ func render(name string, page func(css template.CSS) any) ([]byte, error) {
 		"num": number, "when": when, "plain": plain, "parts": parts,
 		"size":    func(n int64) string { return size(float64(n)) },
 		"title":   func(s string) string { return strings.ToUpper(s[:1]) + s[1:] },
-		"minutes": minutes, "minuteRange": minuteRange, "usd": usd, "usdRange": usdRange, "amount": amount, "exact": exact, "block": block,
+		"minutes": minutes, "minuteRange": minuteRange, "usd": usd, "usdRange": usdRange, "amount": amount, "exact": exact, "printed": printed,
 	}).ParseFS(files, name, "shared.html.tmpl")
 	if err != nil {
 		return nil, err

@@ -114,8 +114,8 @@ func indent(text json.RawMessage) string {
 	return b.String()
 }
 
-// block replaces in each line what a reader would not see.
-func block(text string) string {
+// printed replaces in each line what a reader would not see.
+func printed(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, l := range lines {
 		lines[i] = plain(l)
