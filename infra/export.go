@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"regexp"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
@@ -120,15 +119,17 @@ func (g exportGrants) export(r awsiam.Role) {
 	g.writeWork(r, exportDone, exportCancelled)
 }
 
+// proofs reads completion manifests and writes proofs beside them; the objects
+// of an archive it can neither read nor replace.
 func (g exportGrants) proofs(r awsiam.Role) {
 	g.ledgers(r, "qldb:GetBlock", "qldb:GetDigest")
 	g.listArchives(r)
-	g.readArchives(r)
 	g.readWork(r, exportPlan, windowsFile, exportDone)
 	for _, a := range g.e.Archives {
-		allow(r, []string{"s3:PutObject"}, g.bucket(a)+"/"+a.Prefix+"*")
+		g.allowBelow(r, a, "*.completed.manifest", "s3:GetObject")
+		g.allowBelow(r, a, "*.proofs.json", "s3:PutObject")
 		if a.KMSKeyARN != "" {
-			allow(r, []string{"kms:GenerateDataKey"}, a.KMSKeyARN)
+			allow(r, []string{"kms:Decrypt", "kms:GenerateDataKey"}, a.KMSKeyARN)
 		}
 	}
 }
@@ -158,12 +159,10 @@ func (g exportGrants) exportRole() awsiam.Role {
 		}),
 	})
 	for _, a := range g.e.Archives {
-		allow(role, []string{"s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectAcl"}, g.bucket(a)+"/"+a.Prefix+"*")
+		g.allowBelow(role, a, "*", "s3:AbortMultipartUpload", "s3:PutObject", "s3:PutObjectAcl")
 		if a.KMSKeyARN != "" {
 			allow(role, []string{"kms:Decrypt", "kms:GenerateDataKey"}, a.KMSKeyARN)
 		}
-		suppress(role, "AwsSolutions-IAM5", "an archive is a prefix: exports are written below it",
-			"/^Resource::arn:.*:s3:::"+regexp.QuoteMeta(a.Bucket+"/"+a.Prefix)+"\\*$/")
 	}
 	return role
 }

@@ -101,13 +101,19 @@ func (g grants) listArchives(r awsiam.Role) {
 // readArchives lets a role read the objects of the configured archives.
 func (g grants) readArchives(r awsiam.Role) {
 	for _, a := range g.e.Archives {
-		allow(r, []string{"s3:GetObject"}, g.bucket(a)+"/"+a.Prefix+"*")
+		g.allowBelow(r, a, "*", "s3:GetObject")
 		if a.KMSKeyARN != "" {
 			allow(r, []string{"kms:Decrypt"}, a.KMSKeyARN)
 		}
-		suppress(r, "AwsSolutions-IAM5", "an archive is a prefix: everything below it is read",
-			"/^Resource::arn:.*:s3:::"+regexp.QuoteMeta(a.Bucket+"/"+a.Prefix)+"\\*$/")
 	}
+}
+
+// allowBelow allows actions on the objects of an archive whose names, below its
+// prefix, are like a pattern.
+func (g grants) allowBelow(r awsiam.Role, a Archive, pattern string, actions ...string) {
+	allow(r, actions, g.bucket(a)+"/"+a.Prefix+pattern)
+	suppress(r, "AwsSolutions-IAM5", "an archive is a prefix; its objects are named by QLDB",
+		"/^Resource::arn:.*:s3:::"+regexp.QuoteMeta(a.Bucket+"/"+a.Prefix+pattern)+"$/")
 }
 
 func (g grants) bucket(a Archive) string { return "arn:" + g.partition + ":s3:::" + a.Bucket }

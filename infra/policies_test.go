@@ -9,7 +9,8 @@ import (
 // wildcards are the statements that may name a pattern, reviewed one by one. A
 // pattern that is not here fails the test, and so does an entry that nothing
 // uses. Resources are written as synthesis.text does; <archive> is a configured
-// archive, <environment> the environment's name, <machine> a state machine's, <here> region and account.
+// archive with its asterisk, <environment> the environment's name, <machine> a
+// state machine's, <here> region and account.
 var wildcards = []struct{ role, actions, resource, why string }{
 	{"*", "xray:PutTelemetryRecords xray:PutTraceSegments", "*", "the actions have no resources"},
 	{"<machine>Role", "xray:GetSamplingRules xray:GetSamplingTargets", "*", "the actions have no resources"},
@@ -61,8 +62,8 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"ExportRole", "qldb:DescribeJournalS3Export qldb:ExportJournalToS3 qldb:ListJournalS3ExportsForLedger", "qldb:<here>:ledger/*", "the execution's input names the ledger"},
 	{"ProofsRole", "qldb:GetBlock qldb:GetDigest", "qldb:<here>:ledger/*", "the execution's input names the ledger"},
 	{"QldbRole", "s3:AbortMultipartUpload s3:PutObject s3:PutObjectAcl", "<archive>", "QLDB names the objects of an export"},
-	{"ProofsRole", "s3:GetObject", "<archive>", "manifests hold the exports' ids"},
-	{"ProofsRole", "s3:PutObject", "<archive>", "proofs stand beside the manifests"},
+	{"ProofsRole", "s3:GetObject", "<archive>.completed.manifest", "names of manifests hold the exports' ids"},
+	{"ProofsRole", "s3:PutObject", "<archive>.proofs.json", "proofs stand beside the manifests"},
 	{"SplitRole", "s3:PutObject", "${Work.Arn}/exports/*/windows.jsonl", "keys hold the export's id"},
 	{"SplitRole", "s3:GetObject s3:PutObject", "${Work.Arn}/exports/*/plan.json", "keys hold the export's id"},
 	{"ExportRole", "s3:GetObject", "${Work.Arn}/exports/*/plan.json", "keys hold the export's id"},
@@ -113,8 +114,8 @@ func TestNoPolicyNamesMoreThanItMust(t *testing.T) {
 func (s *synthesis) reviewed(t *testing.T, used []bool, role string, actions []string, resource string) {
 	t.Helper()
 	for _, a := range s.Environment.Archives {
-		if resource == "arn:aws:s3:::"+a.Bucket+"/"+a.Prefix+"*" {
-			resource = "<archive>"
+		if rest, ok := strings.CutPrefix(resource, "arn:aws:s3:::"+a.Bucket+"/"+a.Prefix+"*"); ok {
+			resource = "<archive>" + rest
 		}
 	}
 	for _, part := range []string{"execution:", "qldb:"} {
