@@ -28,7 +28,7 @@ var unusedHere = []struct{ statement, reason string }{
 	{"*/*RoleDefaultPolicy/policy logs:CreateLogStream logs:PutLogEvents", "Lambda writes a function's log as the function's role; here logs go to a file"},
 	{"*/*RoleDefaultPolicy/policy xray:PutTelemetryRecords xray:PutTraceSegments", "Lambda's traces of a function; there is no X-Ray here"},
 	{"*-ledger/LedgerLoadRoleDefaultPolicy/policy logs:* xray:PutTraceSegments", "log delivery and traces of the state machine; neither is here"},
-	{"*-ledger/AlarmsPolicy/topic sns:Publish", "an alarm reaches its topic; no alarm goes off here"},
+	{"*-data/AlarmsPolicy/topic sns:Publish", "an alarm reaches its topic; no alarm goes off here"},
 	{"*-data/OperationsKey/key kms:\\*", "the account's administrators rule the key; the local operator needs no permission"},
 	{"*-data/OperationsKey/key kms:* kms:GenerateDataKeyWithoutPlaintext *", "CloudWatch Logs encrypts log groups with it"},
 	{"*-data/OperationsKey/key kms:Decrypt kms:GenerateDataKey", "CloudWatch and EventBridge publish to the encrypted topic of alarms"},
