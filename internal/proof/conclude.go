@@ -1,0 +1,313 @@
+package proof
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// A Conclusion says how far an archive is proven, in words that an auditor reads.
+type Conclusion struct {
+	// Level is the highest of these that holds together with those below it:
+	//
+	//	1  the blocks are one unbroken chain, and each block's hash is that of its entries
+	//	2  the chain is tied to a digest that was kept outside of the archive
+	//	3  every revision was hashed again and has the hash that its block holds
+	//
+	// 0 is none, and always where Contradictions are.
+	Level  int    `json:"level"`
+	Strand string `json:"strand,omitempty"`
+	First  int64  `json:"first"` // blocks of the archive; -1 without any
+	Last   int64  `json:"last"`
+	// Digest is what QLDB's digest at block Last must have been; nothing unless
+	// the chain begins with block 0.
+	Digest    Hash   `json:"digest"`
+	Ties      []Tie  `json:"ties,omitempty"`
+	Blocks    Counts `json:"blocks"`
+	Revisions Counts `json:"revisions"`
+	// Holds are sentences on what is proven, Contradictions on what is disproven.
+	Holds          []string  `json:"holds"`
+	Contradictions []string  `json:"contradictions,omitempty"`
+	Open           []Open    `json:"open,omitempty"`
+	Findings       []Finding `json:"findings,omitempty"`
+	Unlisted       int64     `json:"unlisted,omitempty"` // findings that are not in Findings
+}
+
+// A Tie is a digest that the archive's blocks lead to.
+type Tie struct {
+	Digest Hash   `json:"digest"`
+	Hex    string `json:"hex"` // Digest
+	Ledger string `json:"ledger,omitempty"`
+	Tip    int64  `json:"tip"` // -1 where it is not known
+	// From and To are the blocks that the digest covers of the archive.
+	From int64  `json:"from"`
+	To   int64  `json:"to"`
+	How  string `json:"how"` // "all block hashes", or "the proof of block 7"
+}
+
+// An Open says what is not covered, why, and what would cover it.
+type Open struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+	Lift string `json:"lift"`
+}
+
+// A ContradictedError says that what was kept, or the archive's own hashes,
+// contradict the archive. It is never worth a retry.
+type ContradictedError struct{ Contradictions []string }
+
+func (e *ContradictedError) Error() string {
+	return "the archive is contradicted: " + strings.Join(e.Contradictions, "; ")
+}
+
+// Err returns a *ContradictedError, or nil where there is no contradiction.
+func (c *Conclusion) Err() error {
+	if len(c.Contradictions) == 0 {
+		return nil
+	}
+	return &ContradictedError{c.Contradictions}
+}
+
+func (c *Conclusion) hold(format string, args ...any) {
+	c.Holds = append(c.Holds, fmt.Sprintf(format, args...))
+}
+
+func (c *Conclusion) contradict(format string, args ...any) {
+	c.Contradictions = append(c.Contradictions, fmt.Sprintf(format, args...))
+}
+
+func (c *Conclusion) open(what, why, lift string) {
+	c.Open = append(c.Open, Open{what, why, lift})
+}
+
+// Conclude compares the chain with what was kept outside of it. Whoever made its
+// runs has to have marked Evidence.Marks of all evidence.
+func (c *Chain) Conclude(evidence []Evidence) *Conclusion {
+	v := &Conclusion{First: c.First(), Last: c.Last(), Holds: []string{}}
+	v.Blocks, v.Revisions = c.Totals()
+	for i := range c.Runs {
+		for _, f := range c.Runs[i].Findings {
+			if len(v.Findings) < MaxFindings {
+				v.Findings = append(v.Findings, f)
+			} else {
+				v.Unlisted++
+			}
+		}
+		v.Unlisted += c.Runs[i].Unlisted
+	}
+	if len(c.Runs) == 0 {
+		v.open("everything", "the archive holds no block", "give the archive's objects")
+		return v
+	}
+	v.Strand = c.Runs[0].Strand
+	chained := v.chain(c)
+	for i := range evidence {
+		v.tie(c, &evidence[i], evidence)
+	}
+	tied := v.covered(c, len(evidence))
+	recomputed := v.revisions(c)
+	switch {
+	case len(v.Contradictions) > 0 || !chained:
+	case !tied:
+		v.Level = 1
+	case !recomputed:
+		v.Level = 2
+	default:
+		v.Level = 3
+	}
+	return v
+}
+
+// blocks names a range of them.
+func blocks(first, last int64) string {
+	if first == last {
+		return fmt.Sprintf("block %d", first)
+	}
+	return fmt.Sprintf("blocks %d to %d", first, last)
+}
+
+// chain concludes on what the blocks say among themselves.
+func (v *Conclusion) chain(c *Chain) (holds bool) {
+	if n := v.Blocks[Tampered]; n > 0 {
+		v.contradict("%d of %d blocks were tampered with: a hash in them is not that of what they show", n, v.Blocks.Total())
+	}
+	for i := range c.Runs {
+		r := &c.Runs[i]
+		if r.Blocks[Tampered] == 0 {
+			v.hold("%s of strand %s are an unbroken chain: each has the hash of its entries and names the hash of the block before it", blocks(r.First, r.Last), r.Strand)
+		}
+		if i > 0 {
+			before := c.Runs[i-1].Last
+			v.open(blocks(before+1, r.First-1), "they are missing, so nothing ties what is before them to what is behind them", "add the export that has them")
+		}
+	}
+	if v.First > 0 {
+		v.open(blocks(0, v.First-1), fmt.Sprintf("the archive begins with block %d: a digest over all blocks cannot be computed", v.First), "add the exports from block 0 on; or the proof of a block (GetBlock or proofs.json), which ties the blocks up to it")
+	} else if d, ok := c.Digest(v.Last); ok && c.Whole() {
+		v.Digest = d
+		v.hold("the ledger's digest at block %d must have been %s (hex %s)", v.Last, d, hex.EncodeToString(d.Bytes()))
+	}
+	if n := v.Blocks[Inconsistent] + v.Revisions[Inconsistent]; n > 0 {
+		v.open(fmt.Sprintf("%d blocks and %d revisions with fields that contradict others", v.Blocks[Inconsistent], v.Revisions[Inconsistent]),
+			"no hash covers block addresses, a block's own transactionId and its time; these do not fit what hashes cover", "compare the listed blocks with another copy of the archive")
+	}
+	if n := v.Blocks[Unattested]; n > 0 {
+		v.open(fmt.Sprintf("parts of %d blocks", n), "a part is absent whose hash is there: it was removed, or never exported", "look for another copy of the listed blocks")
+	}
+	return c.Whole() && v.Blocks[Tampered] == 0
+}
+
+// tie compares the chain with one piece of evidence.
+func (v *Conclusion) tie(c *Chain, e *Evidence, all []Evidence) {
+	if e.Strand != "" && e.Strand != v.Strand {
+		v.contradict("the digest or proof is of strand %s, the archive of strand %s: one of them is of another ledger", e.Strand, v.Strand)
+		return
+	}
+	tied := e.Proof != nil && v.fold(c, e, all)
+	if e.Digest.IsEmpty() || tied && e.Tip > v.Last {
+		return
+	}
+	name := "the digest " + e.Digest.String()
+	if e.Tip < 0 {
+		if d, ok := c.Digest(v.Last); ok && d == e.Digest {
+			v.tied(e.Digest, e, v.Last, 0, v.Last, "all block hashes")
+		} else if !tied {
+			v.open(name, "it is not said which block it ends with, and it is not that of the last block", "give it with its tip address, as GetDigest and the console's digest file have it")
+		}
+		return
+	}
+	d, ok := c.Digest(e.Tip)
+	r := c.run(min(e.Tip, v.Last))
+	switch {
+	case ok && d == e.Digest:
+		v.tied(e.Digest, e, e.Tip, 0, e.Tip, "all block hashes")
+	case ok:
+		v.contradict("the hashes of blocks 0 to %d lead to the digest %s, and the one that was kept is %s: blocks were altered, or the digest is of another ledger", e.Tip, d, e.Digest)
+	case tied:
+	case e.Tip > v.Last:
+		v.open(name, fmt.Sprintf("it ends with block %d, and the archive with block %d: the last blocks were cut off, or written after the export", e.Tip, v.Last),
+			fmt.Sprintf("add the export of %s; or the proof of block %d (proofs.json)", blocks(v.Last+1, e.Tip), v.Last))
+	case r == nil || r.First > 0:
+		v.open(name, fmt.Sprintf("the chain does not reach from block 0 to block %d, its tip", e.Tip), "add the blocks that are missing; or the proof of a block")
+	default:
+		v.open(name, fmt.Sprintf("block %d, its tip, was not marked when the archive was read", e.Tip), "read the archive again with this digest in the input")
+	}
+}
+
+// fold follows a proof up from the archive's block, and reports whether it led to
+// a digest that was kept.
+func (v *Conclusion) fold(c *Chain, e *Evidence, all []Evidence) bool {
+	p := e.Proof
+	hash, ok := c.Block(p.Block)
+	if !ok {
+		why := "was not marked when the archive was read"
+		if c.run(p.Block) == nil {
+			why = "is not in the archive"
+		}
+		v.open(fmt.Sprintf("the proof of block %d", p.Block), "the block "+why, "give the archive that has the block, and the proof, in one input")
+		return false
+	}
+	leaf, through := hash, true
+	if p.Document != "" {
+		// A revision's proof passes through its block's hash.
+		leaf, through = p.Leaf, p.Leaf == hash
+		for i := range p.Path {
+			through = through || Fold(leaf, p.Path[:i+1]) == hash
+		}
+	} else if !p.Leaf.IsEmpty() && p.Leaf != hash {
+		v.contradict("block %d has the hash %s, and the GetBlock answer that was kept has %s", p.Block, hash, p.Leaf)
+		return false
+	}
+	if !through {
+		v.contradict("the proof of document %s does not lead through the archive's block %d", p.Document, p.Block)
+		return false
+	}
+	got, how := Fold(leaf, p.Path), fmt.Sprintf("the proof of block %d", p.Block)
+	if p.Document != "" {
+		how = fmt.Sprintf("the proof of document %s in block %d", p.Document, p.Block)
+	}
+	from := c.run(p.Block).First
+	if e.Digest.IsEmpty() {
+		for i := range all {
+			if all[i].Digest == got {
+				v.tied(got, &all[i], all[i].Tip, from, p.Block, how)
+				return true
+			}
+		}
+		v.open(how, fmt.Sprintf("it leads to %s, and no digest that was kept is that", got), "give the digest that the proof was asked for with")
+		return false
+	}
+	if got != e.Digest {
+		v.contradict("%s leads to %s, and the digest that was kept with it is %s: the block was altered, or the proof is forged or of another ledger", how, got, e.Digest)
+		return false
+	}
+	v.tied(got, e, e.Tip, from, p.Block, how)
+	return true
+}
+
+func (v *Conclusion) tied(digest Hash, e *Evidence, tip, from, to int64, how string) {
+	v.Ties = append(v.Ties, Tie{Digest: digest, Hex: hex.EncodeToString(digest.Bytes()), Ledger: e.Ledger, Tip: tip, From: from, To: to, How: how})
+	at := ""
+	if tip >= 0 {
+		at = fmt.Sprintf(" at block %d", tip)
+	}
+	v.hold("%s are under the digest %s%s, by %s", blocks(from, to), digest, at, how)
+}
+
+// covered concludes on which blocks a digest covers.
+func (v *Conclusion) covered(c *Chain, kept int) bool {
+	if kept == 0 {
+		v.open("the archive as a whole", "no digest or proof was given: somebody who can rewrite all of the archive could have made another chain, or cut off its end",
+			"give a digest that was kept outside of it: the console's digest file, a GetDigest, GetBlock or GetRevision answer, or proofs.json")
+	}
+	all := true
+	for i := range c.Runs {
+		r := &c.Runs[i]
+		to := r.First - 1
+		for _, t := range v.Ties {
+			if t.From <= r.First && t.To <= r.Last {
+				to = max(to, t.To)
+			}
+		}
+		all = all && to >= r.First
+		if kept > 0 && to < r.Last {
+			v.open(blocks(to+1, r.Last), "no digest that was kept covers them; that they follow the covered ones is all that is known", "give a digest with a later tip, or the proof of the last block")
+		}
+	}
+	return all
+}
+
+// revisions concludes on the revisions and says whether each was hashed again.
+func (v *Conclusion) revisions(c *Chain) bool {
+	n := &v.Revisions
+	if sum := n[Proven] + n[Redacted]; sum > 0 {
+		v.hold("%d of %d revisions of documents were hashed again and have the hash that their block holds", sum, n.Total()-n[Opaque])
+	}
+	if n[Redacted] > 0 {
+		v.hold("%d of these were redacted: the hash of their data, which QLDB left in its place, is what their hash covers", n[Redacted])
+	}
+	var deletions [deletionRules]int
+	for i := range c.Runs {
+		for k, d := range c.Runs[i].Deletions {
+			deletions[k] += d
+		}
+	}
+	for k, rule := range [...]string{"H(metadata)", "dot(H(metadata), H(null))", `dot(H(metadata), SHA256(""))`} {
+		if deletions[k] > 0 {
+			v.hold("%d of these delete their document; they are hashed as %s", deletions[k], rule)
+		}
+	}
+	if n[Opaque] > 0 {
+		v.open(fmt.Sprintf("%d revisions of QLDB's own catalogue", n[Opaque]), "the journal holds nothing of them but their hashes, which their blocks cover", "nothing: their content was never exported")
+	}
+	if n[TypeUnproven] > 0 {
+		v.open(fmt.Sprintf("%d revisions from JSON", n[TypeUnproven]), "JSON lost Ion types that their hashes cover, and no types tried give the stored hash: their values are neither proven nor disproven; their hashes are in the chain", "an export of the same blocks in Ion")
+	}
+	if n[Unchecked] > 0 {
+		v.open(fmt.Sprintf("%d revisions", n[Unchecked]), "only the chain was asked to be verified", `verify with "full"`)
+	}
+	if n[Unattested] > 0 {
+		v.open(fmt.Sprintf("%d revisions", n[Unattested]), "what their hash covers is absent, or nothing intact holds their hash", "look for another copy of the listed blocks")
+	}
+	return n[Tampered]+n[TypeUnproven]+n[Unchecked]+n[Unattested]+n[Inconsistent] == 0 && v.Blocks[Unattested]+v.Blocks[Inconsistent] == 0
+}
