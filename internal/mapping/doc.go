@@ -3,6 +3,9 @@
 // change.Record into one change.Row. It knows no dialect beyond the type names
 // that the file is written in, no clock and no service.
 //
+// It also owns the shape of what a table's documents hold (Shape) and the rules
+// that are drafted from it (AddDrafts).
+//
 // It leaves reading to the sources, bytes to copytext, and SQL to target.
 //
 // Promises. A value maps exactly or is refused with a *ValueError that names

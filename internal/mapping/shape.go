@@ -48,6 +48,7 @@ type Field struct {
 	UUIDs      int64    `json:",omitempty"` // texts that are UUIDs in small letters
 	Times      Times    `json:",omitzero"`
 	Odd        Odd      `json:",omitzero"`
+	Twice      int64    `json:",omitempty"` // structs that have the field more than once
 	Unfollowed int64    `json:",omitempty"` // values in structs and lists here whose paths are not told apart
 	Fields     []*Field `json:",omitempty"` // of structs, in the order first seen
 	Elements   *Field   `json:",omitempty"` // of lists
@@ -72,7 +73,7 @@ type Times struct {
 // also counts what is in it and not told apart.
 type Odd struct {
 	Annotated    int64 `json:",omitempty"` // values with annotations
-	Repeated     int64 `json:",omitempty"` // structs that have the field more than once
+	Repeated     int64 `json:",omitempty"` // structs with a repeated field that is not told apart
 	NUL          int64 `json:",omitempty"` // texts with a NUL character
 	NotUTF8      int64 `json:",omitempty"` // texts
 	NotFinite    int64 `json:",omitempty"` // floats: nan and the infinities
@@ -187,7 +188,7 @@ func (s *Shape) value(f *Field, t *change.Tape, at int32, depth int) {
 			}
 			c := f.Fields[next]
 			if c.last == number {
-				c.Odd.Repeated++
+				c.Twice++
 			}
 			c.last = number
 			s.value(c, t, i, depth+1)
@@ -437,6 +438,7 @@ func (s *Shape) merge(f, other *Field) {
 	f.Times.Apart += other.Times.Apart
 	f.Times.Odd += other.Times.Odd
 	f.Odd.add(other.Odd)
+	f.Twice += other.Twice
 	f.Unfollowed += other.Unfollowed
 	next := 0
 	for _, c := range other.Fields {
@@ -469,6 +471,7 @@ func (f *Field) fold(c *Field) {
 
 func (f *Field) foldOdd(c *Field) {
 	f.Odd.add(c.Odd)
+	f.Odd.Repeated += c.Twice
 	f.Odd.name(c.Name)
 	for _, below := range c.Fields {
 		f.foldOdd(below)
@@ -504,4 +507,3 @@ func joinPath(path, name string) string {
 	}
 	return path + "." + pathName(name)
 }
-

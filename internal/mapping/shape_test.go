@@ -1,0 +1,587 @@
+package mapping_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"godwit/internal/change"
+	"godwit/internal/journal"
+	"godwit/internal/ledgergen"
+	"godwit/internal/mapping"
+)
+
+const emptyFile = `{"version":1,"schema":"x"}`
+
+// observe makes the shape of documents in Ion text.
+func observe(t testing.TB, docs ...string) *mapping.Shape {
+	t.Helper()
+	s := &mapping.Shape{}
+	for i, doc := range docs {
+		s.Observe(record("T", i, ionTape(t, nil, doc)))
+	}
+	return s
+}
+
+func asJSON(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// drafted drafts rules for the table T of the shape, checks the file against the
+// schema, and returns the paths of T's columns with their types, and the notes.
+func drafted(t testing.TB, schema *jsonschema.Schema, s *mapping.Shape) (draft mapping.Draft, columns map[string]string, plan *mapping.Plan, fields *change.Fields) {
+	t.Helper()
+	draft, err := mapping.AddDrafts([]byte(emptyFile), map[string]*mapping.Shape{"T": s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var any any
+	if err := json.Unmarshal(draft.File, &any); err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Validate(any); err != nil {
+		t.Fatalf("%s: %v", draft.File, err)
+	}
+	f, err := mapping.Parse(draft.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields = &change.Fields{}
+	m, err := mapping.Compile(f, fields)
+	if err != nil {
+		t.Fatalf("%s: %v", draft.File, err)
+	}
+	if plan, err = m.Plan("T"); err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Tables map[string]struct {
+			Columns []struct{ Name, Path, Type string }
+		}
+	}
+	if err := json.Unmarshal(draft.File, &file); err != nil {
+		t.Fatal(err)
+	}
+	columns = map[string]string{}
+	for _, c := range file.Tables["T"].Columns {
+		columns[c.Path] = c.Type
+	}
+	return draft, columns, plan, fields
+}
+
+// covered says which value of a document no column holds, and no note says that
+// it is left out.
+func covered(tape *change.Tape, columns map[string]string, notes []string) string {
+	var visit func(at int32, path string) string
+	visit = func(at int32, path string) string {
+		n := &tape.Nodes[at]
+		name := path
+		if name == "" {
+			name = "$doc"
+		}
+		if columns[name] != "" || n.Kind == change.Null {
+			return ""
+		}
+		for _, note := range notes {
+			if strings.HasPrefix(note, name+": left out") || strings.HasPrefix(note, name+": ") && strings.Contains(note, "are left out") {
+				return ""
+			}
+		}
+		if n.Kind == change.Struct && n.End == at+1 { // as null, where its fields are columns
+			for path := range columns {
+				if strings.HasPrefix(path, name+".") {
+					return ""
+				}
+			}
+			for _, note := range notes {
+				if strings.HasPrefix(note, name+".") {
+					return ""
+				}
+			}
+		}
+		if n.Kind != change.Struct || n.End == at+1 && at > 0 {
+			return name
+		}
+		for i := at + 1; i < n.End; i = tape.Nodes[i].End {
+			below := quoted(tape.Names[tape.Nodes[i].Name].Text)
+			if path != "" {
+				below = path + "." + below
+			}
+			if at := visit(i, below); at != "" {
+				return at
+			}
+		}
+		return ""
+	}
+	if columns["$doc"] != "" || len(notes) > 50 { // not all notes are there
+		return ""
+	}
+	return visit(0, "")
+}
+
+func quoted(name string) string {
+	plain := name != "" && strings.IndexFunc(name, func(r rune) bool {
+		return r != '_' && r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r < 0x80
+	}) < 0
+	if plain {
+		return name
+	}
+	return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+}
+
+// mapsAll checks the promise of a draft: it maps all of the documents that it was
+// made from, and each value is in a column or said to be left out.
+func mapsAll(t *testing.T, schema *jsonschema.Schema, docs []string) (mapping.Draft, map[string]string) {
+	t.Helper()
+	draft, columns, plan, fields := drafted(t, schema, observe(t, docs...))
+	for i, doc := range docs {
+		tape := ionTape(t, fields, doc)
+		if _, err := plan.Map(record("T", i, tape)); err != nil {
+			t.Errorf("document %s: %v\n%s", doc, err, draft.File)
+		}
+		if at := covered(tape, columns, draft.Notes["T"]); at != "" {
+			t.Errorf("document %s: no column for %s, and no note\n%s%s", doc, at, draft.File, strings.Join(draft.Notes["T"], "\n"))
+		}
+	}
+	return draft, columns
+}
+
+func TestDraftHoldsEveryValueSeen(t *testing.T) {
+	schema := jsonSchema(t)
+	for _, c := range []struct {
+		name string
+		docs []string
+		want map[string]string // type by path
+		note string            // a part of one; "": none at all
+	}{
+		{"scalars", []string{`{b:true,f:1.5e0,i:7,d:1.50,t:"x",s:sym,l:{{AAEC}}}`, `{b:null,i:-9223372036854775808}`, `{}`}, map[string]string{
+			"b": "boolean", "f": "double precision", "i": "bigint", "d": "numeric", "t": "text", "s": "text", "l": "bytea",
+		}, ""},
+		{"ints and decimals", []string{`{v:1}`, `{v:1.25}`, `{w:9223372036854775808}`}, map[string]string{"v": "numeric", "w": "numeric"}, ""},
+		{"times", []string{`{d:2019-09-16T,i:2019-09-16T19:37:05Z,l:2019-09-16T19:37-00:00,c:2019-09T,m:2019-09-16T}`, `{i:2019-09-16T19:37:05.123456000+02:00,l:2019-09-16T19:37Z,m:2019-09-16T19:37Z}`}, map[string]string{
+			"d": "date", "i": "timestamptz", "l": "timestamp", "c": "text", "m": "text",
+		}, ""},
+		{"times too fine or far", []string{`{f:2019-09-16T19:37:05.1234567Z,o:2019-09-16T19:37:05+17:00,l:2019-09-16T19:37:05.1234567-00:00}`}, map[string]string{"f": "text", "o": "text", "l": "text"}, ""},
+		{"texts that are times", []string{`{d:"2019-09-16",i:"2019-09-16T19:37:05Z",n:"2019-09-16"}`, `{d:"2019-09-17",i:2019-09-16T19:37:05Z,n:"2019-13-16"}`}, map[string]string{"d": "date", "i": "timestamptz", "n": "text"}, "all texts are dates or times"},
+		{"texts that are UUIDs", []string{`{u:"0b5bb4de-2a8c-4d3e-8d0b-0a4c6d6f7e11",v:"0B5bb4de-2a8c-4d3e-8d0b-0a4c6d6f7e11"}`}, map[string]string{"u": "uuid", "v": "text"}, "all texts are UUIDs"},
+		{"texts and timestamps", []string{`{v:"x"}`, `{v:2019-09-16T}`}, map[string]string{"v": "text"}, ""},
+		{"numbers and texts", []string{`{v:"x"}`, `{v:1}`}, map[string]string{"v": "jsonb"}, "v: values of different kinds (int 1, text 1), as jsonb"},
+		{"floats and decimals", []string{`{v:1.5e0}`, `{v:1.50}`}, map[string]string{"v": "jsonb"}, "different kinds"},
+		{"odd floats", []string{`{v:nan,w:-0e0}`, `{v:+inf}`}, map[string]string{"v": "double precision", "w": "double precision"}, ""},
+		{"odd floats among others", []string{`{v:nan,w:1}`, `{v:1}`}, map[string]string{"w": "bigint"}, "v: left out, because no column holds all of its values (int 1, float 1): nan"},
+		{"odd numbers", []string{`{v:-0.0,w:1d999999,x:1}`}, map[string]string{"x": "bigint"}, "w: left out"},
+		{"nothing but what no column holds", []string{`{v:-0.0}`}, map[string]string{"$docId": "text"}, "v: left out"},
+		{"structs", []string{`{o:{p:{id:"a"},q:1},e:{}}`, `{o:{p:null}}`, `{o:null}`}, map[string]string{"o.p.id": "text", "o.q": "bigint", "e": "jsonb"}, ""},
+		{"a struct or a text", []string{`{o:{a:1}}`, `{o:"x"}`}, map[string]string{"o": "jsonb"}, "different kinds (text 1, struct 1)"},
+		{"a struct or what jsonb cannot hold", []string{`{o:{a:nan}}`, `{o:"x",p:1}`}, map[string]string{"p": "bigint"}, "o: left out"},
+		{"lists", []string{`{l:["a",null,"b"],n:[1,2.5],s:[{a:1}],m:[1,"x"],e:[],f:[nan,-0e0],d:[2019-09-16T]}`, `{l:null,e:null}`}, map[string]string{
+			"l": "text[]", "n": "numeric[]", "s": "jsonb", "m": "jsonb", "e": "jsonb", "f": "double precision[]", "d": "date[]",
+		}, ""},
+		{"lists with what jsonb cannot hold", []string{`{l:[["n\0l"]],m:["n\0l"],k:1}`}, map[string]string{"k": "bigint"}, "l: left out"},
+		{"a list or a text", []string{`{l:["a"]}`, `{l:"a"}`}, map[string]string{"l": "jsonb"}, "different kinds"},
+		{"sexps and clobs", []string{`{s:(a b),c:{{"abc"}},d:[{{"n\0l"}}]}`}, map[string]string{"s": "text[]", "c": "bytea", "d": "bytea[]"}, ""},
+		{"a clob that jsonb cannot hold", []string{`{s:[{c:{{"n\0l"}}}],t:1}`}, map[string]string{"t": "bigint"}, "s: left out"},
+		{"annotations", []string{`{a:x::1,b:[y::1],c:z::{d:1},e:n::null}`}, map[string]string{"a": "bigint", "b": "bigint[]", "c": "jsonb", "e": "jsonb"}, "a: 1 values have annotations, which are dropped"},
+		{"an annotated struct with what jsonb cannot hold", []string{`{c:z::{d:nan,e:1}}`}, map[string]string{"c.d": "double precision", "c.e": "bigint"}, "c: 1 structs have annotations, which no column holds"},
+		{"annotated documents", []string{`x::{a:1}`}, map[string]string{"a": "bigint"}, "$doc: 1 documents have annotations"},
+		{"repeated fields", []string{`{a:1,a:2,b:3,s:{c:1,c:2,d:4},l:[{e:1,e:2}]}`}, map[string]string{"b": "bigint", "s.d": "bigint"}, "s.c: left out: 1 structs have the field more than once"},
+		{"always null", []string{`{a:null}`, `{a:null.int}`}, map[string]string{"a": "jsonb"}, "a: always null"},
+		{"no structs", []string{`[1]`, `{a:1}`}, map[string]string{"$doc": "jsonb"}, "no structs"},
+		{"no structs that jsonb holds", []string{`nan`}, map[string]string{"$docId": "text"}, "$doc: left out"},
+		{"empty documents", []string{`{}`, `{}`}, map[string]string{"$doc": "jsonb"}, ""},
+		{"no documents", nil, map[string]string{"$doc": "jsonb"}, "no document was seen"},
+		{"NUL in a field name", []string{`{'n\0l':1,s:[{'n\0l':1}],o:{'n\0l':2}}`}, map[string]string{"\"n\x00l\"": "bigint", "o.\"n\x00l\"": "bigint"}, "s: left out"},
+		{"a document field", []string{`{doc:1,id:"x"}`}, map[string]string{"doc": "bigint", "id": "text"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			draft, got := mapsAll(t, schema, c.docs)
+			if diff := cmp.Diff(got, c.want); diff != "" {
+				t.Errorf("columns (-got +want):\n%s", diff)
+			}
+			if notes := strings.Join(draft.Notes["T"], "\n"); !strings.Contains(notes, c.note) || c.note == "" && notes != "" {
+				t.Errorf("notes %q, want %q", notes, c.note)
+			}
+		})
+	}
+}
+
+func TestDraftNamesColumnsApart(t *testing.T) {
+	long := strings.Repeat("ä", 40)
+	_, err := mapping.AddDrafts([]byte(`{"version":2}`), nil)
+	if err == nil {
+		t.Error("a file that is none is added to")
+	}
+	docs := `{PersonId:1,person_id:1,'PERSON-ID':1,version:1,Ql_Audit:1,xmin:1,'':1,'!':1,'a"b':1,'a.b':1,'$c':1,'É':1,'é':1,'` +
+		long + `1':1,'` + long + `2':1,Owner:{PersonId:1},owner_person_id:2}`
+	draft, columns, plan, _ := drafted(t, jsonSchema(t), observe(t, docs))
+	var names []string
+	for _, c := range plan.Current.Columns[2 : len(plan.Current.Columns)-1] {
+		names = append(names, c.Name)
+	}
+	want := []string{
+		"person_id", "person_id_2", "person_id_3", "version_2", "ql_audit_2", "xmin_2", "field", "field_2", "a_b", "a_b_2", "c", "É", "é_2",
+		strings.Repeat("ä", 31), strings.Repeat("ä", 30) + "_2", "owner_person_id", "owner_person_id_2",
+	}
+	if diff := cmp.Diff(names, want); diff != "" {
+		t.Errorf("names (-got +want):\n%s", diff)
+	}
+	if columns[`"a""b"`] == "" || columns[`"$c"`] == "" || columns[`""`] == "" {
+		t.Errorf("paths %v\n%s", columns, draft.File)
+	}
+}
+
+// Tables that the file has keep their rules, and new targets stand apart from
+// theirs.
+func TestDraftsAreAddedToTheFile(t *testing.T) {
+	s := observe(t, `{a:1}`)
+	src := `{"$schema":"schema.json","version":1,"schema":"x","tables":{
+		"Old":{"target":"note","columns":[{"name":"c","path":["p.q","r"],"type":"text[]","list":"array"}],"indexes":[{"columns":["doc_id"],"unique":false}]},
+		"Skipped":{"skip":true}}}`
+	draft, err := mapping.AddDrafts([]byte(src), map[string]*mapping.Shape{
+		"Old": s, "Skipped": s, "Note": s, "NOTE": s, "note_audit_log": s, "!": s, strings.Repeat("x", 90): s,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{
+  "$schema": "schema.json",
+  "version": 1,
+  "schema": "x",
+  "tables": {
+    "!": {
+      "target": "unnamed",
+      "columns": [
+        {"name":"a","path":"a","type":"bigint"}
+      ]
+    },
+    "NOTE": {
+      "target": "note_2",
+      "columns": [
+        {"name":"a","path":"a","type":"bigint"}
+      ]
+    },
+    "Note": {
+      "target": "note_3",
+      "columns": [
+        {"name":"a","path":"a","type":"bigint"}
+      ]
+    },
+    "Old": {
+      "target": "note",
+      "columns": [
+        {"name":"c","path":["p.q","r"],"type":"text[]","list":"array"}
+      ],
+      "indexes": [
+        {"columns":["doc_id"],"unique":false}
+      ]
+    },
+    "Skipped": {"skip": true},
+    "note_audit_log": {
+      "target": "note_audit_log_2",
+      "columns": [
+        {"name":"a","path":"a","type":"bigint"}
+      ]
+    },
+    "` + strings.Repeat("x", 90) + `": {
+      "target": "` + strings.Repeat("x", 53) + `",
+      "columns": [
+        {"name":"a","path":"a","type":"bigint"}
+      ]
+    }
+  }
+}
+`
+	if diff := cmp.Diff(string(draft.File), want); diff != "" {
+		t.Errorf("file (-got +want):\n%s", diff)
+	}
+	if len(draft.Notes) != 5 {
+		t.Errorf("notes of %d tables", len(draft.Notes))
+	}
+}
+
+// randomValue writes a random value in Ion text, odd ones among them.
+func randomValue(r *rand.Rand, depth int) string {
+	scalars := []string{
+		"null", "null.int", "true", "7", "-3", "9223372036854775808", "1.5", "2.50", "-0.0", "1d70", "1d999999", "2.5e0", "nan", "-0e0",
+		`"x"`, `""`, "sym", `"n\0l"`, `"é"`, `"2019-09-16"`, `"0b5bb4de-2a8c-4d3e-8d0b-0a4c6d6f7e11"`, "2019T", "2019-09-16T", "2019-09-16T19:37Z", "2019-09-16T19:37-00:00",
+		"2019-09-16T19:37:05.1234567+02:00", "{{AAEC}}", `{{"clob"}}`, `{{"n\0l"}}`, "note::1", "note::null",
+	}
+	if odds := r.IntN(10); depth > 3 || odds < 6 {
+		return scalars[r.IntN(len(scalars))]
+	} else if odds < 8 {
+		var parts []string
+		one := randomValue(r, depth+1)
+		for range r.IntN(4) {
+			if r.IntN(2) == 0 {
+				one = randomValue(r, depth+1)
+			}
+			parts = append(parts, one)
+		}
+		return "[" + strings.Join(parts, ",") + "]"
+	}
+	return randomStruct(r, depth+1)
+}
+
+func randomStruct(r *rand.Rand, depth int) string {
+	var parts []string
+	for range r.IntN(5) {
+		parts = append(parts, fmt.Sprintf("f%d:%s", r.IntN(8), randomValue(r, depth)))
+	}
+	annotation := ""
+	if r.IntN(20) == 0 {
+		annotation = "note::"
+	}
+	return annotation + "{" + strings.Join(parts, ",") + "}"
+}
+
+func TestDraftsOfRandomDocumentsMapThem(t *testing.T) {
+	schema := jsonSchema(t)
+	for seed := range uint64(400) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		var docs []string
+		for range 1 + r.IntN(6) {
+			if r.IntN(40) == 0 {
+				docs = append(docs, randomValue(r, 0))
+				continue
+			}
+			docs = append(docs, randomStruct(r, 0))
+		}
+		mapsAll(t, schema, docs)
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+// Shapes of parts, stored and read again, add up to the shape of the whole, and
+// a stored one goes on where it was.
+func TestShapesOfPartsAddUp(t *testing.T) {
+	for seed := range uint64(100) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		whole, sum, going := &mapping.Shape{}, &mapping.Shape{}, &mapping.Shape{}
+		for part := range 4 {
+			one := &mapping.Shape{}
+			for i := range r.IntN(5) {
+				rec := record("T", part*10+i, ionTape(t, nil, randomStruct(r, 0)))
+				whole.Observe(rec)
+				one.Observe(rec)
+				going.Observe(rec)
+			}
+			stored := &mapping.Shape{}
+			if err := json.Unmarshal([]byte(asJSON(t, one)), stored); err != nil {
+				t.Fatal(err)
+			}
+			sum.Merge(stored)
+			text := asJSON(t, going)
+			if going = new(mapping.Shape); json.Unmarshal([]byte(text), going) != nil {
+				t.Fatal(text)
+			}
+		}
+		if diff := cmp.Diff(asJSON(t, sum), asJSON(t, whole)); diff != "" {
+			t.Fatalf("seed %d: parts (-sum +whole):\n%s", seed, diff)
+		}
+		if diff := cmp.Diff(asJSON(t, going), asJSON(t, whole)); diff != "" {
+			t.Fatalf("seed %d: stored between (-got +whole):\n%s", seed, diff)
+		}
+	}
+}
+
+// However many fields there are, a bounded number is told apart; what is not is
+// counted and judged, and the draft maps it all.
+func TestShapeIsBounded(t *testing.T) {
+	schema := jsonSchema(t)
+	many := func(n int, value string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "k%d:%s,", i, value)
+		}
+		return b.String()
+	}
+	deep := "1"
+	for range 60 {
+		deep = "{d:[" + deep + "]}"
+	}
+	for _, c := range []struct {
+		name, doc string
+		whole     bool // the document is a column
+		note      string
+	}{
+		{"fields of documents", `{a:1,` + many(2000, "1") + `}`, true, "too many to tell all of them apart"},
+		{"fields of a struct", `{a:1,o:{` + many(2000, "1") + `}}`, false, ""},
+		{"fields of a struct that jsonb cannot hold", `{a:1,o:{` + many(2000, "nan") + `}}`, true, "1502 values are left out"},
+		{"repeated fields", `{a:1,o:{` + many(700, "1") + many(700, "2") + `}}`, false, "left out: 1 structs have the field more than once"},
+		{"more fields than columns", `{a:1,` + many(300, "1") + `}`, true, "a draft has 200 columns at most"},
+		{"more nested fields than columns", `{a:1,o:{` + many(60, "1") + `}}`, false, ""},
+		{"depth", `{a:1,o:` + deep + `}`, false, ""},
+		{"depth and what jsonb cannot hold", `{a:1,o:` + strings.Replace(deep, "1", `"n\0l"`, 1) + `}`, false, "o.d: left out"},
+		{"elements", `{a:1,o:[` + strings.Repeat("1,", 5000) + `]}`, false, ""},
+		{"a long name", `{a:1,` + strings.Repeat("n", 200) + `:1}`, true, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := observe(t, c.doc)
+			if s.Paths > 500 {
+				t.Errorf("%d paths", s.Paths)
+			}
+			if text := asJSON(t, s); len(text) > 200_000 {
+				t.Errorf("%d bytes", len(text))
+			}
+			twice := observe(t, c.doc, c.doc)
+			s.Merge(s)
+			s.Documents, twice.Documents = 0, 0
+			if diff := cmp.Diff(asJSON(t, s), asJSON(t, twice)); diff != "" {
+				t.Errorf("merged with itself (-got +want):\n%s", diff)
+			}
+			draft, columns := mapsAll(t, schema, []string{c.doc})
+			notes := strings.Join(draft.Notes["T"], "\n")
+			if _, whole := columns["$doc"]; whole != c.whole && !strings.Contains(notes, "$doc: left out") || columns["a"] != "bigint" || !strings.Contains(notes, c.note) {
+				t.Errorf("columns %v, notes %s", columns, notes)
+			}
+		})
+	}
+}
+
+func TestShapeKeepsNoValue(t *testing.T) {
+	s := observe(t, `{name:"Zebedee",born:1934-05-06T,n:987654321,d:98765.4321,l:["Xanthippe"],o:{p:{{U2VjcmV0}}}}`)
+	draft, err := mapping.AddDrafts([]byte(emptyFile), map[string]*mapping.Shape{"T": s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := asJSON(t, s) + string(draft.File) + fmt.Sprint(draft.Notes)
+	for _, value := range []string{"Zebedee", "1934", "987654321", "98765", "4321", "Xanthippe", "U2VjcmV0", "Secret"} {
+		if strings.Contains(text, value) {
+			t.Errorf("it holds %s:\n%s", value, text)
+		}
+	}
+}
+
+func TestShapeTellsWhatItSaw(t *testing.T) {
+	s := observe(t, `{a:"ééé",b:{c:[{d:12.345},{d:null,e:1}]}}`, `{a:null,b:{}}`, `{b:null}`)
+	got := ""
+	s.Walk(func(path string, f *mapping.Field, absent int64) {
+		got += fmt.Sprintf("%s: %s; absent %d, %d characters, %d.%d digits\n", path, f.Kinds, absent, f.Characters, f.Digits, f.Scale)
+	})
+	want := `a: null 1, text 1; absent 1, 3 characters, 0.0 digits
+b: null 1, struct 2; absent 0, 0 characters, 0.0 digits
+b.c: list 1; absent 1, 0 characters, 0.0 digits
+b.c[*]: struct 2; absent 0, 0 characters, 0.0 digits
+b.c[*].d: null 1, decimal 1; absent 0, 0 characters, 2.3 digits
+b.c[*].e: int 1; absent 1, 0 characters, 1.0 digits
+`
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("(-got +want):\n%s", diff)
+	}
+	var k mapping.Kinds
+	if err := json.Unmarshal([]byte(`{"colour":1}`), &k); err == nil {
+		t.Error("an unknown kind is accepted")
+	}
+}
+
+func TestObserveAllocatesNothingInSteadyState(t *testing.T) {
+	s := &mapping.Shape{}
+	rec := record("T", 0, ionTape(t, nil, `{a:1,b:90.250,c:12d5,d:2.5e0,e:"text\n",'é':"a text beyond ASCII: é",f:[{g:{h:{{AAEC}}}},{g:null}],i:2019-09-16T12:00:00.1234567Z,`+
+		`u:"0b5bb4de-2a8c-4d3e-8d0b-0a4c6d6f7e11",w:9223372036854775808,j1:1,j2:1,j3:1,j4:1,j5:1}`))
+	other := record("T", 1, ionTape(t, nil, `{j5:1,j1:1,b:1,a:1,f:[],c:null}`))
+	once := func() {
+		s.Observe(rec)
+		s.Observe(other)
+	}
+	once()
+	if n := testing.AllocsPerRun(100, once); n != 0 {
+		t.Errorf("%v allocations a document", n)
+	}
+}
+
+// A draft from a generated ledger, the shipped mapping left out, maps all of it,
+// whatever its format.
+func TestDraftsOfALedgerMapIt(t *testing.T) {
+	files := map[ledgergen.Format]string{}
+	for _, format := range []ledgergen.Format{ledgergen.IonBinary, ledgergen.IonText, ledgergen.JSON} {
+		shapes := map[string]*mapping.Shape{}
+		o := ledgergen.Options{Seed: 20, Documents: 900, Unmappable: 9, Format: format}
+		records(t, o, nil, func(rec *change.Record) {
+			if shapes[rec.Table.Name] == nil {
+				shapes[rec.Table.Name] = &mapping.Shape{}
+			}
+			shapes[rec.Table.Name].Observe(rec)
+		})
+		draft, err := mapping.AddDrafts([]byte(emptyFile), shapes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := mapping.Parse(draft.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields := &change.Fields{}
+		m, err := mapping.Compile(f, fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		records(t, o, fields, func(rec *change.Record) {
+			p, err := m.Plan(rec.Table.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+			if _, err := p.Map(rec); err != nil {
+				t.Errorf("%s: %v\n%s", format, err, draft.File)
+			}
+		})
+		if n < 1000 || len(shapes) < 5 {
+			t.Errorf("%s: %d records of %d tables", format, n, len(shapes))
+		}
+		files[format] = string(draft.File)
+		if format == ledgergen.IonBinary {
+			t.Logf("%s\n%v", draft.File, draft.Notes)
+		}
+	}
+	if diff := cmp.Diff(files[ledgergen.IonBinary], files[ledgergen.IonText]); diff != "" {
+		t.Errorf("the draft of a text archive is another (-binary +text):\n%s", diff)
+	}
+}
+
+// records reads the revisions of a generated ledger that have documents.
+func records(t *testing.T, o ledgergen.Options, fields *change.Fields, visit func(*change.Record)) {
+	t.Helper()
+	_, err := ledgergen.Generate(o, func(obj ledgergen.Object) error {
+		if obj.First < 0 {
+			return nil
+		}
+		r, err := journal.NewReader(bytes.NewReader(obj.Body), journal.Options{Object: obj.Key, Fields: fields})
+		if err != nil {
+			return err
+		}
+		for {
+			b, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			for rec, err := range b.Records() {
+				if err != nil {
+					return err
+				}
+				visit(rec)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
