@@ -111,30 +111,27 @@ func (d *document) take(n *node, r rule) bool {
 		return true
 	}
 	made := reading{rule: r, text: n.text}
-	if n.class >= emptyClass && !r.verbatim(len(n.text)) {
+	if n.class >= emptyClass && !r.verbatim(n) {
 		from := len(d.arena)
-		out, ok := r.read(d.arena, n.class, n.text)
+		out, ok := r.read(d.arena, n.text)
 		if !ok {
 			return false
 		}
 		d.arena = out
 		made.text = out[from:len(out):len(out)]
-	} else if r == timestampRule && n.class != instantClass || r == intRule && n.class != integerClass {
-		return false
 	}
 	n.reading = made
 	d.change(n)
 	return true
 }
 
-// verbatim reports whether what the rule reads is the text that it reads it
-// from, of the given length, whenever it can be read at all.
-func (r rule) verbatim(length int) bool {
+// verbatim reports whether the rule takes n's text as it is.
+func (r rule) verbatim(n *node) bool {
 	switch r {
 	case stringRule, symbolRule, timestampRule:
 		return true
 	case intRule, decimalRule:
-		return length <= maxDigits
+		return len(n.text) <= maxDigits && n.class != scientificClass // whose exponent may be too large
 	}
 	return false
 }

@@ -66,15 +66,14 @@ const (
 )
 
 const (
-	maxScale      = 9
-	nullRule      = scaleRule + maxScale + 1 // null; the rules that follow are null.bool to null.struct
-	nanRule       = nullRule + rule(ion.StructType) + 1
-	infRule       = nanRule + 1
-	minusInfRule  = infRule + 1
-	listRule      = minusInfRule + 1
-	sexpRule      = listRule + 1
-	ruleCount     = sexpRule + 1
-	neverNullType = nullRule + 3 // Ion numbers no type 3: its ints have two codes
+	maxScale     = 9
+	nullRule     = scaleRule + maxScale + 1 // null; the rules that follow are null.bool to null.struct
+	nanRule      = nullRule + rule(ion.StructType) + 1
+	infRule      = nanRule + 1
+	minusInfRule = infRule + 1
+	listRule     = minusInfRule + 1
+	sexpRule     = listRule + 1
+	ruleCount    = sexpRule + 1
 )
 
 // String names the rule as the file of a Typing does.
@@ -258,7 +257,7 @@ func numberClass(s []byte) class {
 		return noisyClass
 	case exponent < 0:
 		return pointClass
-	case point < 0 && exponent > 1 && s[exponent+1] == '-':
+	case point < 0 && exponent > 1 && s[exponent+1] == '-' && len(s)-exponent < 8:
 		return scaledClass
 	}
 	return scientificClass
@@ -274,23 +273,19 @@ const (
 
 // read appends to dst what the rule makes of a value's text: the text or bytes
 // of a string, symbol, lob and timestamp, the digits of an int and a text of a
-// decimal. ok is false when the value cannot have been that.
-func (r rule) read(dst []byte, c class, text []byte) (_ []byte, ok bool) {
+// decimal. The rule is one of the choices of the value's class; ok is false when
+// the value cannot have been that nevertheless.
+func (r rule) read(dst, text []byte) (_ []byte, ok bool) {
 	switch {
-	case r == timestampRule:
-		return append(dst, text...), c == instantClass
 	case r == blobRule:
-		if c == textClass || c == instantClass {
-			return dst, false
-		}
 		out, err := base64.StdEncoding.Strict().AppendDecode(dst, text)
 		return out, err == nil
 	case r == clobRule:
 		return appendLatin1(dst, text)
-	case r == stringRule || r == symbolRule:
+	case r <= symbolRule:
 		return append(dst, text...), true
 	case r == intRule:
-		return append(dst, text...), c == integerClass && len(text) <= maxDigits
+		return append(dst, text...), len(text) <= maxDigits
 	case r == decimalRule && len(text) > maxTriedDigits:
 		return append(dst, text...), len(text) <= maxDigits
 	case r >= decimalRule && r < nullRule && len(text) <= maxTriedDigits:
