@@ -242,3 +242,14 @@ func (e Environment) archivesVariable() (string, error) {
 	text, err := json.Marshal(list)
 	return string(text), err
 }
+
+// scaleVariable is the value of config.Scale. What an imported cluster has is
+// not known here.
+func (e Environment) scaleVariable() (string, error) {
+	size := config.Size{Transform: int64(e.Concurrency.Transform), Tasks: int64(e.Concurrency.Tasks)}
+	if c := e.Cluster.New; c != nil {
+		size.MinACU, size.MaxACU = c.MinACU, c.MaxACU
+	}
+	text, err := json.Marshal(size)
+	return string(text), err
+}

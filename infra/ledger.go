@@ -36,8 +36,13 @@ func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, t
 	if err != nil {
 		return nil, fmt.Errorf("write variable %s: %w", config.Archives, err)
 	}
+	scale, err := e.scaleVariable()
+	if err != nil {
+		return nil, fmt.Errorf("write variable %s: %w", config.Scale, err)
+	}
 	values := map[string]string{
 		config.Archives:     archives,
+		config.Scale:        scale,
 		config.WorkBucket:   *data.Work.BucketName(),
 		config.ClusterARN:   target.ClusterARN,
 		config.Database:     target.Database,

@@ -42,6 +42,7 @@ const (
 	AdminSecret  = "GODWIT_ADMIN_SECRET"  // ARN of the cluster's master secret; target-prepare only
 	ImportRole   = "GODWIT_IMPORT_ROLE"   // ARN of the role that the cluster reads S3 with
 	ExportRole   = "GODWIT_EXPORT_ROLE"   // ARN of the role that QLDB writes exports with; LedgerExport only
+	Scale        = "GODWIT_SCALE"         // JSON: {"transform":40,"tasks":4,"minACU":2,"maxACU":8}, what an estimate reckons with; without ACU for a cluster that is not ours
 )
 
 // An Archive is a place that the environment allows LedgerLoad to read.
@@ -49,6 +50,14 @@ type Archive struct {
 	Bucket    string `json:"bucket"`
 	Prefix    string `json:"prefix"`
 	KMSKeyARN string `json:"kmsKeyArn,omitempty"`
+}
+
+// A Size is how much an environment does at once.
+type Size struct {
+	Transform int64   `json:"transform"` // children that read the archive at once, for each of the two passes
+	Tasks     int64   `json:"tasks"`     // children that work in the database at once
+	MinACU    float64 `json:"minACU,omitempty"`
+	MaxACU    float64 `json:"maxACU,omitempty"` // 0 is not known
 }
 
 // Ledger is the configuration of the functions of the ledger route. A function
@@ -62,6 +71,7 @@ type Ledger struct {
 	AdminSecret  string
 	ImportRole   string
 	ExportRole   string
+	Scale        Size
 }
 
 // Needs lists the variables of each function. The stacks set exactly these.
@@ -82,8 +92,10 @@ func Needs(function string) []string {
 		return []string{Archives, WorkBucket}
 	case LedgerExport:
 		return []string{Archives, WorkBucket, ExportRole}
-	case LedgerPhase, TargetTask, LedgerReport:
+	case LedgerPhase, TargetTask:
 		return append(target, WorkBucket)
+	case LedgerReport:
+		return append(target, WorkBucket, Scale)
 	}
 	return nil
 }
@@ -121,6 +133,10 @@ func Read(function string, lookup func(string) (string, bool)) (Ledger, error) {
 			c.ImportRole = v
 		case ExportRole:
 			c.ExportRole = v
+		case Scale:
+			if err := json.Unmarshal([]byte(v), &c.Scale); err != nil {
+				errs = append(errs, fmt.Errorf("variable %s is not a JSON object like {\"transform\":40,\"tasks\":4}: %w", name, err))
+			}
 		}
 	}
 	return c, errors.Join(errs...)

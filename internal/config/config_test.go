@@ -24,6 +24,7 @@ var values = map[string]string{
 	config.AdminSecret:  "arn:admin",
 	config.ImportRole:   "arn:role",
 	config.ExportRole:   "arn:export",
+	config.Scale:        `{"transform":40,"tasks":4,"minACU":2,"maxACU":8}`,
 }
 
 func lookup(m map[string]string) func(string) (string, bool) {
