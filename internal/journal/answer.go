@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"godwit/internal/change"
-	"godwit/internal/ion"
 )
 
 // QLDB's API answered in Ion text: ValueHolder.IonText of GetDigest, GetBlock and
@@ -87,16 +86,11 @@ func ParseBlock(text string) (*Block, error) {
 
 // parseText lays one value of Ion text on a tape.
 func parseText(text string) (*change.Tape, error) {
-	r := ion.NewReader(nil, 0)
-	r.MaxValueBytes = ion.DefaultMaxValueBytes
-	if len(text) > r.MaxValueBytes {
-		return nil, fmt.Errorf("it is longer than %d bytes", r.MaxValueBytes)
-	}
-	raw, err := new(textConverter).convert([]byte(text), r)
+	raw, symbols, err := ReadValue([]byte(text))
 	if err != nil {
 		return nil, err
 	}
-	names := &ionNames{symbols: r.Symbols()}
+	names := &ionNames{symbols: symbols}
 	names.sync()
 	t := &change.Tape{}
 	return t, (&ionValues{names: names}).tape(t, raw)

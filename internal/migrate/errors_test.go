@@ -131,6 +131,23 @@ func TestErrorsAreClassified(t *testing.T) {
 	}
 }
 
+// Errors that a definition branches on keep their names, through whatever they
+// came.
+func TestNamesOfErrors(t *testing.T) {
+	for code, want := range map[string]string{
+		"LimitExceededException": "LimitExceeded", "QldbServiceEnded": "QldbServiceEnded",
+		"ThrottlingException": "Again", "InvalidParameterException": "Stop", "ResourceNotFoundException": "Stop",
+	} {
+		err := &serviceError{code, "no"}
+		for _, err := range []error{err, fmt.Errorf("outer: %w", err), migrate.Classify(err), fmt.Errorf("outer: %w", migrate.Classify(err))} {
+			got := migrate.Classify(err)
+			if name := reflect.TypeOf(got).Elem().Name(); name != want || got.Error() != err.Error() {
+				t.Errorf("%v: got %s: %v, want %s", err, name, got, want)
+			}
+		}
+	}
+}
+
 // stop returns a Stop of the package's own.
 func stop(t *testing.T) error {
 	_, err := (&migrate.Preflight{}).Handle(context.Background(), []byte(`{}`))
