@@ -24,6 +24,7 @@ type exporter struct {
 	ledger     string // its name
 	strand     string
 	encryption string // as the manifests name it
+	unnamed    bool   // the format was not asked for by name: manifests are silent about it
 	ids        idMaker
 	write      func(Object) error
 
@@ -191,15 +192,18 @@ func (e *exporter) endJob(end time.Time) error {
 
 // writeStarted writes the manifest of the job's beginning.
 func (e *exporter) writeStarted(end time.Time) error {
-	return e.manifest(e.job.id+".started.manifest", structure(
+	started := structure(
 		field{"ledgerName", text(e.ledger)},
 		field{"exportId", text(e.job.id)},
 		field{"inclusiveStartTime", instant(e.job.start)},
 		field{"exclusiveEndTime", instant(end)},
 		field{"bucket", text(e.options.Bucket)},
 		field{"prefix", text(e.options.OriginalPrefix)},
-		field{"objectEncryptionType", text(e.encryption)},
-		field{"outputFormat", text(string(e.options.Format))}))
+		field{"objectEncryptionType", text(e.encryption)})
+	if !e.unnamed {
+		started.fields = append(started.fields, field{"outputFormat", text(string(e.options.Format))})
+	}
+	return e.manifest(e.job.id+".started.manifest", started)
 }
 
 // writeCompleted writes the manifest of the job's objects.

@@ -296,7 +296,7 @@ type Export struct {
 	Ledger     string    // name of the ledger, as the manifest says it
 	Start, End time.Time // of blocks: from the one to before the other
 	Blocks     int64     // that the ledger has, the others are still to come; 0: all
-	Format     Format
+	Format     Format    // "" is IonText, and the manifest does not name it
 	Bucket     string
 	Prefix     string // with or without a slash at its end
 	Encryption string // SSE_S3, SSE_KMS or NO_ENCRYPTION, as the manifest says it
@@ -307,6 +307,9 @@ type Export struct {
 // complete. It stops at the first error of write.
 func (j *Journal) Export(x Export, write func(Object) error) error {
 	o := Options{Format: x.Format, Bucket: x.Bucket, Prefix: x.Prefix, BlocksPerObject: j.options.BlocksPerObject}
+	if o.Format == "" {
+		o.Format = IonText
+	}
 	if err := o.complete(); err != nil {
 		return err
 	}
@@ -314,7 +317,7 @@ func (j *Journal) Export(x Export, write func(Object) error) error {
 		x.Blocks = j.Len()
 	}
 	e := newExporter(o, j.strand, write)
-	e.ledger, e.encryption = x.Ledger, x.Encryption
+	e.ledger, e.encryption, e.unnamed = x.Ledger, x.Encryption, x.Format == ""
 	e.job = &job{id: x.ID, start: x.Start, last: -1}
 	if err := e.writeStarted(x.End); err != nil {
 		return err
