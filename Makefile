@@ -37,7 +37,7 @@ FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal
 LOCAL_SOURCES := go.mod go.sum $(call sources,internal)
 INFRA_SOURCES := go.mod go.sum $(call sources,infra internal/config)
 
-.PHONY: help demo load test bench lint build synth diff bootstrap deploy destroy soak golden
+.PHONY: help demo load plan test bench lint build synth diff bootstrap deploy destroy soak golden
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -45,12 +45,15 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
 	@echo 'Variables: ENV=$(ENV) DOCUMENTS=$(DOCUMENTS) FORMAT=$(FORMAT) LAYOUT=$(LAYOUT) SEED=$(SEED) KEEP=$(KEEP) ARCHIVE=$(ARCHIVE) MAPPING=$(MAPPING) SCHEMA=$(SCHEMA) INPUT=$(INPUT)'
 
-demo: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## load a made-up ledger on this machine: DOCUMENTS= FORMAT=ION_BINARY|ION_TEXT|JSON LAYOUT=aws-sample SEED= KEEP=1
+demo: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## export and load a made-up ledger on this machine: DOCUMENTS= FORMAT=ION_BINARY|ION_TEXT|JSON LAYOUT=aws-sample SEED= KEEP=1
 	@build/godwit-local demo -assembly build/cdk.out -documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)' $(if $(KEEP),-keep)
 
 load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## load your own archive into a database on this machine: ARCHIVE=./folder MAPPING=file SCHEMA=name INPUT=json KEEP=1
 	@[ -n '$(ARCHIVE)' ] || { echo 'which archive? make load ARCHIVE=./folder [MAPPING=file] [SCHEMA=name] [INPUT=json] [KEEP=1]' >&2; exit 2; }
 	@build/godwit-local load -assembly build/cdk.out -archive '$(ARCHIVE)' $(if $(MAPPING),-mapping '$(MAPPING)') $(if $(SCHEMA),-schema '$(SCHEMA)') $(if $(INPUT),-input '$(INPUT)') $(if $(KEEP),-keep)
+
+plan: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## say what a load would take, cost and refuse, without loading: ARCHIVE=./folder MAPPING= SCHEMA= INPUT=, or the demo's ledger
+	@build/godwit-local plan -assembly build/cdk.out $(if $(ARCHIVE),-archive '$(ARCHIVE)',-documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)') $(if $(MAPPING),-mapping '$(MAPPING)') $(if $(SCHEMA),-schema '$(SCHEMA)') $(if $(INPUT),-input '$(INPUT)')
 
 test: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## run every test
 	go test -timeout 20m ./...

@@ -271,7 +271,7 @@ func TestTwoLoadsAtOnce(t *testing.T) {
 	defer cancel()
 	var both []*asl.Execution
 	for i := range 2 {
-		x, err := cloud.StartLoad(ctx, fmt.Sprintf("at-once-%d", i), in)
+		x, err := cloud.StartExecution(ctx, "LedgerLoad", fmt.Sprintf("at-once-%d", i), in)
 		if err != nil {
 			t.Fatal(err)
 		}

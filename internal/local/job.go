@@ -14,24 +14,33 @@ import (
 
 	"godwit/internal/ledgergen"
 	"godwit/internal/local/asl"
+	"godwit/internal/local/qldb"
 	"godwit/internal/local/s3"
 	"godwit/internal/local/template"
 	"godwit/internal/report"
 )
 
-// A Job is one load on this machine, from an archive to a report, as a person
-// at a terminal follows it.
+// A Job is one load on this machine, from a ledger or an archive to a report, as
+// a person at a terminal follows it.
 type Job struct {
-	Assembly string             // folder of the synthesized stacks
-	Generate *ledgergen.Options // makes a ledger; nil loads Archive
-	Archive  string             // folder with an archive
-	Mapping  string             // mapping file; "" the packaged one
+	Assembly string // folder of the synthesized stacks
+	// Generate makes a ledger, which LedgerExport exports from the local QLDB; in
+	// the layout AWSSample the archive is made as AWS's sample left it. Nil loads
+	// Archive.
+	Generate *ledgergen.Options
+	Archive  string // folder with an archive
+	Plan     bool   // say what the load would take; load nothing
+	Mapping  string // mapping file; "" the packaged one
 	Schema   string
 	Input    string // further members of the input, as JSON
 	Folder   string // for the report and the logs
 	Keep     bool   // keep the database running until ctx ends
 	Out      io.Writer
 }
+
+// demoExports is how many exports share the journal of the demo's ledger: more
+// than QLDB runs at once.
+const demoExports = 4
 
 // Run runs the job. An error means that nothing was loaded, or that what was
 // loaded does not add up.
@@ -49,61 +58,121 @@ func (j *Job) Run(ctx context.Context) (err error) {
 		return err
 	}
 	bar := newProgress(j.Out)
+	options := Options{Assembly: j.Assembly, Buckets: []s3.Bucket{{Name: bucket}}, Logs: logs, Progress: bar.event}
+	export := j.Generate != nil && j.Generate.Layout != ledgergen.AWSSample
+	began := time.Now()
+	if export {
+		options.Ledger = &qldb.Ledger{Options: *j.Generate}
+	}
 	fmt.Fprintln(j.Out, "starting the stacks of", j.Assembly)
-	c, err := Start(ctx, Options{Assembly: j.Assembly, Buckets: []s3.Bucket{{Name: bucket}}, Logs: logs, Progress: bar.event})
+	c, err := Start(ctx, options)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 
-	input := map[string]any{}
-	if j.Input != "" {
-		if err := json.Unmarshal([]byte(j.Input), &input); err != nil {
-			return fmt.Errorf("read -input: %w", err)
+	var input json.RawMessage
+	if export {
+		if err := j.tellLedger(c, time.Since(began)); err != nil {
+			return err
 		}
+		input, err = j.execute(ctx, c, bar, logs, "LedgerExport", map[string]any{
+			"LedgerName": ledgergen.Name, "BucketPrefix": "exports/dmv/", "ExportCount": demoExports, "OutputFormat": j.Generate.Format,
+		})
+	} else {
+		input, err = j.fill(c, bucket)
 	}
-	prefix, err := j.fill(c, bucket)
 	if err != nil {
 		return err
 	}
-	input["Bucket"], input["Prefix"] = bucket, prefix
-	if j.Schema != "" {
-		input["Schema"] = j.Schema
-	}
-	if j.Mapping != "" {
-		text, err := os.ReadFile(j.Mapping)
-		if err != nil {
-			return fmt.Errorf("read the mapping: %w", err)
-		}
-		work, err := c.workBucket()
-		if err != nil {
-			return err
-		}
-		if err := c.S3.Put(work, "mappings/mapping.json", text, s3.Options{}); err != nil {
-			return err
-		}
-		input["Mapping"] = "s3://" + work + "/mappings/mapping.json"
-	}
-	began := time.Now()
-	x, err := c.StartLoad(ctx, "load", input)
-	if err != nil {
+	if input, err = j.members(c, input); err != nil {
 		return err
+	}
+	began = time.Now()
+	output, err := j.execute(ctx, c, bar, logs, "LedgerLoad", input)
+	if err := errors.Join(err, j.quarantine(c)); err != nil {
+		return err
+	}
+	if j.Plan {
+		return j.finishPlan(c, output)
+	}
+	return j.finish(ctx, c, output, time.Since(began))
+}
+
+// execute runs a state machine to its end and returns its output.
+func (j *Job) execute(ctx context.Context, c *Cloud, bar *progress, logs *os.File, machine string, input any) (json.RawMessage, error) {
+	fmt.Fprintln(j.Out, machine)
+	x, err := c.StartExecution(ctx, machine, "demo", input)
+	if err != nil {
+		return nil, err
 	}
 	r, err := x.Wait(ctx)
 	bar.end()
 	if err != nil {
-		return err
-	}
-	if err := j.quarantine(c); err != nil {
-		return err
+		return nil, err
 	}
 	if err := c.Gateway.Err(); err != nil {
-		return fmt.Errorf("the local AWS does not know what the stacks ask for: %w", err)
+		return nil, fmt.Errorf("the local AWS does not know what the stacks ask for: %w", err)
 	}
 	if r.Status != asl.Succeeded {
-		return fmt.Errorf("LedgerLoad %s: %s\n(the functions' log is %s)", strings.ToLower(string(r.Status)), Cause(x), logs.Name())
+		return nil, fmt.Errorf("%s %s: %s\n(the functions' log is %s)", machine, strings.ToLower(string(r.Status)), Cause(x), logs.Name())
 	}
-	return j.finish(ctx, c, r, time.Since(began))
+	return r.Output, nil
+}
+
+// members adds what the job asks for to the input of LedgerLoad. An input that
+// nothing is added to stays as it is.
+func (j *Job) members(c *Cloud, input json.RawMessage) (json.RawMessage, error) {
+	more := map[string]any{}
+	if j.Input != "" {
+		if err := json.Unmarshal([]byte(j.Input), &more); err != nil {
+			return nil, fmt.Errorf("read -input: %w", err)
+		}
+	}
+	if j.Plan {
+		more["Mode"] = "plan"
+	}
+	if j.Schema != "" {
+		more["Schema"] = j.Schema
+	}
+	if j.Mapping != "" {
+		text, err := os.ReadFile(j.Mapping)
+		if err != nil {
+			return nil, fmt.Errorf("read the mapping: %w", err)
+		}
+		work, err := c.workBucket()
+		if err != nil {
+			return nil, err
+		}
+		if err := c.S3.Put(work, "mappings/mapping.json", text, s3.Options{}); err != nil {
+			return nil, err
+		}
+		more["Mapping"] = "s3://" + work + "/mappings/mapping.json"
+	}
+	if len(more) == 0 {
+		return input, nil
+	}
+	all := map[string]any{}
+	for _, part := range []any{more, input} { // the archive is where it is
+		text, err := json.Marshal(part)
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(text, &all); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(all)
+}
+
+// tellLedger prints what the made-up ledger holds.
+func (j *Job) tellLedger(c *Cloud, took time.Duration) error {
+	l, err := c.QLDB.Oracle(ledgergen.Name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(j.Out, "made a ledger: %d documents, %d revisions, %d blocks in %.1f s\n", j.Generate.Documents, l.Revisions(), l.Tip+1, took.Seconds())
+	return nil
 }
 
 // quarantine brings the list of what was set aside to the folder, because the
@@ -169,10 +238,11 @@ func message(cause string) string {
 	return cause
 }
 
-// fill puts the archive into its bucket.
-func (j *Job) fill(c *Cloud, bucket string) (prefix string, err error) {
+// fill puts the archive into its bucket and returns the input that loads it.
+func (j *Job) fill(c *Cloud, bucket string) (json.RawMessage, error) {
 	began := time.Now()
 	objects, size := 0, int64(0)
+	prefix := "archive/"
 	if j.Generate != nil {
 		prefix = "exports/dmv/"
 		o := *j.Generate
@@ -183,14 +253,13 @@ func (j *Job) fill(c *Cloud, bucket string) (prefix string, err error) {
 			return c.S3.Put(bucket, x.Key, append([]byte(nil), x.Body...), s3.Options{})
 		})
 		if err != nil {
-			return "", fmt.Errorf("make the ledger: %w", err)
+			return nil, fmt.Errorf("make the ledger: %w", err)
 		}
-		fmt.Fprintf(j.Out, "made a ledger: %d documents, %d revisions, %d blocks, %d objects of %s in %.1f s\n",
+		fmt.Fprintf(j.Out, "made an archive: %d documents, %d revisions, %d blocks, %d objects of %s in %.1f s\n",
 			o.Documents, ledger.Revisions(), ledger.Blocks, objects, bytesText(size), time.Since(began).Seconds())
-		return prefix, nil
+		return json.Marshal(map[string]string{"Bucket": bucket, "Prefix": prefix})
 	}
-	prefix = "archive/"
-	err = filepath.WalkDir(j.Archive, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(j.Archive, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -211,55 +280,82 @@ func (j *Job) fill(c *Cloud, bucket string) (prefix string, err error) {
 		return c.S3.PutFile(bucket, prefix+filepath.ToSlash(rel), full, s3.Options{})
 	})
 	if err != nil {
-		return "", fmt.Errorf("read the archive: %w", err)
+		return nil, fmt.Errorf("read the archive: %w", err)
 	}
 	if objects == 0 {
-		return "", fmt.Errorf("folder %s holds no file: name the folder that holds the export's manifests", j.Archive)
+		return nil, fmt.Errorf("folder %s holds no file: name the folder that holds the export's manifests", j.Archive)
 	}
 	fmt.Fprintf(j.Out, "archive: %d files, %s\n", objects, bytesText(size))
-	return prefix, nil
+	return json.Marshal(map[string]string{"Bucket": bucket, "Prefix": prefix})
 }
 
-// finish prints the outcome and brings the report to the folder.
-func (j *Job) finish(ctx context.Context, c *Cloud, r asl.Result, took time.Duration) error {
-	var out struct{ LoadId, Verdict, Report string }
-	if err := json.Unmarshal(r.Output, &out); err != nil {
+// finishPlan prints the plan and brings its report and the draft of a mapping to
+// the folder.
+func (j *Job) finishPlan(c *Cloud, output json.RawMessage) error {
+	var out struct{ LoadId string }
+	if err := json.Unmarshal(output, &out); err != nil {
 		return fmt.Errorf("read the execution's output: %w", err)
 	}
-	work, err := c.workBucket()
+	body, err := j.fetch(c, out.LoadId, "plan-report.json", "plan.json")
 	if err != nil {
 		return err
 	}
-	var verdict report.Verdict
-	for _, name := range []string{"report.json", "report.html"} {
-		body, _, err := c.S3.Get(work, "loads/"+out.LoadId+"/"+name)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(j.Folder, name), body, 0o644); err != nil {
-			return err
-		}
-		if name != "report.json" {
-			continue
-		}
-		l, err := report.Parse(body)
-		if err != nil {
-			return err
-		}
-		var read int64
-		for _, t := range l.Tables {
-			read += t.Read
-		}
-		fmt.Fprintf(j.Out, "\n%s\n%d revisions in %.1f s (%.0f a second)\n", l.Text(100), read, took.Seconds(), float64(read)/took.Seconds())
-		verdict = l.Verdict
+	p, err := report.ParsePlan(body)
+	if err != nil {
+		return err
 	}
+	fmt.Fprintf(j.Out, "\n%s\n", p.Text(100))
+	for _, f := range [][2]string{{"plan-report.html", "plan.html"}, {"mapping-draft.json", "mapping-draft.json"}} {
+		if _, err := j.fetch(c, out.LoadId, f[0], f[1]); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(j.Out, "report: %s\ndraft of a mapping: %s\n", filepath.Join(j.Folder, "plan.html"), filepath.Join(j.Folder, "mapping-draft.json"))
+	return nil
+}
+
+// fetch brings an object of a load to the folder: the local S3 ends with the job.
+func (j *Job) fetch(c *Cloud, load, name, file string) ([]byte, error) {
+	work, err := c.workBucket()
+	if err != nil {
+		return nil, err
+	}
+	body, _, err := c.S3.Get(work, "loads/"+load+"/"+name)
+	if err != nil {
+		return nil, err
+	}
+	return body, os.WriteFile(filepath.Join(j.Folder, file), body, 0o644)
+}
+
+// finish prints the outcome and brings the report to the folder.
+func (j *Job) finish(ctx context.Context, c *Cloud, output json.RawMessage, took time.Duration) error {
+	var out struct{ LoadId string }
+	if err := json.Unmarshal(output, &out); err != nil {
+		return fmt.Errorf("read the execution's output: %w", err)
+	}
+	body, err := j.fetch(c, out.LoadId, "report.json", "report.json")
+	if err != nil {
+		return err
+	}
+	if _, err := j.fetch(c, out.LoadId, "report.html", "report.html"); err != nil {
+		return err
+	}
+	l, err := report.Parse(body)
+	if err != nil {
+		return err
+	}
+	var read int64
+	for _, t := range l.Tables {
+		read += t.Read
+	}
+	fmt.Fprintf(j.Out, "\n%s\n%d revisions in %.1f s (%.0f a second)\n", l.Text(100), read, took.Seconds(), float64(read)/took.Seconds())
 	fmt.Fprintf(j.Out, "report: %s\n", filepath.Join(j.Folder, "report.html"))
 	if j.Keep {
 		fmt.Fprintf(j.Out, "\nthe database runs until you press Ctrl-C:\n  psql '%s'\n", c.Postgres.AdminDSN(c.Database))
 		<-ctx.Done()
 	}
-	if verdict == report.DoesNotAddUp || verdict == report.NotLoaded {
-		return fmt.Errorf("the load is %s: read the findings", verdict)
+	if l.Verdict == report.DoesNotAddUp || l.Verdict == report.NotLoaded {
+		return fmt.Errorf("the load is %s: read the findings", l.Verdict)
 	}
 	return nil
 }
@@ -295,15 +391,18 @@ func archiveBucket(assembly string) (string, error) {
 	return "", errors.New("the stacks allow no archive")
 }
 
-// StartLoad starts LedgerLoad.
-func (c *Cloud) StartLoad(ctx context.Context, name string, input any) (*asl.Execution, error) {
-	m, err := c.Machine("LedgerLoad")
+// StartExecution starts a state machine by the beginning of its logical id. An
+// input that is JSON already is taken as it stands.
+func (c *Cloud) StartExecution(ctx context.Context, machine, name string, input any) (*asl.Execution, error) {
+	m, err := c.Machine(machine)
 	if err != nil {
 		return nil, err
 	}
-	b, err := json.Marshal(input)
-	if err != nil {
-		return nil, err
+	b, ok := input.(json.RawMessage)
+	if !ok {
+		if b, err = json.Marshal(input); err != nil {
+			return nil, err
+		}
 	}
 	return c.Engine.Start(ctx, m, name, b)
 }

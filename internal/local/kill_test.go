@@ -193,7 +193,7 @@ func loadSmall(t *testing.T, d disturbance, redrive bool) smallLoad {
 	l := archive(t, c, ledger)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	x, err := c.StartLoad(ctx, "load", object{"Bucket": archiveBucket, "Prefix": "exports/", "Tables": tables, "MaxQuarantined": 3})
+	x, err := c.StartExecution(ctx, "LedgerLoad", "load", object{"Bucket": archiveBucket, "Prefix": "exports/", "Tables": tables, "MaxQuarantined": 3})
 	if err != nil {
 		t.Fatal(err)
 	}

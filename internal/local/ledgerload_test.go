@@ -73,7 +73,7 @@ func run(t testing.TB, c *local.Cloud, input any) (*asl.Execution, asl.Result) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	x, err := c.StartLoad(ctx, fmt.Sprintf("load-%d", executions.Add(1)), input)
+	x, err := c.StartExecution(ctx, "LedgerLoad", fmt.Sprintf("load-%d", executions.Add(1)), input)
 	if err != nil {
 		t.Fatal(err)
 	}

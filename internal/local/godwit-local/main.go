@@ -1,5 +1,6 @@
-// Command godwit-local runs the synthesized stacks on this machine: demo loads
-// a made-up ledger, load loads an archive from a folder.
+// Command godwit-local runs the synthesized stacks on this machine: demo exports
+// and loads a made-up ledger, load loads an archive from a folder, plan says what
+// loading either would take.
 package main
 
 import (
@@ -29,7 +30,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say demo, load or archive; each with -help")
+		return errors.New("say demo, load, plan or archive; each with -help")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	j := local.Job{Out: os.Stdout}
@@ -46,21 +47,28 @@ func run(ctx context.Context, args []string) error {
 		flags.BoolVar(&j.Keep, "keep", false, "keep the database running until Ctrl-C")
 		flags.StringVar(&j.Folder, "out", "build", "folder for report.html, report.json and the logs")
 	}
+	archive := func() {
+		flags.StringVar(&j.Archive, "archive", "", "folder that holds the archive")
+		flags.StringVar(&j.Mapping, "mapping", "", "mapping file; default the packaged one")
+		flags.StringVar(&j.Schema, "schema", "", "target schema; default the mapping's")
+		flags.StringVar(&j.Input, "input", "", "further members of the input, as JSON")
+	}
 	switch args[0] {
 	case "demo":
 		source()
 		target()
 	case "load":
 		target()
-		flags.StringVar(&j.Archive, "archive", "", "folder that holds the archive")
-		flags.StringVar(&j.Mapping, "mapping", "", "mapping file; default the packaged one")
-		flags.StringVar(&j.Schema, "schema", "", "target schema; default the mapping's")
-		flags.StringVar(&j.Input, "input", "", "further members of the input, as JSON")
+		archive()
+	case "plan":
+		source()
+		target()
+		archive()
 	case "archive":
 		source()
 		flags.StringVar(&j.Archive, "to", "", "folder to write the made-up ledger's export to")
 	default:
-		return fmt.Errorf("no command is named %s: say demo, load or archive", args[0])
+		return fmt.Errorf("no command is named %s: say demo, load, plan or archive", args[0])
 	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -69,6 +77,10 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "demo":
 		j.Generate = &generate
+	case "plan":
+		if j.Plan = true; j.Archive == "" {
+			j.Generate = &generate // the demo's
+		}
 	case "archive":
 		return local.WriteArchive(generate, j.Archive)
 	}
