@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"godwit/internal/local/iam"
@@ -19,7 +20,7 @@ func assembly(t *testing.T, environment string) string {
 	t.Helper()
 	dir, entries, files := t.TempDir(), map[string]any{}, map[string]any{}
 	before := []string{"assets"}
-	for _, stack := range []string{"data", "target", "ledger"} {
+	for _, stack := range []string{"data", "target", "ledger", "export"} {
 		text, err := os.ReadFile(filepath.Join(golden, environment, stack+".json"))
 		if err != nil {
 			t.Fatal(err)
@@ -78,6 +79,9 @@ func environments(t *testing.T) []string {
 	return names
 }
 
+// qldbRegion is the region of the ledgers that a trust policy names.
+var qldbRegion = regexp.MustCompile(`"arn:aws:qldb:([a-z0-9-]+):`)
+
 // TestEveryEnvironmentIsKnownToLocal fails as soon as infra uses a resource
 // type, attribute, action or condition that local could not judge.
 func TestEveryEnvironmentIsKnownToLocal(t *testing.T) {
@@ -99,6 +103,31 @@ func TestEveryEnvironmentIsKnownToLocal(t *testing.T) {
 				if err := j.CanAssume(role, "states.amazonaws.com", nil); verdict(err) != "deny" {
 					t.Errorf("function %s: a state machine may assume its role: %v", fn.LogicalID, err)
 				}
+			}
+			writers := 0
+			for _, role := range template.ByType(stacks, "AWS::IAM::Role") {
+				trust, err := json.Marshal(role.Properties["AssumeRolePolicyDocument"])
+				if err != nil {
+					t.Fatal(err)
+				}
+				region := qldbRegion.FindSubmatch(trust)
+				if region == nil {
+					continue
+				}
+				writers++
+				for _, account := range []string{role.Stack.Account, "444455556666"} {
+					from := map[string]string{"aws:SourceArn": "arn:aws:qldb:" + string(region[1]) + ":" + account + ":ledger/registry", "aws:SourceAccount": account}
+					want := "allow"
+					if account != role.Stack.Account {
+						want = "deny"
+					}
+					if err := j.CanAssume(role.ARN(), "qldb.amazonaws.com", from); verdict(err) != want {
+						t.Errorf("role %s for a ledger of account %s: %v, want %s", role.LogicalID, account, err, want)
+					}
+				}
+			}
+			if writers != 1 {
+				t.Errorf("QLDB may assume %d roles, want one that it writes exports with", writers)
 			}
 			for _, machine := range template.ByType(stacks, "AWS::StepFunctions::StateMachine") {
 				ours := map[string]string{"aws:SourceArn": machine.ARN(), "aws:SourceAccount": machine.Stack.Account}
