@@ -1,4 +1,5 @@
-// Command ledger-report is the Lambda function that writes the report of a load.
+// Command ledger-report is the Lambda function that writes the report of a load
+// or a plan.
 package main
 
 import (
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"godwit/internal/config"
 	"godwit/internal/migrate"
@@ -35,7 +37,10 @@ func run(ctx context.Context) error {
 	}
 	store := objects.New(cfg)
 	db := &target.DB{API: target.NewAPI(cfg), ClusterARN: c.ClusterARN, SecretARN: c.LoaderSecret, Database: c.Database}
-	h := &migrate.Report{Objects: store, Target: db, WorkBucket: c.WorkBucket, Cluster: c.ClusterARN, Database: c.Database, Now: time.Now}
+	h := &migrate.Report{
+		Objects: store, Target: db, WorkBucket: c.WorkBucket, Cluster: c.ClusterARN, Database: c.Database,
+		Region: cfg.Region, MemoryMB: int64(lambdacontext.MemoryLimitInMB), Scale: c.Scale, Now: time.Now,
+	}
 	lambda.Start(h.Handle)
 	return nil
 }

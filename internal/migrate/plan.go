@@ -256,4 +256,8 @@ func folder(tableID string) string {
 	}
 	return tableID
 }
-func reportKey(load, ext string) string { return "loads/" + load + "/report." + ext }
+
+// reportKey is of a report, named report or plan-report.
+func reportKey(load, name, ext string) string { return "loads/" + load + "/" + name + "." + ext }
+func estimateKey(load string) string          { return "loads/" + load + "/estimate.json" }
+func draftKey(load string) string             { return "loads/" + load + "/mapping-draft.json" }

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,25 +11,32 @@ import (
 	"time"
 
 	"godwit/internal/change"
+	"godwit/internal/config"
+	"godwit/internal/estimate"
 	"godwit/internal/journal"
 	"godwit/internal/report"
 	"godwit/internal/verify"
 )
 
-// Report writes the report that ends a load.
+// Report writes the report that ends a load, or a plan.
 type Report struct {
 	Objects    Objects
-	Target     Target
+	Target     Target // plan mode does not touch it
 	WorkBucket string
 	Cluster    string // ARN
 	Database   string
+	Region     string
+	MemoryMB   int64       // of every function; 0 is not known
+	Scale      config.Size // of the environment; its zero members are not known
 	Now        func() time.Time
 }
 
 // ReportIn names the load and the execution.
 type ReportIn struct {
 	LoadId    string
-	Published bool // the load was visible before this execution
+	Mode      string       // "plan", or anything else for a load
+	Preflight PreflightOut // plan mode
+	Published bool         // the load was visible before this execution
 	Execution string
 }
 
@@ -37,16 +45,29 @@ type ReportOut struct {
 	LoadId  string
 	Verdict string
 	Said    string // the verdict in a sentence
-	Report  string // s3 URI of report.html
+	Report  string // S3 URI of the report for people
 	Read    int64  // revisions
 	Staged  int64
 	Aside   int64 // quarantined
 	Left    int64 // filtered
+
+	Unload string `json:",omitempty"` // the statement that removes exactly this load
+
+	// Of plan mode.
+	Draft   string          `json:",omitempty"` // S3 URI of a mapping with columns for tables that have no rules
+	Minutes *estimate.Range `json:",omitempty"` // that the load would take
+	USD     *estimate.Range `json:",omitempty"` // that it would cost
+	Missing []string        `json:",omitempty"` // what preflight misses
 }
 
-// Handle writes report.json and report.html beside the plan. It may be repeated.
+// Handle writes the report for programs and the one for people, of a load beside
+// its plan. It may be repeated.
 func (r *Report) Handle(ctx context.Context, in ReportIn) (ReportOut, error) {
-	out, err := r.handle(ctx, in)
+	handle := r.handle
+	if in.Mode == "plan" {
+		handle = r.plan
+	}
+	out, err := handle(ctx, in)
 	return out, Classify(err)
 }
 
@@ -62,25 +83,41 @@ func (r *Report) handle(ctx context.Context, in ReportIn) (ReportOut, error) {
 	if d, err = d.Complete(); err != nil {
 		return ReportOut{}, err
 	}
-	text, err := d.JSON()
-	if err != nil {
-		return ReportOut{}, err
-	}
-	html, err := d.HTML()
-	if err != nil {
-		return ReportOut{}, err
-	}
-	if err := r.Objects.Put(ctx, r.WorkBucket, reportKey(in.LoadId, "json"), text, "application/json", ""); err != nil {
-		return ReportOut{}, err
-	}
-	if err := r.Objects.Put(ctx, r.WorkBucket, reportKey(in.LoadId, "html"), html, "text/html; charset=utf-8", ""); err != nil {
+	if err := r.put(ctx, in.LoadId, "report", d.JSON, d.HTML); err != nil {
 		return ReportOut{}, err
 	}
 	return ReportOut{
 		LoadId: in.LoadId, Verdict: string(d.Verdict), Said: d.Sentence,
-		Report: "s3://" + r.WorkBucket + "/" + reportKey(in.LoadId, "html"),
+		Report: "s3://" + r.WorkBucket + "/" + reportKey(in.LoadId, "report", "html"),
 		Read:   l.total.Read, Staged: l.total.Staged, Aside: l.total.Quarantined, Left: l.total.Filtered,
+		Unload: d.Unload.Statement,
 	}, nil
+}
+
+// put writes both files of a report, the one that people open last.
+func (r *Report) put(ctx context.Context, load, name string, programs, people func() ([]byte, error)) error {
+	for _, x := range []struct {
+		ext, kind string
+		body      func() ([]byte, error)
+	}{{"json", "application/json", programs}, {"html", "text/html; charset=utf-8", people}} {
+		b, err := x.body()
+		if err != nil {
+			return err
+		}
+		if err := r.Objects.Put(ctx, r.WorkBucket, reportKey(load, name, x.ext), b, x.kind, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wayBack is what removes exactly this load. The environment's name is not known
+// here.
+func wayBack(load string) *report.Unload {
+	return &report.Unload{
+		Statement: "SELECT godwit.unload('" + load + "')",
+		Command:   "make unload ENV=<environment> LOAD=" + load,
+	}
 }
 
 func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, error) {
@@ -91,40 +128,11 @@ func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, e
 	}
 	d := report.Load{
 		LoadID: p.LoadID, Outcome: report.Visible, Execution: in.Execution, Input: input, Finished: r.Now(),
-		Mapping: report.Mapping{From: p.Input.Mapping, SHA256: p.MappingSHA256},
-		Archive: report.Archive{
-			Bucket: p.Input.Bucket, Prefix: p.Input.Prefix, Strand: p.Strand, FirstBlock: p.First, LastBlock: p.Last,
-			Blocks: l.blocks, Objects: int64(p.Objects), Bytes: p.Bytes, SystemRevisions: l.hashOnly, Unused: p.Unused,
-		},
-		Target: report.Target{Cluster: r.Cluster, Database: r.Database, Schema: p.Schema, History: p.History},
+		Mapping: mappingOf(p), Archive: l.archive(), Target: r.target(p), Unload: wayBack(p.LoadID),
+		NeverFound: l.neverFound(), Findings: append(l.namedUnseen(), l.droppedUnseen()...),
 	}
 	if in.Published {
 		d.Outcome = report.Already
-	}
-	if d.Mapping.From == "" {
-		d.Mapping.From = packaged
-	}
-	for _, e := range p.Exports {
-		d.Archive.Exports = append(d.Archive.Exports, report.Export{ID: e.ID, Objects: int64(e.Objects), Format: e.Announced})
-	}
-	for _, b := range p.Gaps {
-		d.Archive.Gaps = append(d.Archive.Gaps, report.Blocks(b))
-	}
-	for _, b := range p.Overlaps {
-		d.Archive.Overlaps = append(d.Archive.Overlaps, report.Blocks(b))
-	}
-	for _, name := range p.Input.Tables {
-		if !slices.ContainsFunc(l.tables, func(t SegmentTable) bool { return t.Name == name }) {
-			d.Findings = append(d.Findings, report.Finding{
-				Code: "table-not-found", Severity: report.Warning,
-				Text: fmt.Sprintf("Tables names %s, of which the archive holds no revision.", name),
-				Next: "Check its spelling: names of ledger tables tell capital letters from small ones.",
-			})
-		}
-	}
-	d.Findings = append(d.Findings, l.droppedUnseen()...)
-	for _, m := range l.missing {
-		d.NeverFound = append(d.NeverFound, report.MappingPath(m))
 	}
 	if err := r.tables(ctx, l, &d); err != nil {
 		return d, err
@@ -132,7 +140,82 @@ func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, e
 	if err := r.quarantine(ctx, l, &d); err != nil {
 		return d, err
 	}
-	return d, r.times(ctx, l, &d)
+	if err := r.times(ctx, l, &d); err != nil {
+		return d, err
+	}
+	d.Predicted, err = r.predicted(ctx, l, d.Started)
+	return d, err
+}
+
+func mappingOf(p *Plan) report.Mapping {
+	return report.Mapping{From: cmp.Or(p.Input.Mapping, packaged), SHA256: p.MappingSHA256}
+}
+
+func (r *Report) target(p *Plan) report.Target {
+	return report.Target{Cluster: r.Cluster, Database: r.Database, Schema: p.Schema, History: p.History}
+}
+
+// archive is the archive as it was planned and read.
+func (l *load) archive() report.Archive {
+	p := l.plan
+	a := report.Archive{
+		Bucket: p.Input.Bucket, Prefix: p.Input.Prefix, Strand: p.Strand, FirstBlock: p.First, LastBlock: p.Last,
+		Blocks: l.blocks, Objects: int64(p.Objects), Bytes: p.Bytes, SystemRevisions: l.hashOnly, Unused: p.Unused,
+	}
+	for _, e := range p.Exports {
+		a.Exports = append(a.Exports, report.Export{ID: e.ID, Objects: int64(e.Objects), Format: e.Announced})
+	}
+	for _, b := range p.Gaps {
+		a.Gaps = append(a.Gaps, report.Blocks(b))
+	}
+	for _, b := range p.Overlaps {
+		a.Overlaps = append(a.Overlaps, report.Blocks(b))
+	}
+	for _, k := range p.Kinds {
+		a.Kinds = append(a.Kinds, report.Kind(k))
+	}
+	return a
+}
+
+func (l *load) neverFound() (out []report.MappingPath) {
+	for _, m := range l.missing {
+		out = append(out, report.MappingPath(m))
+	}
+	return out
+}
+
+// namedUnseen finds tables that the input chooses and the archive lacks.
+func (l *load) namedUnseen() (out []report.Finding) {
+	for _, name := range l.plan.Input.Tables {
+		if !slices.ContainsFunc(l.tables, func(t SegmentTable) bool { return t.Name == name }) {
+			out = append(out, report.Finding{
+				Code: "table-not-found", Severity: report.Warning,
+				Text: fmt.Sprintf("Tables names %s, of which the archive holds no revision.", name),
+				Next: "Check its spelling: names of ledger tables tell capital letters from small ones.",
+			})
+		}
+	}
+	return out
+}
+
+// predicted is what was predicted of a load that began at a time: by the plan
+// before it, or else of what the load itself knew before it read a block.
+func (r *Report) predicted(ctx context.Context, l *load, began time.Time) (*estimate.Estimate, error) {
+	e := &estimate.Estimate{}
+	there := false
+	key := estimateKey(l.plan.LoadID)
+	// A role that may not list sees an absent object as a forbidden one.
+	err := r.Objects.List(ctx, r.WorkBucket, key, func(string, string, int64, string) error { there = true; return nil })
+	if err == nil && there {
+		err = readJSON(ctx, r.Objects, r.WorkBucket, key, e)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if there && !e.Made.After(began) {
+		return e, nil
+	}
+	return r.estimate(l.plan.LoadID, l.plan.facts())
 }
 
 // droppedUnseen finds tables that an archive without the ledger's beginning drops
@@ -247,16 +330,20 @@ func (r *Report) quarantine(ctx context.Context, l *load, d *report.Load) error 
 			if err := lines.Decode(&a); err != nil {
 				return fmt.Errorf("read the quarantine list s3://%s/%s: %w", r.WorkBucket, key, err)
 			}
-			d.Quarantine.First = append(d.Quarantine.First, report.Quarantined{
-				Table: a.Table, Document: a.Document, Version: a.Version, Object: a.Object, Block: a.Block,
-				Revision: int64(a.Revision), Path: a.Path, Reason: a.Reason,
-			})
+			d.Quarantine.First = append(d.Quarantine.First, listedAside(a))
 			if len(d.Quarantine.First) == listed {
 				return nil
 			}
 		}
 	}
 	return nil
+}
+
+func listedAside(a Aside) report.Quarantined {
+	return report.Quarantined{
+		Table: a.Table, Document: a.Document, Version: a.Version, Object: a.Object, Block: a.Block,
+		Revision: int64(a.Revision), Path: a.Path, Reason: a.Reason,
+	}
 }
 
 func (r *Report) times(ctx context.Context, l *load, d *report.Load) error {

@@ -73,6 +73,7 @@ type PlannedTable struct {
 
 	Mapped bool        // the mapping has rules for it; otherwise it becomes documents (doc jsonb)
 	Shape  []ShapePath // of its documents, when it has no rules
+	Notes  []string    // on the columns drafted for it
 }
 
 // A ShapePath is a path that documents have.

@@ -36,7 +36,7 @@ func (p Plan) Complete() (Plan, error) {
 	p.Tables = list(p.Tables)
 	for i := range p.Tables {
 		t := &p.Tables[i]
-		t.IDs, t.Shape = list(t.IDs), list(t.Shape)
+		t.IDs, t.Shape, t.Notes = list(t.IDs), list(t.Shape), list(t.Notes)
 		for j := range t.Shape {
 			t.Shape[j].Types = list(t.Shape[j].Types)
 		}

@@ -66,9 +66,10 @@ func hesitant() report.Plan {
 	p.Tables = append(p.Tables, report.PlannedTable{
 		Name: "Note", IDs: []report.TableID{{ID: "1", Revisions: 10}, {ID: "2", Revisions: 20}}, Target: "note", Read: 30, Staged: 30, Documents: 28, RowBytes: 9000,
 		Shape: []report.ShapePath{
-			{Path: "Text", Types: []report.TypeCount{{Type: "string", Values: 28}, {Type: "null", Values: 2}}, Column: "text", Type: "text"},
-			{Path: "Tags[]", Types: []report.TypeCount{{Type: "symbol", Values: 77}}},
+			{Path: "Text", Types: []report.TypeCount{{Type: "text", Values: 28}, {Type: "null", Values: 2}}, Column: "text", Type: "text"},
+			{Path: "Tags[]", Types: []report.TypeCount{{Type: "text", Values: 77}}},
 		},
+		Notes: []string{"Text: always null in 2 documents"},
 	}, report.PlannedTable{Name: "Scratch", IDs: []report.TableID{{ID: "3", Revisions: 5}}, Read: 5, Filtered: 5})
 	p.Draft = report.Draft{Where: "s3://godwit-work/loads/3f9a61c07d52be84/mapping-draft.json", Mapping: json.RawMessage(`{"version": 1, "tables": {"Note": {"target": "note"}}}`)}
 	return p

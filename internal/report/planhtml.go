@@ -93,7 +93,7 @@ func newPlanPage(p Plan, css template.CSS) planPage {
 	for _, t := range p.Tables {
 		if len(t.Shape) > 0 {
 			s := shapeTable{t, len(t.Shape)}
-			s.Shape = head(t.Shape)
+			s.Shape, s.Notes = head(t.Shape), head(t.Notes)
 			v.Shapes = append(v.Shapes, s)
 		}
 	}
