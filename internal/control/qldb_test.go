@@ -108,7 +108,7 @@ func (w *world) strike(fault func(gateway.Call) gateway.Fault) {
 }
 
 func someLedger() qldb.Ledger {
-	return qldb.Ledger{Name: ledger, Options: ledgergen.Options{Seed: 5, Documents: 60, BlocksPerObject: 5}}
+	return qldb.Ledger{Name: ledger, Options: ledgergen.Options{Seed: 5, Documents: 120, BlocksPerObject: 5}}
 }
 
 // code is the error code that callers branch on.
