@@ -18,6 +18,12 @@ type archive struct {
 	ranges  []Range // of data objects, in no order, each object once
 	unused  []string
 	strand  string
+	// problems are what stops a load and leaves something to plan.
+	problems []Finding
+}
+
+func (a *archive) problem(object string, err error) {
+	a.problems = append(a.problems, Finding{Object: object, Text: err.Error()})
 }
 
 // readArchive finds the data objects of an archive: those that the completion
@@ -73,16 +79,19 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 		if err != nil {
 			return err
 		}
-		if started[k.ExportID], err = journal.ParseStartedManifest(b); err != nil {
-			return &Stop{fmt.Errorf("read manifest %s: %w", names[journal.StartedKey][i], err)}
+		m, err := journal.ParseStartedManifest(b)
+		if err != nil {
+			a.problem(names[journal.StartedKey][i], fmt.Errorf("read manifest %s: %w", names[journal.StartedKey][i], err))
+			continue
 		}
+		started[k.ExportID] = m
 	}
 	if len(keys[journal.CompletedKey]) == 0 {
 		return &Stop{noManifest(in, len(started), len(names[journal.DataKey]))}
 	}
 	for _, id := range in.ExportIds {
 		if !slices.ContainsFunc(keys[journal.CompletedKey], func(k journal.Key) bool { return k.ExportID == id }) {
-			return &Stop{fmt.Errorf("export %s has no completion manifest under s3://%s/%s: check ExportIds and Prefix; an export that never completed is loaded with \"Manifests\": \"none\"", id, in.Bucket, in.Prefix)}
+			a.problem("", fmt.Errorf("export %s has no completion manifest under s3://%s/%s: check ExportIds and Prefix; an export that never completed is loaded with \"Manifests\": \"none\"", id, in.Bucket, in.Prefix))
 		}
 	}
 	byName := map[string][]string{} // hour folder and name -> keys
@@ -101,7 +110,8 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 		}
 		m, err := journal.ParseCompletedManifest(b)
 		if err != nil {
-			return &Stop{fmt.Errorf("read manifest %s: %w", manifest, err)}
+			a.problem(manifest, fmt.Errorf("read manifest %s: %w", manifest, err))
+			continue
 		}
 		e := Export{ID: k.ExportID, Objects: len(m.Keys)}
 		oldPrefix := ""
@@ -114,7 +124,8 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 		for _, key := range m.Keys {
 			at, err := resolve(in, key, oldPrefix, found, byName)
 			if err != nil {
-				return &Stop{fmt.Errorf("manifest %s: %w", manifest, err)}
+				a.problem(key, fmt.Errorf("manifest %s: %w", manifest, err))
+				continue
 			}
 			if i, ok := named[at]; ok {
 				// A later export of the same blocks into the same place replaced
@@ -124,12 +135,13 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 				}
 				continue
 			}
+			if journal.ParseKey(in.Prefix, at).Kind != journal.DataKey {
+				a.problem(key, fmt.Errorf("manifest %s names %s, which is not named like <strand>.<first>-<last>.ion or .json", manifest, key))
+				continue
+			}
 			named[at] = len(a.ranges)
 			r := found[at]
 			r.Announced = e.Announced
-			if journal.ParseKey(in.Prefix, at).Kind != journal.DataKey {
-				return &Stop{fmt.Errorf("manifest %s names %s, which is not named like <strand>.<first>-<last>.ion or .json", manifest, key)}
-			}
 			a.ranges = append(a.ranges, r)
 		}
 		a.exports = append(a.exports, e)
@@ -140,6 +152,9 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 				a.unused = append(a.unused, key)
 			}
 		}
+	}
+	if len(a.ranges) == 0 && len(a.problems) > 0 {
+		return &Stop{stopText(a.problems)}
 	}
 	if len(a.ranges) == 0 {
 		return &Stop{fmt.Errorf("the exports under s3://%s/%s are empty: their manifests name no object, so there is nothing to load", in.Bucket, in.Prefix)}

@@ -68,6 +68,7 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 		return PlanOut{}, &Stop{fmt.Errorf("the archive ends before block %d, which Since asks for", input.Since.Block)}
 	}
 	last := ranges[len(ranges)-1].Claim.Last
+	plan.Findings = a.problems
 	if len(gaps) > 0 && !input.AcceptGaps {
 		plan.finding(gaps[0].First, gapError(gaps, input.Since))
 	}
@@ -78,7 +79,7 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 		plan.finding(last, fmt.Errorf("the archive is cut short: it ends at block %d, and the export ended at block %d (LastBlockNum): add the objects with what is missing, or leave LastBlockNum out to load what there is", last, *input.LastBlockNum))
 	}
 	if len(plan.Findings) > 0 && !input.planOnly() {
-		return PlanOut{}, &Stop{errors.New(findingsText(plan.Findings))}
+		return PlanOut{}, &Stop{stopText(plan.Findings)}
 	}
 	plan.Exports, plan.Unused, plan.Strand = a.exports, a.unused, a.strand
 	plan.Gaps, plan.Overlaps = gaps, overlaps
@@ -123,12 +124,18 @@ func (p *Plan) finding(block int64, err error) {
 	p.Findings = append(p.Findings, Finding{Block: block, Text: err.Error()})
 }
 
-func findingsText(findings []Finding) string {
+// stopText is what a load says of findings: all of them, or the first of many.
+func stopText(findings []Finding) error {
+	const most = 20
 	var texts []string
-	for _, f := range findings {
+	for i, f := range findings {
+		if i == most {
+			texts = append(texts, fmt.Sprintf("and %d more: \"Mode\": \"plan\" lists them", len(findings)-most))
+			break
+		}
 		texts = append(texts, f.Text)
 	}
-	return strings.Join(texts, "\n")
+	return errors.New(strings.Join(texts, "\n"))
 }
 
 // readMapping reads the mapping file and sets the schema.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"godwit/internal/change"
@@ -277,7 +276,9 @@ func readSurvey(ctx context.Context, o Objects, bucket, id string) (*survey, err
 	if err := readJSON(ctx, o, bucket, surveyPlanKey(id), s.plan); err != nil {
 		return nil, err
 	}
-	s.findings = slices.Clone(s.plan.Findings)
+	for _, f := range s.plan.Findings {
+		s.tell(f)
+	}
 	byID := map[string]*SegmentTable{}
 	err := inOrder(ctx, s.plan.Items, func(ctx context.Context, i int, part *Survey) error {
 		return readJSON(ctx, o, bucket, surveyKey(id, i), part)
