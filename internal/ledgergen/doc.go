@@ -8,8 +8,9 @@
 // Promises: the same options give the same bytes. Every hash is true: revision,
 // entries and block hashes chain by the algorithm that real blocks follow, and
 // the digest is the Merkle root over all block hashes. The three formats of one
-// seed describe the same ledger with the same hashes. Memory does not grow with
-// the number of documents, only with BlocksPerObject.
+// seed describe the same ledger with the same hashes. Generate's memory does not
+// grow with the number of documents, only with BlocksPerObject; a Journal, which
+// answers for every block, keeps the blocks in a file.
 //
 // What no public real data shows is chosen here, and readers must accept the
 // other variants too: a deletion's revision hash is dot(H(metadata), H(null));

@@ -110,7 +110,7 @@ func timestamp(seconds float64) time.Time {
 	return time.UnixMilli(int64(math.Round(seconds * 1000))).UTC()
 }
 
-func (s *Service) exportJournal(ctx context.Context, r request, body []byte) (any, error) {
+func (s *Service) exportJournal(r request, body []byte) (any, error) {
 	x := &export{id: newID(), status: inProgress, created: s.config.Now(), done: make(chan struct{})}
 	if err := decode(body, &x.request); err != nil {
 		return nil, err
@@ -146,9 +146,27 @@ func (s *Service) exportJournal(ctx context.Context, r request, body []byte) (an
 // begin starts the export and returns when its first object is stored: QLDB
 // checked by that whether the role may write to the bucket.
 func (s *Service) begin(x *export, blocks int64) error {
+	began := make(chan error, 1)
+	if err := s.start(x, blocks, began); err != nil {
+		return err
+	}
+	err := <-began
+	var answer smithy.APIError
+	if errors.As(err, &answer) {
+		return invalid("S3ExportConfiguration", "QLDB encountered an error validating S3 configuration: "+answer.ErrorCode()+" "+answer.ErrorMessage())
+	}
+	return err
+}
+
+// start starts the export unless too many are in progress. began is told when
+// its first object is stored, or why none is.
+func (s *Service) start(x *export, blocks int64, began chan<- error) error {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return notFound("Ledger", x.ledger.name) // closed meanwhile
+	}
 	if x.ledger.running >= exportsAtOnce {
-		s.mu.Unlock()
 		return &failure{
 			status: http.StatusBadRequest, code: "LimitExceededException", ResourceType: "JournalS3Export",
 			Message: fmt.Sprintf("Exceeded the limit of %d concurrent journal export jobs of the ledger %s", exportsAtOnce, x.ledger.name),
@@ -161,9 +179,6 @@ func (s *Service) begin(x *export, blocks int64) error {
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	x.cancel = cancel
 	s.exports = append(s.exports, x)
-	s.mu.Unlock()
-
-	began := make(chan error, 1)
 	s.jobs.Go(func() {
 		defer cancel(nil)
 		objects, err := s.write(ctx, x, blocks, began)
@@ -172,12 +187,7 @@ func (s *Service) begin(x *export, blocks int64) error {
 			began <- err
 		}
 	})
-	err := <-began
-	var answer smithy.APIError
-	if errors.As(err, &answer) {
-		return invalid("S3ExportConfiguration", "QLDB encountered an error validating S3 configuration: "+answer.ErrorCode()+" "+answer.ErrorMessage())
-	}
-	return err
+	return nil
 }
 
 // end settles an export. One that stored nothing was never there.
@@ -252,15 +262,13 @@ func (s *Service) wait(ctx context.Context) error {
 	s.mu.Lock()
 	gate := s.gate
 	s.mu.Unlock()
-	if gate == nil {
-		return ctx.Err()
+	if gate != nil {
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
 	}
-	select {
-	case <-gate:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return ctx.Err()
 }
 
 // An exportDescription is an export as the API describes it.
@@ -289,7 +297,7 @@ func (s *Service) forget() {
 	s.exports = slices.DeleteFunc(s.exports, func(x *export) bool { return x.status != inProgress && now.Sub(x.ended) > remembered })
 }
 
-func (s *Service) describeExport(_ context.Context, r request, _ []byte) (any, error) {
+func (s *Service) describeExport(r request, _ []byte) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := s.find(r.ledger); err != nil {
@@ -304,7 +312,7 @@ func (s *Service) describeExport(_ context.Context, r request, _ []byte) (any, e
 	return nil, notFound("JournalS3Export", r.id)
 }
 
-func (s *Service) listExports(_ context.Context, r request, _ []byte) (any, error) {
+func (s *Service) listExports(r request, _ []byte) (any, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.ledger != "" {

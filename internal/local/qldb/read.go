@@ -1,7 +1,6 @@
 package qldb
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,7 +80,7 @@ func (s *Service) now(name string) (*ledger, int64, error) {
 	return l, l.visible, nil
 }
 
-func (s *Service) getDigest(_ context.Context, r request, _ []byte) (any, error) {
+func (s *Service) getDigest(r request, _ []byte) (any, error) {
 	l, blocks, err := s.now(r.ledger)
 	if err != nil {
 		return nil, err
@@ -136,7 +135,7 @@ func (s *Service) place(name string, block, tip *valueHolder) (place, error) {
 	return p, nil
 }
 
-func (s *Service) getBlock(_ context.Context, r request, body []byte) (any, error) {
+func (s *Service) getBlock(r request, body []byte) (any, error) {
 	var in struct{ BlockAddress, DigestTipAddress *valueHolder }
 	if err := decode(body, &in); err != nil {
 		return nil, err
@@ -160,7 +159,7 @@ func (s *Service) getBlock(_ context.Context, r request, body []byte) (any, erro
 	return out, nil
 }
 
-func (s *Service) getRevision(_ context.Context, r request, body []byte) (any, error) {
+func (s *Service) getRevision(r request, body []byte) (any, error) {
 	var in struct {
 		BlockAddress, DigestTipAddress *valueHolder
 		DocumentId                     string
@@ -202,7 +201,7 @@ func proofText(path []proof.Hash) *valueHolder {
 	return &valueHolder{"[" + strings.Join(blobs, ",") + "]"}
 }
 
-func (s *Service) describeLedger(_ context.Context, r request, _ []byte) (any, error) {
+func (s *Service) describeLedger(r request, _ []byte) (any, error) {
 	l, _, err := s.now(r.ledger)
 	if err != nil {
 		return nil, err
@@ -219,7 +218,7 @@ type ledgerSummary struct {
 	Name, State      string
 }
 
-func (s *Service) listLedgers(_ context.Context, r request, _ []byte) (any, error) {
+func (s *Service) listLedgers(r request, _ []byte) (any, error) {
 	s.mu.Lock()
 	var all []ledgerSummary
 	for _, l := range s.ledgers {

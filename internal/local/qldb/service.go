@@ -66,7 +66,8 @@ type Service struct {
 	ledgers map[string]*ledger
 	exports []*export     // in order of creation
 	begun   int           // exports, forgotten ones included
-	gate    chan struct{} // not nil: exports wait until it is closed
+	holds   int           // calls of Hold without their release
+	gate    chan struct{} // of exports that are held; closed by the last release
 }
 
 var _ gateway.Service = (*Service)(nil)
@@ -94,7 +95,9 @@ func New(c Config) (*Service, error) {
 
 // Close ends the exports under way and frees the ledgers.
 func (s *Service) Close() error {
-	s.stop()
+	s.mu.Lock()
+	s.stop() // no export starts from here on
+	s.mu.Unlock()
 	s.jobs.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,20 +207,21 @@ func (s *Service) MostRunning(name string) int {
 }
 
 // Hold keeps exports from ending until release is called: each waits behind its
-// first data object, or before it would say that it is complete.
+// first data object, or, with one or none, before it says that it is complete.
 func (s *Service) Hold() (release func()) {
-	gate := make(chan struct{})
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.gate = gate
-	return func() {
+	if s.holds++; s.holds == 1 {
+		s.gate = make(chan struct{})
+	}
+	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.gate == gate {
+		if s.holds--; s.holds == 0 {
+			close(s.gate)
 			s.gate = nil
-			close(gate)
 		}
-	}
+	})
 }
 
 // Cancel cancels an export in progress, and returns when it has stopped. QLDB
@@ -231,8 +235,13 @@ func (s *Service) Cancel(id string) error {
 	}
 	x := s.exports[i]
 	s.mu.Unlock()
-	x.cancel(errors.New("the operator cancels it"))
+	x.cancel(errors.New("it was cancelled"))
 	<-x.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x.status != cancelled {
+		return fmt.Errorf("cancel export %s: it ended before", id)
+	}
 	return nil
 }
 

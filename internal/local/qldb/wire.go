@@ -1,7 +1,6 @@
 package qldb
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,7 +52,7 @@ type request struct {
 
 // An operation answers a request: with what becomes the body, or an error, a
 // *failure where the service would refuse.
-type operation func(s *Service, ctx context.Context, r request, body []byte) (any, error)
+type operation func(s *Service, r request, body []byte) (any, error)
 
 // served are the operations that local knows, with how.
 var served = map[string]operation{
@@ -186,7 +185,7 @@ func (s *Service) serve(r *http.Request) (any, error) {
 	if strings.Contains(routePath(req.operation), "{}") && !validName(req.ledger) {
 		return nil, invalid("Name", "The provided ledger name is not valid: "+strconv.Quote(req.ledger))
 	}
-	return served[req.operation](s, r.Context(), req, body)
+	return served[req.operation](s, req, body)
 }
 
 func routePath(operation string) string {
