@@ -217,6 +217,10 @@ func (l *load) tooMany(bucket string) string {
 			tables = append(tables, fmt.Sprintf("%s %d", name, t.Quarantined))
 		}
 	}
+	if l.plan.Input.planOnly() {
+		return fmt.Sprintf("%d revisions do not map exactly (%s), and MaxQuarantined is %d: a load would stop before it loads anything. Mend the mapping, or plan with \"MaxQuarantined\": %d to load without them",
+			l.total.Quarantined, strings.Join(tables, ", "), l.plan.Input.MaxQuarantined, l.total.Quarantined)
+	}
 	return fmt.Sprintf("%d revisions do not map exactly (%s), and MaxQuarantined is %d: nothing was loaded. s3://%s/loads/%s/quarantine/ lists each with its object, block, revision, path and reason: mend the mapping and start again with \"Abandon\": %q, or start with \"MaxQuarantined\": %d to load without them",
 		l.total.Quarantined, strings.Join(tables, ", "), l.plan.Input.MaxQuarantined, bucket, l.plan.LoadID, l.plan.LoadID, l.total.Quarantined)
 }
