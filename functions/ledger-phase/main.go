@@ -38,10 +38,7 @@ func run(ctx context.Context) error {
 	store := objects.New(cfg)
 	db := &target.DB{API: target.NewAPI(cfg), ClusterARN: c.ClusterARN, SecretARN: c.LoaderSecret, Database: c.Database}
 	h := &migrate.Phase{Objects: store, Target: db, WorkBucket: c.WorkBucket, Region: cfg.Region}
-	h.Quarantined = func(revisions int64) {
-		// A metric that cannot be written must not stop a load.
-		_ = migrate.WriteMetric(os.Stdout, time.Now(), lambdacontext.FunctionName, migrate.MetricQuarantined, revisions)
-	}
+	h.Metrics = migrate.Meter(os.Stdout, lambdacontext.FunctionName, time.Now)
 	lambda.Start(h.Handle)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"godwit/internal/config"
 	"godwit/internal/migrate"
@@ -36,6 +37,7 @@ func run(ctx context.Context) error {
 	}
 	store := objects.New(cfg)
 	h := &migrate.Transform{Objects: store, WorkBucket: c.WorkBucket, Now: time.Now}
+	h.Metrics = migrate.Meter(os.Stdout, lambdacontext.FunctionName, time.Now)
 	// Most of the heap are parts in the making, which hold no pointers: collecting
 	// often costs little and keeps the process near what it uses.
 	debug.SetGCPercent(20)

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"godwit/internal/config"
@@ -35,6 +37,13 @@ func run(ctx context.Context) error {
 	}
 	db := &target.DB{API: target.NewAPI(cfg), ClusterARN: c.ClusterARN, SecretARN: c.LoaderSecret, Database: c.Database}
 	h := &migrate.RunTask{Target: db}
+	calls := migrate.Metric{Name: migrate.MetricDataAPI} // of one invocation
+	db.Observe = func(took time.Duration) { calls.Values = append(calls.Values, took.Milliseconds()) }
+	meter := migrate.Meter(os.Stdout, lambdacontext.FunctionName, time.Now)
+	h.Metrics = func(m ...migrate.Metric) {
+		meter(append(m, calls)...)
+		calls.Values = nil
+	}
 	lambda.Start(h.Handle)
 	return nil
 }

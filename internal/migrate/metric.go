@@ -2,41 +2,93 @@ package migrate
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"time"
 )
 
-// MetricNamespace and MetricQuarantined name the metric that the alarm on
-// quarantined revisions watches.
-const (
-	MetricNamespace   = "Godwit"
-	MetricQuarantined = "Quarantined"
-)
+// MetricNamespace is where CloudWatch keeps our metrics.
+const MetricNamespace = "Godwit"
 
 // DimensionFunction tells the environments of an account apart: the name of the
 // function that counts.
 const DimensionFunction = "Function"
 
-// WriteMetric writes one count of a function as a line in CloudWatch's embedded metric format,
-// from which the log service makes a metric without a call of ours
+// The metrics. They count work done: what is done twice, after a lost reply or a
+// crash, counts twice.
+const (
+	MetricQuarantined = "Quarantined"         // ledger-phase: revisions that a load set aside
+	MetricRevisions   = "Revisions"           // ledger-transform: revisions read
+	MetricBytes       = "Bytes"               // ledger-transform: bytes of blocks read, decompressed
+	MetricRows        = "Rows"                // target-task: rows imported, part by part
+	MetricWaits       = "Waits"               // target-task: 1 when the call left a task running, to ask again later
+	MetricDataAPI     = "DataApiMilliseconds" // target-task: each call of the Data API, until its answer
+)
+
+// units are CloudWatch's, of the metrics that are no counts.
+var units = map[string]string{MetricBytes: "Bytes", MetricDataAPI: "Milliseconds"}
+
+// A Metric is what one call of a function adds to one metric.
+type Metric struct {
+	Name   string
+	Values []int64
+}
+
+// metricValues is the most values of a metric that a line may hold, of the format.
+const metricValues = 100
+
+// Meter returns what writes metrics of a function to its log, as a line in
+// CloudWatch's embedded metric format, from which the log service makes metrics
+// without a call of ours
 // (docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
-func WriteMetric(w io.Writer, at time.Time, function, name string, value int64) error {
-	line, err := json.Marshal(map[string]any{
-		"_aws": map[string]any{
+// Where a metric has more values than a line may hold, further lines have the
+// rest; one without values is left out. Errors of log are dropped: a metric that
+// cannot be written must not stop a load.
+func Meter(log io.Writer, function string, now func() time.Time) func(...Metric) {
+	return func(metrics ...Metric) { _ = writeMetrics(log, now(), function, metrics) }
+}
+
+func writeMetrics(w io.Writer, at time.Time, function string, metrics []Metric) error {
+	for metrics = present(metrics); len(metrics) > 0; metrics = present(metrics) {
+		var declared []map[string]string
+		line := map[string]any{DimensionFunction: function}
+		for i := range metrics {
+			m := &metrics[i]
+			unit, ok := units[m.Name]
+			if !ok {
+				unit = "Count"
+			}
+			declared = append(declared, map[string]string{"Name": m.Name, "Unit": unit})
+			n := min(metricValues, len(m.Values))
+			if n == 1 {
+				line[m.Name] = m.Values[0]
+			} else {
+				line[m.Name] = m.Values[:n]
+			}
+			m.Values = m.Values[n:]
+		}
+		line["_aws"] = map[string]any{
 			"Timestamp": at.UnixMilli(),
 			"CloudWatchMetrics": []any{map[string]any{
-				"Namespace":  MetricNamespace,
-				"Dimensions": [][]string{{DimensionFunction}},
-				"Metrics":    []any{map[string]string{"Name": name, "Unit": "Count"}},
+				"Namespace": MetricNamespace, "Dimensions": [][]string{{DimensionFunction}}, "Metrics": declared,
 			}},
-		},
-		DimensionFunction: function,
-		name:              value,
-	})
-	if err != nil {
-		return err
+		}
+		b, err := json.Marshal(line)
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(append(b, '\n')); err != nil {
+			return err
+		}
 	}
-	_, err = fmt.Fprintf(w, "%s\n", line)
-	return err
+	return nil
+}
+
+// present returns the metrics that have values.
+func present(metrics []Metric) (out []Metric) {
+	for _, m := range metrics {
+		if len(m.Values) > 0 {
+			out = append(out, m)
+		}
+	}
+	return out
 }

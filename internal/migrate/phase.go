@@ -32,8 +32,9 @@ type Phase struct {
 	WorkBucket string
 	Region     string // of the work bucket
 	SliceRows  int64  // 0 is 200,000
-	// Quarantined is told how many revisions a load set aside, for the alarm.
-	Quarantined func(revisions int64)
+	// Metrics is told how many revisions a load set aside, for the alarm. nil
+	// tells nobody.
+	Metrics func(...Metric)
 }
 
 // PhaseIn asks for one phase of a load.
@@ -108,8 +109,8 @@ func (t *tasks) add(name string, args map[string]any) error {
 // imports checks the transform, creates the hidden tables and makes one task of
 // every part.
 func (p *Phase) imports(ctx context.Context, l *load, t *tasks) error {
-	if p.Quarantined != nil {
-		p.Quarantined(l.total.Quarantined)
+	if p.Metrics != nil {
+		p.Metrics(Metric{MetricQuarantined, []int64{l.total.Quarantined}})
 	}
 	if q := l.total.Quarantined; q > l.plan.Input.MaxQuarantined {
 		return &Stop{errors.New(l.tooMany(p.WorkBucket))}

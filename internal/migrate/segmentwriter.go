@@ -24,6 +24,7 @@ type segment struct {
 	copy    part         // quarantine list, COPY rows
 	line    []byte
 	wrote   int64 // bytes of COPY text
+	read    int64 // bytes of blocks, decompressed
 	ended   bool
 }
 

@@ -2,12 +2,18 @@ package migrate
 
 import (
 	"context"
+	"encoding/json"
 
 	"godwit/internal/change"
 )
 
 // RunTask does a batch of database tasks, one after the other.
-type RunTask struct{ Target Target }
+type RunTask struct {
+	Target Target
+	// Metrics is told, at the end of each call, how many rows it imported and
+	// whether it left a task running. nil tells nobody.
+	Metrics func(...Metric)
+}
 
 // RunTaskIn is a batch of tasks and, when an earlier call could not finish it,
 // where that call stood.
@@ -31,6 +37,16 @@ type RunTaskOut struct {
 	WaitSeconds int
 }
 
+// importedRows is how many rows a task that is done imported: the database
+// compared them with the plan.
+func importedRows(t change.Task) int64 {
+	var args struct{ Rows int64 }
+	if t.Phase != phaseImport || json.Unmarshal(t.Args, &args) != nil {
+		return 0
+	}
+	return args.Rows
+}
+
 // longestWait is the longest pause, in seconds, between two looks at a running
 // task.
 const longestWait = 60
@@ -39,6 +55,10 @@ const longestWait = 60
 // database; Handle then returns Resume. It may be repeated with any input that it
 // was given before: a task that committed is not done again.
 func (r *RunTask) Handle(ctx context.Context, in RunTaskIn) (RunTaskOut, error) {
+	rows, waits := Metric{Name: MetricRows}, Metric{Name: MetricWaits}
+	if r.Metrics != nil {
+		defer func() { r.Metrics(rows, waits) }()
+	}
 	at := RunTaskResume{}
 	if in.Resume != nil {
 		at = *in.Resume
@@ -51,7 +71,11 @@ func (r *RunTask) Handle(ctx context.Context, in RunTaskIn) (RunTaskOut, error) 
 		if !done {
 			wait := min(longestWait, 1<<min(at.Waits, 10))
 			at.Waits++
+			waits.Values = append(waits.Values, 1)
 			return RunTaskOut{Resume: &at, WaitSeconds: wait}, nil
+		}
+		if n := importedRows(in.Items[at.Next]); n > 0 {
+			rows.Values = append(rows.Values, n)
 		}
 	}
 	return RunTaskOut{Done: true}, nil

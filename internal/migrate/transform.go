@@ -49,6 +49,9 @@ type Transform struct {
 	// in a call and what a repeat does again.
 	SegmentBytes int64
 	Now          func() time.Time
+	// Metrics is told, at the end of each call, what it read into segments that
+	// it stored. nil tells nobody.
+	Metrics func(...Metric)
 
 	spare atomic.Pointer[packers] // of the call before
 }
@@ -59,11 +62,20 @@ const defaultSegmentBytes = 64 << 20
 // before the deadline. Repeating it with the same input writes the same objects
 // again.
 func (t *Transform) Handle(ctx context.Context, in WorkIn) (WorkOut, error) {
-	out, err := t.handle(ctx, in)
+	var revisions, read int64
+	out, err := t.handle(ctx, in, func(s *segment) {
+		for _, x := range s.order {
+			revisions += x.count.Read
+		}
+		read += s.read
+	})
+	if t.Metrics != nil {
+		t.Metrics(Metric{MetricRevisions, []int64{revisions}}, Metric{MetricBytes, []int64{read}})
+	}
 	return out, Classify(err)
 }
 
-func (t *Transform) handle(ctx context.Context, in WorkIn) (WorkOut, error) {
+func (t *Transform) handle(ctx context.Context, in WorkIn, stored func(*segment)) (WorkOut, error) {
 	stop, limited := handOn(ctx, t.Now())
 	var plan Plan
 	if err := readJSON(ctx, t.Objects, t.WorkBucket, planKey(in.LoadId), &plan); err != nil {
@@ -112,6 +124,7 @@ func (t *Transform) handle(ctx context.Context, in WorkIn) (WorkOut, error) {
 			return WorkOut{}, err
 		}
 		// Stored. A crash from here on repeats the segment, byte for byte.
+		stored(seg)
 		seg.trim()
 		at.Segment++
 		if last {
@@ -157,7 +170,7 @@ func (e *BrokenChainError) Error() string {
 // fill reads blocks into seg until the range (ended) or the segment ends, and
 // moves at.
 func (w *walk) fill(ctx context.Context, seg *segment, at *Resume, limit int64) (ended bool, err error) {
-	began := at.Position.Offset
+	began, before := at.Position.Offset, seg.read
 	for {
 		b, err := w.next(ctx)
 		if err != nil {
@@ -167,6 +180,7 @@ func (w *walk) fill(ctx context.Context, seg *segment, at *Resume, limit int64) 
 			return false, err
 		}
 		at.Position, at.Next = w.reader.Position(), w.due
+		seg.read = before + at.Position.Offset - began
 		full := seg.full(limit, at.Position.Offset-began)
 		if w.due > w.r.Claim.Last {
 			*at = Resume{Item: at.Item, Segment: at.Segment, Range: at.Range + 1}

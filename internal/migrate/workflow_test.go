@@ -36,6 +36,8 @@ type machine struct {
 	// late tells whether the next call has no time left: it then hands on as
 	// soon as it may. nil: never.
 	late func() bool
+	// metrics is told what the handlers count.
+	metrics func(...migrate.Metric)
 }
 
 func newMachine(t testing.TB, input string) *machine {
@@ -144,7 +146,7 @@ func (m *machine) turn(c *child) error {
 func (m *machine) transform(in migrate.WorkIn) (migrate.WorkOut, error) {
 	ctx, cancel, now := m.context()
 	defer cancel()
-	return (&migrate.Transform{Objects: m.objects, WorkBucket: workBucket, SegmentBytes: m.segmentBytes, Now: now}).Handle(ctx, in)
+	return (&migrate.Transform{Objects: m.objects, WorkBucket: workBucket, SegmentBytes: m.segmentBytes, Now: now, Metrics: m.metrics}).Handle(ctx, in)
 }
 
 func (m *machine) count(in migrate.WorkIn) (migrate.WorkOut, error) {
@@ -190,12 +192,12 @@ func lines[T any](t testing.TB, o *memoryObjects, ref migrate.ObjectRef) []T {
 }
 
 func (m *machine) phase(load, name string) (migrate.PhaseOut, error) {
-	h := &migrate.Phase{Objects: m.objects, Target: m.target, WorkBucket: workBucket, Region: "eu-west-1"}
+	h := &migrate.Phase{Objects: m.objects, Target: m.target, WorkBucket: workBucket, Region: "eu-west-1", Metrics: m.metrics}
 	return h.Handle(context.Background(), migrate.PhaseIn{LoadId: load, Phase: name})
 }
 
 func (m *machine) task(load string, t change.Task) error {
-	out, err := (&migrate.RunTask{Target: m.target}).Handle(context.Background(), migrate.RunTaskIn{LoadId: load, Items: []change.Task{t}})
+	out, err := (&migrate.RunTask{Target: m.target, Metrics: m.metrics}).Handle(context.Background(), migrate.RunTaskIn{LoadId: load, Items: []change.Task{t}})
 	if err == nil && !out.Done {
 		return fmt.Errorf("task %s %s is not done", t.Phase, t.Name)
 	}

@@ -34,6 +34,8 @@ type DB struct {
 	// Sleep waits between two tries of a call that found the cluster paused.
 	// nil sleeps on the clock.
 	Sleep func(context.Context, time.Duration) error
+	// Observe is told how long each call took, however it ended. nil tells nobody.
+	Observe func(took time.Duration)
 }
 
 // NewAPI makes the Data API client that a DB needs: it never repeats a call by
@@ -156,7 +158,11 @@ func (db *DB) call(ctx context.Context, sql string, params []Param, format types
 	}
 	waited := time.Duration(0)
 	for delay := time.Second; ; delay = min(2*delay, 10*time.Second) {
+		began := time.Now()
 		res, err := db.API.ExecuteStatement(ctx, in)
+		if db.Observe != nil {
+			db.Observe(time.Since(began))
+		}
 		if err == nil {
 			return res, nil
 		}
