@@ -34,6 +34,8 @@ func TestPausedClusterIsWaitedFor(t *testing.T) {
 		now.Add(int64(d))
 		return nil
 	}
+	calls := 0
+	b.admin.Observe = func(time.Duration) { calls++ }
 	var one []struct{ One int }
 
 	pause(20 * time.Second)
@@ -42,6 +44,9 @@ func TestPausedClusterIsWaitedFor(t *testing.T) {
 	}
 	if len(slept) != 5 || slept[0] != time.Second || slept[4] != 10*time.Second { // 1 2 4 8 10
 		t.Errorf("got pauses %v, want 1, 2, 4, 8 and 10 s", slept)
+	}
+	if calls != len(slept)+1 {
+		t.Errorf("got %d calls observed, want every try and the answer", calls)
 	}
 
 	slept = nil
