@@ -1,9 +1,11 @@
 package proof
 
 import (
+	"bytes"
 	"iter"
 	"math"
 	"math/bits"
+	"slices"
 
 	"godwit/internal/ion"
 )
@@ -20,7 +22,22 @@ import (
 // JSON: 8.700000000000001 is proven as 8.7 only.
 type Types struct {
 	tables map[string]*table
-	other  *table // what is tried with a table that nobody learned: nothing is known
+}
+
+// Learned says how far the sample of one table could be proven.
+type Learned struct {
+	Samples int   // revisions in the sample
+	Proven  int   // of those
+	Typings []int // of those, by each typing of the whole document; others value by value
+}
+
+// Tables tells what was learned, by table id.
+func (t *Types) Tables() map[string]Learned {
+	all := make(map[string]Learned, len(t.tables))
+	for id, tb := range t.tables {
+		all[id] = Learned{tb.samples, tb.proven, slices.Clone(tb.typings)}
+	}
+	return all
 }
 
 // maxTypings is how many typings of one table are tried whole, one after the
@@ -257,8 +274,8 @@ type Typist struct {
 	Types *Types
 
 	doc   document
-	table *table
-	found bool // doc is read as it was proven
+	other *table // of which nothing is known
+	found bool   // doc is read as it was proven
 }
 
 func (y *Typist) of(id string) *table {
@@ -266,13 +283,12 @@ func (y *Typist) of(id string) *table {
 		if t := y.Types.tables[id]; t != nil {
 			return t
 		}
-		return y.Types.other
 	}
-	if y.table == nil {
-		y.table = newTable()
-		y.table.compile()
+	if y.other == nil {
+		y.other = newTable()
+		y.other.compile()
 	}
-	return y.table
+	return y.other
 }
 
 // DataHash returns the Ion hash of data, the JSON text of a document of the table
@@ -386,10 +402,11 @@ func (y *Typist) Recovered() iter.Seq[Recovered] {
 				v.Null, v.Text = r < nanRule, nil
 			case n.class == listClass:
 				v.Text = nil
-			case v.Type == ion.DecimalType && (r != decimalRule || n.class == integerClass):
-				v.Text = y.doc.exact(n)
 			case v.Type == ion.DecimalType:
-				continue // as journal reads it
+				v.Text = y.doc.exact(n.reading.text)
+				if n.class != integerClass && bytes.Equal(v.Text, y.doc.exact(n.text)) {
+					continue
+				}
 			}
 			if v.Type == ion.FloatType && !v.Null {
 				v.Float, v.Text = r.float(n.text), nil
@@ -402,13 +419,13 @@ func (y *Typist) Recovered() iter.Seq[Recovered] {
 }
 
 // exact is the text of a decimal as journal has it.
-func (d *document) exact(n *node) []byte {
+func (d *document) exact(text []byte) []byte {
 	var buf [maxTriedDigits]byte
-	number, ok := splitNumber(buf[:0], n.reading.text)
+	n, ok := splitNumber(buf[:0], text)
 	if !ok {
-		return n.reading.text // never: it was hashed
+		return text // never: it was hashed
 	}
 	from := len(d.arena)
-	d.arena = ion.AppendDecimalText(d.arena, number.negative, number.digits, number.exponent)
-	return d.arena[from:]
+	d.arena = ion.AppendDecimalText(d.arena, n.negative, n.digits, n.exponent)
+	return d.arena[from:len(d.arena):len(d.arena)]
 }

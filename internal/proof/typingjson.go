@@ -122,7 +122,7 @@ func (t *Types) unmarshal(b []byte) error {
 	case len(f.Tables) > maxTables:
 		return fmt.Errorf("%d tables, at most %d are read", len(f.Tables), maxTables)
 	}
-	types := newTypes()
+	types := Types{tables: map[string]*table{}}
 	for id, tf := range f.Tables {
 		tb, err := tf.table()
 		if err != nil {
@@ -130,7 +130,7 @@ func (t *Types) unmarshal(b []byte) error {
 		}
 		types.tables[id] = tb
 	}
-	*t = *types
+	*t = types
 	return nil
 }
 

@@ -18,20 +18,20 @@ import (
 type Learner struct {
 	// Rows is how many revisions of each table are kept. 0: 200.
 	Rows int
-	// Bytes bounds the data that is kept of each table. 0: 2 MiB.
+	// Bytes bounds the data that is kept of each table. 0: 1 MiB.
 	Bytes int
 	// Effort bounds the work of Learn: bytes that are spelled out and hashed, at
 	// about 200 MB a second. It is shared by the tables. 0: 4 GiB.
 	Effort int64
 
 	samples map[string]*samples
-	kept    int      // of all tables
 	system  Verifier // hashes metadata
 }
 
 type samples struct {
 	rows  []sample // by stored hash
 	bytes int
+	limit Hash // of the least hash that was not kept; nothing: all were
 }
 
 type sample struct {
@@ -41,20 +41,24 @@ type sample struct {
 
 const (
 	defaultRows   = 200
-	defaultBytes  = 2 << 20
+	defaultBytes  = 1 << 20
 	defaultEffort = 4 << 30
 
-	maxTables      = 1 << 10 // a ledger has 40
+	// maxTables bounds the tables that are learned, to those met first. A ledger
+	// had 40.
+	maxTables = 100
+	// maxSampleBytes is the longest JSON that is kept. QLDB's documents held
+	// 128 KB.
 	maxSampleBytes = 256 << 10
-	maxKept        = 64 << 20 // bytes of all tables
 )
 
-// Effort that trying one row may take, and that a row takes on average at most,
-// where many are tried in vain. See Types.
+// The effort that trying one row may take is what keeps the average of the
+// table's rows at leastEffort, if as many of them are tried in vain as of the
+// sample: a third of a millisecond for each row of a table of which none can be
+// proven, and up to mostEffort for the odd row of one of which all can.
 const (
-	leastEffort   = 1 << 16
-	mostEffort    = 4 << 20
-	averageEffort = 1 << 18
+	leastEffort = 1 << 16
+	mostEffort  = 4 << 20
 )
 
 // Add offers a revision whose data is JSON; others are passed over. What is kept
@@ -77,8 +81,8 @@ func (l *Learner) Add(r *journal.Revision) {
 		s = &samples{}
 		l.samples[table] = s
 	}
-	at, twice := slices.BinarySearchFunc(s.rows, stored, func(r sample, h Hash) int { return bytes.Compare(r.oracle.revision.sum[:], h.sum[:]) })
-	if twice || at == rows || l.kept+len(data) > maxKept && at == len(s.rows) {
+	at, twice := slices.BinarySearchFunc(s.rows, stored, func(r sample, h Hash) int { return compare(r.oracle.revision, h) })
+	if twice || s.limit.full && compare(stored, s.limit) >= 0 {
 		return
 	}
 	metadata, err := l.system.spell(r.RawMetadata, true)
@@ -86,18 +90,20 @@ func (l *Learner) Add(r *journal.Revision) {
 		return
 	}
 	s.rows = slices.Insert(s.rows, at, sample{data: bytes.Clone(data), oracle: Oracle{metadata, stored}})
-	s.bytes, l.kept = s.bytes+len(data), l.kept+len(data)
-	for len(s.rows) > rows || s.bytes > size || l.kept > maxKept {
+	s.bytes += len(data)
+	for len(s.rows) > rows || s.bytes > size {
 		last := len(s.rows) - 1
-		s.bytes, l.kept = s.bytes-len(s.rows[last].data), l.kept-len(s.rows[last].data)
+		s.limit, s.bytes = s.rows[last].oracle.revision, s.bytes-len(s.rows[last].data)
 		s.rows[last] = sample{}
 		s.rows = s.rows[:last]
 	}
 }
 
+func compare(a, b Hash) int { return bytes.Compare(a.sum[:], b.sum[:]) }
+
 // Learn finds the Types of what was added. The same sample has the same Types.
 func (l *Learner) Learn() *Types {
-	types := newTypes()
+	types := &Types{tables: map[string]*table{}}
 	left := cmp.Or(l.Effort, defaultEffort)
 	ids := make([]string, 0, len(l.samples))
 	for id := range l.samples {
@@ -112,12 +118,6 @@ func (l *Learner) Learn() *Types {
 		types.tables[id] = c.table
 	}
 	return types
-}
-
-func newTypes() *Types {
-	t := &Types{tables: map[string]*table{}, other: newTable()}
-	t.other.compile()
-	return t
 }
 
 // A course is what learning one table takes.
@@ -141,41 +141,46 @@ type told struct {
 	rules uint64
 }
 
-// run learns. It tries every row with little effort first, again while that
-// proves some, because each proven row tells what is likely in the others, and
-// then with more.
+// run learns. It tries rows with little effort first, the short ones before the
+// long, and as soon as one is proven begins again, because what it tells makes
+// others easy. Only a few rows are worth much effort.
 func (c *course) run() {
 	t := c.table
 	t.samples = len(c.rows)
-	open := make([]int, len(c.rows))
-	for i := range open {
-		open[i] = i
+	var open []int
+	for i := range c.rows {
 		if c.doc.parse(c.rows[i].data, t) == nil {
 			t.addPaths(&c.doc)
+			open = append(open, i)
 		}
 	}
-	for effort := int64(leastEffort) / 4; len(open) > 0 && c.left > 0 && effort <= hardestEffort; effort *= 4 {
-		for {
-			before := len(open)
-			open = slices.DeleteFunc(open, func(i int) bool {
-				ok := c.left > 0 && c.try(&c.rows[i], effort)
-				if ok {
-					c.provable = append(c.provable, i)
-				}
-				return ok
-			})
-			if len(open) == before || len(open) == 0 || c.left <= 0 {
-				break
+	slices.SortStableFunc(open, func(a, b int) int { return len(c.rows[a].data) - len(c.rows[b].data) })
+	for effort := int64(easiestEffort); effort <= hardestEffort && len(open) > 0 && c.left > 0; {
+		before := len(open)
+		most := max(sweepEffort/effort, 1)
+		open = slices.DeleteFunc(open, func(i int) bool {
+			most--
+			ok := most >= 0 && c.left > 0 && c.try(&c.rows[i], effort)
+			if ok {
+				c.provable = append(c.provable, i)
 			}
+			return ok
+		})
+		if effort *= 4; len(open) < before {
+			effort = easiestEffort
+			c.cluster()
+			t.compile()
 		}
 	}
-	c.cluster()
-	t.compile()
 	c.measure()
 }
 
-// hardestEffort is the most that one row of the sample may take.
-const hardestEffort = 64 << 20
+// The effort of a row of the sample, and of all rows that are tried with the same.
+const (
+	easiestEffort = 1 << 14
+	hardestEffort = 64 << 20
+	sweepEffort   = 64 << 20
+)
 
 // try looks for a reading of the row that its hash proves, and learns from it.
 func (c *course) try(row *sample, effort int64) bool {
@@ -193,7 +198,7 @@ func (c *course) try(row *sample, effort int64) bool {
 		return false
 	}
 	if !row.oracle.Accepts(h) {
-		if _, ok := d.search(t, row.oracle, effort); !ok {
+		if _, _, ok := d.prove(t, row.oracle, effort); !ok {
 			return false
 		}
 	}
@@ -250,7 +255,7 @@ func (d *document) rules(n *node) uint64 {
 	}
 	text := n.reading.text
 	if r.ionType() == ion.DecimalType {
-		text = d.exact(n)
+		text = d.exact(text)
 	}
 	bits := uint64(1) << r
 	from := len(d.arena)
@@ -271,7 +276,15 @@ func (d *document) rules(n *node) uint64 {
 // cluster finds the typings: one rule for each slot that together read as many
 // rows as they can, then those of the rows that are left.
 func (c *course) cluster() {
-	rows := c.proven
+	t, rows := c.table, c.proven
+	t.typings = t.typings[:0]
+	for p := range t.paths {
+		for _, s := range t.paths[p].slots {
+			if s != nil {
+				s.as = [maxTypings]rule{}
+			}
+		}
+	}
 	for k := 0; k < maxTypings && len(rows) > 0; k++ {
 		votes := c.vote(rows)
 		fits := func(row provenRow) bool {
@@ -297,10 +310,10 @@ func (c *course) cluster() {
 		votes = c.vote(read)
 		for _, row := range read {
 			for _, w := range row {
-				c.table.paths[w.path].slots[w.class].as[k] = votes.best(w)
+				t.paths[w.path].slots[w.class].as[k] = votes.best(w)
 			}
 		}
-		c.table.typings = append(c.table.typings, 0)
+		t.typings = append(t.typings, 0)
 		rows = rest
 	}
 }
@@ -337,31 +350,21 @@ func (b ballot) best(w told) rule {
 	return best
 }
 
-// measure proves the sample's rows once more, as a Typist will, and says what
-// that took.
+// measure proves the sample's rows once more, as a Typist will.
 func (c *course) measure() {
 	t, d := c.table, &c.doc
-	hard := int64(0)
 	for _, i := range c.provable {
 		if d.parse(c.rows[i].data, t) != nil {
 			continue
 		}
-		d.work = 0
 		_, typing, ok := d.prove(t, c.rows[i].oracle, mostEffort)
-		switch {
-		case !ok:
+		if !ok {
 			continue
-		case typing == searched:
-			hard = max(hard, d.work)
-		default:
-			if typing < len(t.typings) {
-				t.typings[typing]++
-			}
 		}
 		t.proven++
+		if typing != searched && typing < len(t.typings) {
+			t.typings[typing]++
+		}
 	}
-	t.effort = min(max(2*hard, leastEffort), mostEffort)
-	if vain := int64(t.samples - t.proven); vain > 0 {
-		t.effort = min(t.effort, max(averageEffort*int64(t.samples)/vain, leastEffort))
-	}
+	t.effort = min(max(leastEffort*int64(t.samples+1)/int64(t.samples-t.proven+1), leastEffort), mostEffort)
 }

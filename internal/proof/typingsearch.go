@@ -19,14 +19,22 @@ type search struct {
 	d *document
 	t *table
 
-	leaves   []int32   // nodes that may be read in several ways
-	options  []option  // of all leaves
-	of       [][2]int  // of each leaf, its options: a range
-	base     []int     // of each leaf, its option in the base reading
-	units    []unit    // by the cost of their first deviation
-	touched  []int32   // leaves that deviate now
-	states   []state   // all that were met
-	frontier stateHeap //
+	leaves  []int32  // nodes that may be read in several ways
+	options []option // of all leaves
+	of      [][2]int // of each leaf, its options: a range
+	base    []int    // of each leaf, its option in the base reading
+	want    []int    // of each leaf, its option in the reading that is made
+	now     []int    // of each leaf, its option as the document is read
+	touched []int    // leaves of which want may not be base
+
+	units    []unit  // by the cost of their first deviation
+	states   []state // all that were met
+	frontier stateHeap
+
+	// Units overlap, so that several sets of deviations may make one reading. It is
+	// told from others by the sum of what its leaves weigh.
+	reading uint64
+	tried   map[uint64]struct{}
 }
 
 // An option is one way to read a leaf.
@@ -68,6 +76,7 @@ func (d *document) search(t *table, oracle Oracle, effort int64) (Hash, bool) {
 	for i := range s.leaves {
 		s.choose(i, s.base[i])
 	}
+	s.tried = map[uint64]struct{}{0: {}}
 	for {
 		h, err := d.hash()
 		if err != nil {
@@ -85,6 +94,8 @@ func (d *document) search(t *table, oracle Oracle, effort int64) (Hash, bool) {
 func (s *search) choose(leaf, option int) {
 	n := &s.d.nodes[s.leaves[leaf]]
 	n.reading = s.options[option].reading
+	s.reading += s.weight(leaf, option) - s.weight(leaf, s.now[leaf])
+	s.now[leaf] = option
 	s.d.change(n)
 }
 
@@ -132,6 +143,7 @@ func (s *search) prepare() bool {
 		s.of = append(s.of, [2]int{from, len(s.options)})
 		s.base = append(s.base, best)
 	}
+	s.now, s.want = slices.Clone(s.base), slices.Clone(s.base)
 	s.divide()
 	return len(s.units) > 0 || len(s.leaves) > 0
 }
@@ -196,6 +208,7 @@ func (s *search) unit(level int8, p int32, c class, leaves []int) {
 	var seen [][]int
 	kept := u.deviations[:0]
 	for _, d := range u.deviations {
+		s.d.work += 2*perValue + int64(len(leaves))
 		values := make([]int, len(leaves))
 		changes := 0
 		for k, i := range leaves {
@@ -215,7 +228,6 @@ func (s *search) unit(level int8, p int32, c class, leaves []int) {
 		seen = append(seen, values)
 		d.cost += -least + [...]int32{bit, 0, 2 * bit}[level]
 		kept = append(kept, deviation{d.rule, max(d.cost, 1)})
-		s.d.work += perValue * int64(len(leaves))
 	}
 	if u.deviations = kept; len(kept) > 0 {
 		s.units = append(s.units, u)
@@ -233,17 +245,32 @@ func (s *search) option(leaf int, r rule) int {
 }
 
 // next reads the document in the likeliest way that was not tried yet. It is
-// false at the end.
+// false at the end, and when there was no new one for long.
 func (s *search) next() bool {
-	if len(s.frontier) == 0 {
-		return false
+	for range maxAlike {
+		if len(s.frontier) == 0 {
+			return false
+		}
+		at := heap.Pop(&s.frontier).(ranked).state
+		s.follow(at)
+		s.apply(at)
+		if _, tried := s.tried[s.reading]; !tried {
+			s.tried[s.reading] = struct{}{}
+			return true
+		}
 	}
-	at := heap.Pop(&s.frontier).(ranked).state
+	return false
+}
+
+// maxAlike bounds how many sets of deviations in a row may read a document as
+// others did.
+const maxAlike = 1 << 12
+
+// follow adds what comes from a state. Every set of deviations comes from one
+// other only: of the unit last added the next deviation is taken, or the first of
+// the next unit, beside it or for it. None costs less than what it comes from.
+func (s *search) follow(at int32) {
 	now := s.states[at]
-	s.d.work += 4 * perValue
-	// Every set of deviations comes from one other only: of the unit last added the
-	// next deviation is taken, or the first of the next unit, beside it or for it.
-	// None costs less than what it comes from.
 	u := &s.units[now.unit]
 	cost := now.cost - u.deviations[now.deviation].cost // of the others
 	if int(now.deviation)+1 < len(u.deviations) {
@@ -256,16 +283,27 @@ func (s *search) next() bool {
 			s.push(state{now.from, now.unit + 1, 0, cost + first})
 		}
 	}
-	s.apply(at)
-	return true
+}
+
+// weight is what a leaf read by an option adds to search.reading: nothing for the
+// base's value.
+func (s *search) weight(leaf, option int) uint64 {
+	o := s.options[option].same
+	if o == s.options[s.base[leaf]].same {
+		return 0
+	}
+	x := uint64(o+1) * 0x9E3779B97F4A7C15 // options are numbered over all leaves
+	x ^= x >> 29
+	x *= 0xBF58476D1CE4E5B9
+	return x ^ x>>32
 }
 
 // apply reads the document by a state.
 func (s *search) apply(at int32) {
+	before := len(s.touched)
 	for _, leaf := range s.touched {
-		s.choose(int(leaf), s.base[leaf])
+		s.want[leaf] = s.base[leaf]
 	}
-	s.touched = s.touched[:0]
 	for level := range int8(3) {
 		for k := at; k >= 0; k = s.states[k].from {
 			u := &s.units[s.states[k].unit]
@@ -274,12 +312,19 @@ func (s *search) apply(at int32) {
 			}
 			for _, leaf := range u.leaves {
 				if o := s.option(leaf, u.deviations[s.states[k].deviation].rule); o >= 0 {
-					s.choose(leaf, o)
-					s.touched = append(s.touched, int32(leaf))
+					s.want[leaf] = o
+					s.touched = append(s.touched, leaf)
 				}
 			}
 		}
 	}
+	for _, leaf := range s.touched {
+		if s.now[leaf] != s.want[leaf] {
+			s.choose(leaf, s.want[leaf])
+		}
+	}
+	s.d.work += 4*perValue + int64(len(s.touched))
+	s.touched = append(s.touched[:0], s.touched[before:]...)
 }
 
 func (s *search) push(st state) {
