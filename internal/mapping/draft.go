@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"godwit/internal/change"
@@ -106,7 +108,12 @@ type drafter struct {
 	whole bool // something is in the whole document alone
 }
 
+// note notes something about the path, which a terminal may show: its control
+// characters are escaped.
 func (d *drafter) note(path, format string, args ...any) {
+	if strings.ContainsFunc(path, unicode.IsControl) {
+		path = strconv.Quote(path)
+	}
 	d.notes = append(d.notes, path+": "+fmt.Sprintf(format, args...))
 }
 
@@ -150,10 +157,7 @@ func (d *drafter) document(s *Shape) {
 // fields drafts columns for the fields of a struct. path is as files spell it.
 func (d *drafter) fields(f *Field, path string, names []string) {
 	for _, c := range f.Fields {
-		at := quoteName(c.Name)
-		if path != "" {
-			at = path + "." + at
-		}
+		at := joinPath(path, c.Name)
 		name := SnakeCase(c.Name)
 		if name == "" {
 			name = "field"

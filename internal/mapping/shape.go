@@ -481,29 +481,25 @@ func (f *Field) foldOdd(c *Field) {
 	}
 }
 
-// Walk visits every path but the documents' own, as a mapping file spells it
-// (Owners.SecondaryOwners[*].PersonId), a struct before its fields. absent is how
-// many of the structs around it did not have the field.
-func (s *Shape) Walk(visit func(path string, f *Field, absent int64)) {
-	s.Root.walk("", visit)
-}
+// EachPath visits what was seen at each path, the documents first (path "") and
+// every path before those below it, in the order first seen. Paths are spelled as
+// in mapping files: Owners.SecondaryOwners[*].PersonId.
+func (s *Shape) EachPath(visit func(path string, f *Field)) { s.Root.eachPath("", visit) }
 
-func (f *Field) walk(path string, visit func(string, *Field, int64)) {
+func (f *Field) eachPath(path string, visit func(path string, f *Field)) {
+	visit(path, f)
 	for _, c := range f.Fields {
-		at := joinPath(path, c.Name)
-		visit(at, c, max(0, f.Kinds[change.Struct]-c.Kinds.Sum()))
-		c.walk(at, visit)
+		c.eachPath(joinPath(path, c.Name), visit)
 	}
 	if f.Elements != nil {
-		visit(path+"[*]", f.Elements, 0)
-		f.Elements.walk(path+"[*]", visit)
+		f.Elements.eachPath(path+"[*]", visit)
 	}
 }
 
-// joinPath spells a path for messages; see quoteName for files.
+// joinPath spells the path of a field as parsePath reads it.
 func joinPath(path, name string) string {
 	if path == "" {
-		return pathName(name)
+		return quoteName(name)
 	}
-	return path + "." + pathName(name)
+	return path + "." + quoteName(name)
 }
