@@ -35,19 +35,19 @@ func (d disturbance) String() string {
 // Accounting is exact whichever call takes its caller down, before the call or
 // after it took effect, when the state machine's own retries go on.
 func TestAccountingSurvivesKill(t *testing.T) {
-	disturb(t, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, false, every)
+	disturb(t, smallLoad{}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, false, every)
 }
 
 // The same when nothing is retried and the failed execution is redriven.
 func TestRedriveEndsInTheSameState(t *testing.T) {
-	disturb(t, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, true, every)
+	disturb(t, smallLoad{}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, true, every)
 }
 
 // The same when a reply is lost, or the service asks to come back later, while
 // the caller lives on. S3's client repeats such calls by itself, with waits that
 // are long for a test: they are left to make soak.
 func TestAccountingSurvivesLostReply(t *testing.T) {
-	disturb(t, []gateway.Fault{gateway.Lose, gateway.Throttle}, false, func(call string) bool {
+	disturb(t, smallLoad{}, []gateway.Fault{gateway.Lose, gateway.Throttle}, false, func(call string) bool {
 		return soak || !strings.Contains(call, " s3:")
 	})
 }
@@ -78,11 +78,31 @@ func TestImportIsTriedAgainWhileS3DoesNotAnswer(t *testing.T) {
 
 func every(string) bool { return true }
 
-// disturb runs a small load undisturbed, then once with each fault at each of the
+// A workload is what a run does, in a cloud of its own.
+type workload interface {
+	machine() string
+	// options are those of the cloud.
+	options() local.Options
+	// prepare fills the cloud and returns the input of the state machine.
+	prepare(t testing.TB, c *local.Cloud) any
+	// outcome is everything that the run leaves behind, but for times and names
+	// that are new each time. A run that nothing disturbed must have left what a
+	// test is worth.
+	outcome(t testing.TB, c *local.Cloud, r asl.Result, undisturbed bool) outcome
+}
+
+// An outcome is everything that a run leaves behind.
+type outcome struct {
+	Output  string
+	Rows    map[string]string // by table: their number and a checksum; godwit's own in full
+	Objects map[string]string // of the buckets, by key: headers and bytes
+}
+
+// disturb runs a workload undisturbed, then once with each fault at each of the
 // calls chosen, and wants every run to end as the first one did.
-func disturb(t *testing.T, faults []gateway.Fault, redrive bool, chosen func(call string) bool) {
+func disturb(t *testing.T, w workload, faults []gateway.Fault, redrive bool, chosen func(call string) bool) {
 	began := time.Now()
-	want, calls := undisturbed(t)
+	want, calls := undisturbed(t, w)
 	var cases []disturbance
 	for _, call := range calls {
 		for _, fault := range faults {
@@ -94,8 +114,8 @@ func disturb(t *testing.T, faults []gateway.Fault, redrive bool, chosen func(cal
 	}
 	parallel(cases, func(d disturbance) {
 		t.Run(d.String(), func(t *testing.T) {
-			got := loadSmall(t, d, redrive)
-			if diff := cmp.Diff(want, got.outcome); diff != "" {
+			got, _ := trial(t, w, d, redrive)
+			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("the run ends otherwise than the undisturbed one (-undisturbed +disturbed):\n%s", diff)
 			}
 		})
@@ -122,55 +142,35 @@ func parallel[T any](cases []T, do func(T)) {
 	wg.Wait()
 }
 
-// undisturbed runs the small load twice: what differs between the two is no
-// measure of a disturbed run.
-func undisturbed(t *testing.T) (outcome, []string) {
+// undisturbed runs the workload twice: what differs between the two is no measure
+// of a disturbed run.
+func undisturbed(t *testing.T, w workload) (outcome, []string) {
 	t.Helper()
-	first, second := loadSmall(t, disturbance{}, false), loadSmall(t, disturbance{}, false)
-	if diff := cmp.Diff(first.outcome, second.outcome); diff != "" {
+	first, firstCalls := trial(t, w, disturbance{}, false)
+	second, secondCalls := trial(t, w, disturbance{}, false)
+	if diff := cmp.Diff(first, second); diff != "" {
 		t.Fatalf("two undisturbed runs differ (-first +second):\n%s", diff)
 	}
 	inSecond := map[string]bool{}
-	for _, call := range second.calls {
+	for _, call := range secondCalls {
 		inSecond[call] = true
 	}
-	for _, call := range first.calls {
+	for _, call := range firstCalls {
 		if !inSecond[call] {
 			t.Errorf("of two undisturbed runs only one makes the call %s", call)
 		}
 	}
-	out, l := first.outcome.Output, first.ledger
-	if out.Read != l.Revisions() || out.Read != out.Staged+out.Aside+out.Left || out.Staged == 0 || out.Aside == 0 || out.Left == 0 {
-		t.Fatalf("read %d of %d revisions, staged %d, quarantined %d, filtered %d: the small load must have all of them, and add up",
-			out.Read, l.Revisions(), out.Staged, out.Aside, out.Left)
-	}
-	if len(first.calls) < 80 {
-		t.Fatalf("a run makes only %d calls", len(first.calls))
-	}
-	return first.outcome, first.calls
+	return first, firstCalls
 }
 
-// An outcome is everything that a load leaves behind, but for times.
-type outcome struct {
-	Output  output
-	Rows    map[string]string // by table: their number and a checksum; godwit's own in full
-	Objects map[string]string // of the work bucket, by key: headers and bytes
-}
-
-type smallLoad struct {
-	outcome
-	ledger ledgergen.Ledger
-	calls  []string
-}
-
-// loadSmall runs LedgerLoad on a small ledger that has something of everything,
-// in a cloud of its own.
-func loadSmall(t *testing.T, d disturbance, redrive bool) smallLoad {
+// trial runs a workload once, with at most one call disturbed.
+func trial(t *testing.T, w workload, d disturbance, redrive bool) (outcome, []string) {
 	t.Helper()
 	var mu sync.Mutex
 	seen, calls, faults := map[string]int{}, []string(nil), 0
 	byFunction := false
-	c := start(t, local.Options{Fault: func(x gateway.Call) gateway.Fault {
+	o := w.options()
+	o.Fault = func(x gateway.Call) gateway.Fault {
 		mu.Lock()
 		defer mu.Unlock()
 		name := callName(x)
@@ -183,23 +183,19 @@ func loadSmall(t *testing.T, d disturbance, redrive bool) smallLoad {
 		faults++
 		byFunction = !cannotDie[callerOf(x)]
 		return d.fault
-	}})
-	c.Engine.NoRetry = redrive
-	ledger := ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Exports: 2, BlocksPerObject: 20, Prefix: "exports/"}
-	tables := []string{"Note", "Person"}
-	if soak {
-		ledger.Documents, tables = 300, []string{"Note", "Person", "Vehicle", "DriversLicense"}
 	}
-	l := archive(t, c, ledger)
+	c := start(t, o)
+	c.Engine.NoRetry = redrive
+	input := w.prepare(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	x, err := c.StartExecution(ctx, "LedgerLoad", "load", object{"Bucket": archiveBucket, "Prefix": "exports/", "Tables": tables, "MaxQuarantined": 3})
+	x, err := c.StartExecution(ctx, w.machine(), "trial", input)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, err := x.Wait(ctx)
 	if err != nil {
-		t.Fatalf("LedgerLoad did not end: %v", err)
+		t.Fatalf("%s did not end: %v", w.machine(), err)
 	}
 	for range 5 {
 		if !redrive || r.Status != asl.Failed {
@@ -209,11 +205,11 @@ func loadSmall(t *testing.T, d disturbance, redrive bool) smallLoad {
 			t.Fatal(err)
 		}
 		if r, err = x.Wait(ctx); err != nil {
-			t.Fatalf("LedgerLoad did not end: %v", err)
+			t.Fatalf("%s did not end: %v", w.machine(), err)
 		}
 	}
 	if r.Status != asl.Succeeded {
-		t.Fatalf("LedgerLoad %s after %d redrives: %s", r.Status, r.RedriveCount, local.Cause(x))
+		t.Fatalf("%s %s after %d redrives: %s", w.machine(), r.Status, r.RedriveCount, local.Cause(x))
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -223,26 +219,67 @@ func loadSmall(t *testing.T, d disturbance, redrive bool) smallLoad {
 	if redrive && byFunction && r.RedriveCount == 0 {
 		t.Error("the execution did not fail: the fault did not reach it")
 	}
+	return w.outcome(t, c, r, d.fault == gateway.None), calls
+}
+
+// A smallLoad is LedgerLoad on a small ledger that has something of everything.
+type smallLoad struct{}
+
+func (smallLoad) machine() string        { return "LedgerLoad" }
+func (smallLoad) options() local.Options { return local.Options{} }
+
+func (smallLoad) ledger() (o ledgergen.Options, tables []string) {
+	o = ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Exports: 2, BlocksPerObject: 20, Prefix: "exports/"}
+	tables = []string{"Note", "Person"}
+	if soak {
+		o.Documents, tables = 300, []string{"Note", "Person", "Vehicle", "DriversLicense"}
+	}
+	return o, tables
+}
+
+func (w smallLoad) prepare(t testing.TB, c *local.Cloud) any {
+	o, tables := w.ledger()
+	archive(t, c, o)
+	return object{"Bucket": archiveBucket, "Prefix": "exports/", "Tables": tables, "MaxQuarantined": 3}
+}
+
+func (w smallLoad) outcome(t testing.TB, c *local.Cloud, r asl.Result, undisturbed bool) outcome {
+	t.Helper()
 	var out output
 	if err := json.Unmarshal(r.Output, &out); err != nil {
 		t.Fatal(err)
+	}
+	if undisturbed {
+		o, _ := w.ledger()
+		l, err := ledgergen.Generate(o, func(ledgergen.Object) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.Read != l.Revisions() || out.Read != out.Staged+out.Aside+out.Left || out.Staged == 0 || out.Aside == 0 || out.Left == 0 {
+			t.Fatalf("read %d of %d revisions, staged %d, quarantined %d, filtered %d: the small load must have all of them, and add up",
+				out.Read, l.Revisions(), out.Staged, out.Aside, out.Left)
+		}
+		if n := len(c.Gateway.Calls()); n < 80 {
+			t.Fatalf("a run makes only %d calls", n)
+		}
 	}
 	rows := state(t, c, "dmv")
 	for name, text := range bookkeeping(t, c) {
 		rows[name] = text
 	}
-	return smallLoad{outcome{out, rows, objects(t, c)}, l, calls}
+	return outcome{string(r.Output), rows, objects(t, c)}
 }
 
 var (
 	roleName = regexp.MustCompile(`-([A-Za-z]+)Role[0-9A-F]{8}-`)
 	loadID   = regexp.MustCompile(`[0-9a-f]{32}`)
+	qldbID   = regexp.MustCompile(`\b[0-9A-Za-z]{22}\b`)
 	uuid     = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 )
 
 // cannotDie names the callers that are no functions: a kill breaks their
 // connection.
-var cannotDie = map[string]bool{"LedgerLoad": true, "Import": true}
+var cannotDie = map[string]bool{"LedgerLoad": true, "LedgerExport": true, "Import": true, "Qldb": true}
 
 // callerOf is the name of the role that calls.
 func callerOf(c gateway.Call) string {
@@ -260,7 +297,7 @@ func callName(c gateway.Call) string {
 	if c.Detail != "" {
 		what, _, _ = strings.Cut(c.Detail, " args=")
 	}
-	what = uuid.ReplaceAllString(loadID.ReplaceAllString(what, "LOAD"), "RUN")
+	what = qldbID.ReplaceAllString(uuid.ReplaceAllString(loadID.ReplaceAllString(what, "LOAD"), "RUN"), "ID")
 	return fmt.Sprintf("%s's %s %s", callerOf(c), c.Action, what)
 }
 

@@ -68,20 +68,26 @@ type object = map[string]any
 
 var executions atomic.Int64
 
-// run runs LedgerLoad to its end.
-func run(t testing.TB, c *local.Cloud, input any) (*asl.Execution, asl.Result) {
+// execute runs a state machine to its end.
+func execute(t testing.TB, c *local.Cloud, machine string, input any) (*asl.Execution, asl.Result) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	x, err := c.StartExecution(ctx, "LedgerLoad", fmt.Sprintf("load-%d", executions.Add(1)), input)
+	x, err := c.StartExecution(ctx, machine, fmt.Sprintf("execution-%d", executions.Add(1)), input)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, err := x.Wait(ctx)
 	if err != nil {
-		t.Fatalf("LedgerLoad did not end: %v", err)
+		t.Fatalf("%s did not end: %v", machine, err)
 	}
 	return x, r
+}
+
+// run runs LedgerLoad to its end.
+func run(t testing.TB, c *local.Cloud, input any) (*asl.Execution, asl.Result) {
+	t.Helper()
+	return execute(t, c, "LedgerLoad", input)
 }
 
 // load runs LedgerLoad and wants it to succeed.

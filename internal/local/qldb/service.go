@@ -224,6 +224,18 @@ func (s *Service) Hold() (release func()) {
 	})
 }
 
+// Running are the ids of a ledger's exports in progress, the oldest first.
+func (s *Service) Running(ledger string) (ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.exports {
+		if x.ledger.name == ledger && x.status == inProgress {
+			ids = append(ids, x.id)
+		}
+	}
+	return ids
+}
+
 // Cancel cancels an export in progress, and returns when it has stopped. QLDB
 // had no such operation: it cancelled by itself what could not go on.
 func (s *Service) Cancel(id string) error {
