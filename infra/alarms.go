@@ -21,12 +21,17 @@ const (
 	worthALook = 3
 )
 
-// The metric of records set aside, which ledger-phase writes in the embedded
-// metric format under its own name: environments may share an account.
+// The metrics that functions write in the embedded metric format, each under its
+// own name: environments may share an account. The names are migrate's.
 const (
 	metricNamespace   = "Godwit"
-	metricQuarantined = "Quarantined"
 	metricFunction    = "Function"
+	metricQuarantined = "Quarantined"
+	metricRevisions   = "Revisions"
+	metricBytes       = "Bytes"
+	metricRows        = "Rows"
+	metricWaits       = "Waits"
+	metricDataAPI     = "DataApiMilliseconds"
 )
 
 // newAlarmTopic makes the topic that all alarms of an environment tell.
@@ -55,6 +60,7 @@ func newAlarmTopic(s awscdk.Stack, e Environment, key awskms.IKey) awssns.Topic 
 type alarmer struct {
 	stack awscdk.Stack
 	topic awssns.ITopic
+	made  []awscloudwatch.Alarm
 }
 
 // sum is how alarms count: over a period of their own.
@@ -62,45 +68,54 @@ func sum() *awscloudwatch.MetricOptions {
 	return &awscloudwatch.MetricOptions{Statistic: jsii.String("Sum"), Period: awscdk.Duration_Minutes(jsii.Number(alarmMinutes))}
 }
 
-func (a alarmer) alarm(id string, metric awscloudwatch.IMetric, threshold float64, description string) {
-	awscloudwatch.NewAlarm(a.stack, jsii.String(id), &awscloudwatch.AlarmProps{
+func (a *alarmer) alarm(id string, metric awscloudwatch.IMetric, threshold float64, description string) {
+	alarm := awscloudwatch.NewAlarm(a.stack, jsii.String(id), &awscloudwatch.AlarmProps{
 		AlarmDescription:   jsii.String(description),
 		Metric:             metric,
 		Threshold:          jsii.Number(threshold),
 		EvaluationPeriods:  jsii.Number(1),
 		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
 		TreatMissingData:   awscloudwatch.TreatMissingData_NOT_BREACHING,
-	}).AddAlarmAction(awscloudwatchactions.NewSnsAction(a.topic))
+	})
+	alarm.AddAlarmAction(awscloudwatchactions.NewSnsAction(a.topic))
+	a.made = append(a.made, alarm)
 }
 
-// functions makes the alarms that every function has.
-func (a alarmer) functions(list []*Function) {
+// functions makes the alarms that every function has. errors and throttles say
+// what to look at first.
+func (a *alarmer) functions(list []*Function, errors, throttles string) {
 	for _, f := range list {
 		id := *f.Node().Id()
-		a.alarm(id+"Errors", f.MetricErrors(sum()), worthALook, f.Name+" fails again and again: see its log")
-		a.alarm(id+"Throttles", f.MetricThrottles(sum()), worthALook, f.Name+" is throttled: lower concurrency in cdk.json or raise the account's limit")
+		a.alarm(id+"Errors", f.MetricErrors(sum()), worthALook, f.Name+" fails again and again. "+errors)
+		a.alarm(id+"Throttles", f.MetricThrottles(sum()), worthALook, f.Name+" is throttled. "+throttles)
 	}
 }
 
-// alarms makes the alarms of LedgerLoad.
-func (s *LedgerStack) alarms(data *DataStack) {
-	a := alarmer{stack: s.Stack, topic: data.Alarms}
+// alarms makes the alarms of LedgerLoad. Each says what to look at first.
+func (s *LedgerStack) alarms(e Environment, data *DataStack) []awscloudwatch.Alarm {
+	a := &alarmer{stack: s.Stack, topic: data.Alarms}
 	a.alarm("LedgerLoadFailed", s.Load.MetricFailed(sum()), 1,
-		"A load failed. Its execution names the state and the reason; redrive it, or start it again with the same input")
-	a.alarm("LedgerLoadTimedOut", s.Load.MetricTimedOut(sum()), 1, "A load took longer than it may. Start it again with the same input: it goes on where it stopped")
-	a.alarm("LedgerLoadAborted", s.Load.MetricAborted(sum()), 1, "Somebody stopped a load. Nothing of it is visible in the target; start it again with the same input")
-	a.functions(s.Functions)
-	var counts *string // name of the function that counts what is set aside
-	for _, f := range s.Functions {
-		if f.Name == config.LedgerPhase {
-			counts = f.FunctionName()
-		}
-	}
+		"A load or a plan failed; nothing of it is visible in the target. Look first at the execution in Step Functions: its failed state, and for a map the failed child in its Map Run, says object, block and what to do. "+
+			"Mend that and redrive the execution, or start it again with the same input")
+	a.alarm("LedgerLoadTimedOut", s.Load.MetricTimedOut(sum()), 1,
+		"A load took longer than "+number(executionDays)+" days. Look first at the execution's last state and at the saved query "+saved(e, queryRetries)+
+			"; then start it again with the same input: it goes on where it stopped")
+	a.alarm("LedgerLoadAborted", s.Load.MetricAborted(sum()), 1,
+		"Somebody stopped a load; nothing of it is visible in the target. Look first at who did (CloudTrail, StopExecution); start it again with the same input to go on")
+	a.functions(s.Functions,
+		"Look first at the saved query "+saved(e, queryErrors)+"; for a crash or a call that ran out of time at "+saved(e, querySlowest)+". Calls are repeated: a load that gives up has an alarm of its own",
+		"Look first at Lambda's quota Concurrent executions in Service Quotas: raise it, or lower concurrency in cdk.json")
 	a.alarm("Quarantined", awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
 		Namespace:     jsii.String(metricNamespace),
 		MetricName:    jsii.String(metricQuarantined),
-		DimensionsMap: &map[string]*string{metricFunction: counts},
+		DimensionsMap: &map[string]*string{metricFunction: byName(s.Functions)[config.LedgerPhase].FunctionName()},
 		Statistic:     sum().Statistic,
 		Period:        sum().Period,
-	}), 1, "A load set records aside: quarantine/ of the load in the work bucket names each with its origin and reason")
+	}), 1, "A load set revisions aside. Look first at quarantine/ of the load in the work bucket, or at godwit.quarantine in the database: each stands there with its origin and the reason. Mend the mapping and load again, or leave it")
+	return a.made
+}
+
+// saved names a saved query in the text of an alarm.
+func saved(e Environment, name string) string {
+	return `"` + savedQuery{name: name}.title(e) + `" of CloudWatch Logs Insights`
 }

@@ -69,16 +69,19 @@ func NewExportStack(app awscdk.App, id string, e Environment, data *DataStack, a
 	return s, nil
 }
 
-// alarms makes the alarms of LedgerExport.
+// alarms makes the alarms of LedgerExport. Each says what to look at first.
 func (s *ExportStack) alarms(data *DataStack) {
-	a := alarmer{stack: s.Stack, topic: data.Alarms}
+	a := &alarmer{stack: s.Stack, topic: data.Alarms}
 	a.alarm("LedgerExportFailed", s.Export.MetricFailed(sum()), 1,
-		"An export failed. Its execution names the state and the reason, for a failed child its Map Run; mend the cause and redrive it: what is exported stays")
+		"An export failed. Look first at the execution in Step Functions: its failed state, and for the map the failed child in its Map Run, says window, export and what to do. "+
+			"QldbServiceEnded: there is no QLDB; start LedgerLoad with the archive. Otherwise mend the cause and redrive: what is exported stays")
 	a.alarm("LedgerExportTimedOut", s.Export.MetricTimedOut(sum()), 1,
-		"An export took longer than it may. Its Map Run names the windows that are open; QLDB may hold their exports still: redrive the execution")
+		"An export took longer than "+number(executionDays)+" days. Look first at its Map Run, which names the windows that are open, and at what QLDB says of their exports; then start it again with a fresh BucketPrefix")
 	a.alarm("LedgerExportAborted", s.Export.MetricAborted(sum()), 1,
-		"Somebody stopped an export. QLDB goes on with what was begun; redrive the execution, which finds it again")
-	a.functions(s.Functions)
+		"Somebody stopped an export; QLDB goes on with what was begun. Look first at who did (CloudTrail, StopExecution); redrive the execution, which finds those exports again")
+	a.functions(s.Functions,
+		"Look first at the function's log, for lines with errorType. Calls are repeated: an export that gives up has an alarm of its own",
+		"Look first at Lambda's quota Concurrent executions in Service Quotas: raise it, or start with fewer ConcurrentExports")
 }
 
 // Where the functions keep what they hand on, under exports/<export id>/; see migrate.

@@ -30,6 +30,7 @@ const (
 type Function struct {
 	awslambda.Function
 	Role awsiam.Role
+	Log  awslogs.LogGroup
 	Name string // its folder under functions/
 }
 
@@ -69,7 +70,7 @@ func NewFunction(scope constructs.Construct, id string, e Environment, p Functio
 		Retention:     logRetention,
 		RemovalPolicy: awscdk.RemovalPolicy_DESTROY, // the evidence of a load is its report, not its log
 	})
-	f := &Function{Name: p.Name}
+	f := &Function{Name: p.Name, Log: logs}
 	f.Role = awsiam.NewRole(scope, jsii.String(id+"Role"), &awsiam.RoleProps{
 		Description: jsii.String("The function " + p.Name),
 		AssumedBy:   awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
@@ -91,8 +92,9 @@ func NewFunction(scope constructs.Construct, id string, e Environment, p Functio
 		LogGroup:              logs,
 		LoggingFormat:         awslambda.LoggingFormat_JSON,
 		ApplicationLogLevelV2: awslambda.ApplicationLogLevel_INFO,
-		SystemLogLevelV2:      awslambda.SystemLogLevel_WARN,
-		Tracing:               awslambda.Tracing_ACTIVE,
+		// A report of each call, from which a saved query finds the slowest.
+		SystemLogLevelV2: awslambda.SystemLogLevel_INFO,
+		Tracing:          awslambda.Tracing_ACTIVE,
 	})
 	allow(f.Role, []string{"logs:CreateLogStream", "logs:PutLogEvents"}, *logs.LogGroupArn())
 	// Added by the tracing above: xray:Put* takes no resource.

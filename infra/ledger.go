@@ -22,7 +22,8 @@ const (
 // archiveReaders are the functions of LedgerLoad that list or read archives.
 var archiveReaders = []string{config.LedgerPreflight, config.LedgerPlan, config.LedgerTransform, config.LedgerCount, config.LedgerSurvey}
 
-// A LedgerStack is the ledger route: functions, LedgerLoad, alarms.
+// A LedgerStack is the ledger route: functions, LedgerLoad, alarms, dashboard,
+// saved queries.
 type LedgerStack struct {
 	awscdk.Stack
 	Functions []*Function
@@ -74,7 +75,8 @@ func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, t
 	s.Load = NewMachine(s.Stack, e, data, MachineProps{
 		Name: "LedgerLoad", Definition: definition, Functions: s.Functions, Items: []string{itemsFile, tasks}, Results: results,
 	})
-	s.alarms(data)
+	saveQueries(s.Stack, e, s.Functions, s.Load)
+	s.dashboard(e, target, s.alarms(e, data))
 	output(s.Stack, "ArchiveReaders", roles(s.Functions, archiveReaders...),
 		"Roles that read the archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")
 	output(s.Stack, "LedgerLoadArn", *s.Load.StateMachineArn(), `Start it with {"Bucket": "…", "Prefix": "…"}`)

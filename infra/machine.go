@@ -103,6 +103,14 @@ func newFunctions(s awscdk.Stack, e Environment, data *DataStack, assets string,
 	return list, nil
 }
 
+func byName(functions []*Function) map[string]*Function {
+	list := map[string]*Function{}
+	for _, f := range functions {
+		list[f.Name] = f
+	}
+	return list
+}
+
 // arns are the ARNs of functions by their names.
 func arns(functions []*Function) map[string]string {
 	list := map[string]string{}
@@ -114,13 +122,9 @@ func arns(functions []*Function) map[string]string {
 
 // roles are the ARNs of the roles of the functions of these names, with spaces between.
 func roles(functions []*Function, names ...string) string {
-	var list []string
-	for _, f := range functions {
-		for _, name := range names {
-			if f.Name == name {
-				list = append(list, *f.Role.RoleArn())
-			}
-		}
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = *byName(functions)[name].Role.RoleArn()
 	}
 	return strings.Join(list, " ")
 }

@@ -37,6 +37,7 @@ const (
 type TargetStack struct {
 	awscdk.Stack
 	ClusterARN   string
+	ClusterName  string
 	Database     string
 	AdminSecret  Secret
 	LoaderSecret Secret
@@ -62,12 +63,12 @@ func NewTargetStack(app awscdk.App, id string, e Environment, data *DataStack) *
 		s.ClusterARN = c.ARN
 		s.AdminSecret = Secret{ARN: c.AdminSecretARN, KeyARN: c.AdminKeyARN}
 		s.ImportRole = c.ImportRoleARN
-		name := clusterName(c.ARN)
+		s.ClusterName = clusterName(c.ARN)
 		if s.ImportRole == "" {
 			s.ImportRole = *s.importRole(data).RoleArn()
 			output(s.Stack, "AttachImportRole", fmt.Sprintf(
 				"aws rds add-role-to-db-cluster --region %s --db-cluster-identifier %s --feature-name s3Import --role-arn %s",
-				e.Region, name, s.ImportRole), "Run once: a stack cannot attach a role to a cluster that it did not make")
+				e.Region, s.ClusterName, s.ImportRole), "Run once: a stack cannot attach a role to a cluster that it did not make")
 		}
 		output(s.Stack, "EnableDataAPI", fmt.Sprintf("aws rds enable-http-endpoint --region %s --resource-arn %s", e.Region, c.ARN),
 			"Run once unless the Data API is on already")
@@ -171,7 +172,7 @@ func (s *TargetStack) newCluster(e Environment, data *DataStack, key awskms.IKey
 	if e.Removal == destroy {
 		suppress(cluster, "AwsSolutions-RDS10", "this environment's removal is destroy: its cluster is meant to go with the stack")
 	}
-	s.ClusterARN = *cluster.ClusterArn()
+	s.ClusterARN, s.ClusterName = *cluster.ClusterArn(), *cluster.ClusterIdentifier()
 	s.AdminSecret = Secret{ARN: *secret.SecretArn(), KeyARN: *key.KeyArn()}
 }
 

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"godwit/internal/migrate"
+)
+
+// The names under which functions write what alarms and dashboard read. They
+// stand here and there, because infra knows names of config only.
+func TestMetricsAreThoseThatFunctionsWrite(t *testing.T) {
+	for ours, theirs := range map[string]string{
+		metricNamespace: migrate.MetricNamespace, metricFunction: migrate.DimensionFunction,
+		metricQuarantined: migrate.MetricQuarantined, metricRevisions: migrate.MetricRevisions, metricBytes: migrate.MetricBytes,
+		metricRows: migrate.MetricRows, metricWaits: migrate.MetricWaits, metricDataAPI: migrate.MetricDataAPI,
+	} {
+		if ours != theirs {
+			t.Errorf("stacks read %q, functions write %q", ours, theirs)
+		}
+	}
+}
+
+// widgets are those of the dashboard, with references written as text.
+func (s *synthesis) widgets(t *testing.T) []map[string]any {
+	t.Helper()
+	boards := s.resources("AWS::CloudWatch::Dashboard")
+	if len(boards) != 1 {
+		t.Fatalf("%d dashboards, want 1", len(boards))
+	}
+	var body struct{ Widgets []map[string]any }
+	if err := json.Unmarshal([]byte(s.text(boards[0].Properties["DashboardBody"])), &body); err != nil {
+		t.Fatalf("the dashboard is not JSON: %v", err)
+	}
+	return body.Widgets
+}
+
+func TestDashboardShowsTheRoute(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		type metric struct{ namespace, name, of string }
+		shown := map[metric]bool{}
+		for _, w := range s.widgets(t) {
+			list, _ := at(w, "properties", "metrics").([]any)
+			for _, m := range list {
+				parts, _ := m.([]any)
+				if len(parts) == 0 || at(parts[0], "expression") != nil {
+					continue
+				}
+				got := metric{namespace: parts[0].(string), name: parts[1].(string)}
+				if len(parts) > 3 {
+					got.of = parts[3].(string)
+				}
+				shown[got] = true
+			}
+		}
+		cluster := "${Cluster}"
+		if c := s.Environment.Cluster.Imported; c != nil {
+			cluster = "existing"
+		}
+		want := []metric{
+			{"AWS/States", "ExecutionsStarted", "${LedgerLoad}"},
+			{"AWS/States", "ExecutionsSucceeded", "${LedgerLoad}"},
+			{"AWS/States", "ExecutionsFailed", "${LedgerLoad}"},
+			{"AWS/States", "ApproximateOpenMapRunCount", ""},
+			{"AWS/RDS", "ServerlessDatabaseCapacity", cluster},
+			{"AWS/RDS", "ACUUtilization", cluster},
+			{metricNamespace, metricQuarantined, "${Phase}"},
+			{metricNamespace, metricRevisions, "${Transform}"},
+			{metricNamespace, metricBytes, "${Transform}"},
+			{metricNamespace, metricRows, "${Task}"},
+			{metricNamespace, metricWaits, "${Task}"},
+			{metricNamespace, metricDataAPI, "${Task}"},
+		}
+		for _, f := range s.resources("AWS::Lambda::Function") {
+			if f.Stack == "ledger" {
+				for _, name := range []string{"Errors", "Throttles", "Duration", "ConcurrentExecutions"} {
+					want = append(want, metric{"AWS/Lambda", name, "${" + f.ID + "}"})
+				}
+			}
+		}
+		for _, w := range want {
+			if !shown[w] {
+				t.Errorf("the dashboard does not show %v", w)
+			}
+		}
+	})
+}
+
+// Who is woken reads the alarm's text first.
+func TestAlarmsSayWhatToLookAtFirst(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		saved := map[string]bool{}
+		for _, q := range s.resources("AWS::Logs::QueryDefinition") {
+			saved[q.Properties["Name"].(string)] = true
+		}
+		if len(saved) != len(savedQueries) {
+			t.Errorf("%d queries are saved, want %d", len(saved), len(savedQueries))
+		}
+		named := regexp.MustCompile(`"(godwit/[^"]+)"`)
+		for _, a := range s.resources("AWS::CloudWatch::Alarm") {
+			text, _ := a.Properties["AlarmDescription"].(string)
+			// AlarmDescription may have 1,024 characters (CloudWatch API Reference, PutMetricAlarm).
+			if !strings.Contains(text, "Look first at ") || len(text) > 1024 {
+				t.Errorf("alarm %s says in %d bytes: %s", a, len(text), text)
+			}
+			for _, m := range named.FindAllStringSubmatch(text, -1) {
+				if !saved[m[1]] {
+					t.Errorf("alarm %s names the query %s, which is not saved", a, m[1])
+				}
+			}
+		}
+	})
+}
+
+func TestSavedQueriesReadTheRightLogs(t *testing.T) {
+	s := synthesize(t, "demo")
+	machine := map[string]bool{}
+	for _, q := range savedQueries {
+		machine[q.title(s.Environment)] = q.machine
+	}
+	var logs []string // of the functions
+	for _, f := range s.resources("AWS::Lambda::Function") {
+		if f.Stack == "ledger" {
+			logs = append(logs, "${"+f.ID+"Log}")
+			// Without it no call is reported that ends well.
+			if got := at(f.Properties, "LoggingConfig", "SystemLogLevel"); got != "INFO" {
+				t.Errorf("function %s has system log level %v", f, got)
+			}
+		}
+	}
+	for _, q := range s.resources("AWS::Logs::QueryDefinition") {
+		want := slices.Sorted(slices.Values(logs))
+		if machine[q.Properties["Name"].(string)] {
+			want = []string{"${LedgerLoadLog}"}
+		}
+		got := s.texts(q.Properties["LogGroupNames"])
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("query %s reads %v, want %v", q.Properties["Name"], got, want)
+		}
+	}
+}
+
+// aws-lambda-go's line of a failed call, as the queries take it apart.
+func TestQueriesFindErrorsAsTheyAreWritten(t *testing.T) {
+	line, err := json.Marshal(struct {
+		Message string `json:"errorMessage"`
+		Type    string `json:"errorType"`
+	}{`open s3://b/k: "x" is no object`, errorAgain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range savedQueries {
+		if q.name != queryErrors && q.name != queryRetries {
+			continue
+		}
+		m := regexp.MustCompile(`parse @message '(.*)\*(.*)\*(.*)' as`).FindStringSubmatch(q.text)
+		if m == nil {
+			t.Fatalf("query %s parses nothing", q.name)
+		}
+		parts := regexp.MustCompile(regexp.QuoteMeta(m[1]) + `(.*?)` + regexp.QuoteMeta(m[2]) + `(.*?)` + regexp.QuoteMeta(m[3])).FindStringSubmatch("2026/11/22 20:00:00 " + string(line))
+		if len(parts) != 3 || parts[2] != errorAgain {
+			t.Errorf("query %s makes %q of the line %s", q.name, parts, line)
+		}
+		for _, f := range regexp.MustCompile(`like '("errorType".*?)'`).FindAllStringSubmatch(q.text, -1) {
+			if !strings.HasPrefix(f[1], `"errorType":"`+errorLimit) && !strings.Contains(string(line), f[1]) {
+				t.Errorf("query %s filters by %s, which the line %s does not hold", q.name, f[1], line)
+			}
+		}
+	}
+}
