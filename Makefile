@@ -22,6 +22,8 @@ INPUT ?=
 KEEP ?=
 # An environment of cdk.json.
 ENV ?=
+# The load that `make unload` removes.
+LOAD ?=
 
 GOLANGCI_LINT_VERSION := v2.12.0
 
@@ -37,7 +39,7 @@ FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal
 LOCAL_SOURCES := go.mod go.sum $(call sources,internal)
 INFRA_SOURCES := go.mod go.sum $(call sources,infra internal/config)
 
-.PHONY: help demo load plan test bench lint build synth diff bootstrap deploy destroy soak golden
+.PHONY: help demo load plan unload test bench lint build synth diff bootstrap deploy destroy soak golden
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -54,6 +56,10 @@ load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## loa
 
 plan: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## say what a load would take, cost and refuse, without loading: ARCHIVE=./folder MAPPING= SCHEMA= INPUT=, or the demo's ledger
 	@build/godwit-local plan -assembly build/cdk.out $(if $(ARCHIVE),-archive '$(ARCHIVE)',-documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)') $(if $(MAPPING),-mapping '$(MAPPING)') $(if $(SCHEMA),-schema '$(SCHEMA)') $(if $(INPUT),-input '$(INPUT)')
+
+unload: $(if $(ENV),,build/godwit-local) ## remove one load as if it had never been, or say why not: LOAD=id, in ENV= or from what KEEP=1 keeps on this machine
+	@[ -n '$(LOAD)' ] || { echo 'which load? make unload LOAD=id [ENV=dev]; its report names it' >&2; exit 2; }
+	@$(if $(ENV),$(UNLOAD),build/godwit-local unload -load '$(LOAD)')
 
 test: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## run every test
 	go test -timeout 20m ./...
@@ -102,6 +108,38 @@ CDK_ALL = $(subst -environment,-all -environment,$(CDK))
 .PHONY: environment
 environment:
 	@[ -n '$(ENV)' ] || { echo "which environment of cdk.json? for example: make $(firstword $(MAKECMDGOALS)) ENV=dev" >&2; exit 2; }
+
+# godwit.unload through the Data API, with your own credentials. A statement that
+# outlives its call goes on: asking again tells what became of it. A load that is
+# not known then was removed by the call before.
+define UNLOAD
+file=build/cdk/$(ENV).outputs.json; \
+[ -f "$$file" ] || { echo "$$file is missing: make deploy ENV=$(ENV) writes it" >&2; exit 2; }; \
+output() { node -e 'const v = JSON.parse(fs.readFileSync(process.argv[1]))["godwit-$(ENV)-target"]?.[process.argv[2]]; \
+  if (!v) { console.error(`$${process.argv[1]} has no output $${process.argv[2]}: make deploy ENV=$(ENV)`); process.exit(2); } console.log(v)' "$$file" "$$1"; }; \
+cluster=$$(output ClusterArn); secret=$$(output LoaderSecretArn); database=$$(output Database); \
+region=$${cluster#arn:*:rds:}; region=$${region%%:*}; \
+ask() { AWS_MAX_ATTEMPTS=1 aws rds-data execute-statement --region "$$region" --cli-read-timeout 70 --continue-after-timeout \
+  --resource-arn "$$cluster" --secret-arn "$$secret" --database "$$database" --sql "$$1" \
+  --parameters '[{"name": "load", "value": {"stringValue": "$(LOAD)"}}]' --query 'records[0][0].stringValue' --output text 2>&1; }; \
+wait=0; look=false; sql="SELECT godwit.describe(:load)"; \
+while true; do \
+  if answer=$$(ask "$$sql"); then case "$$answer" in \
+    None) sql= ;; \
+    'load '*) echo "to be removed: $$answer"; sql= ;; \
+    'done '*) echo "removed: $${answer#* }"; exit 0 ;; \
+    'unknown '*) if $$look; then echo 'removed'; exit 0; fi; echo "$${answer#* }" >&2; exit 1 ;; \
+    'running '*) look=true; wait=10; echo 'still at it' ;; \
+    *) echo "$${answer#* }" >&2; exit 1 ;; \
+  esac; else case "$$answer" in \
+    *StatementTimeoutException*) look=true; wait=10; echo 'still at it' ;; \
+    *DatabaseResumingException*) wait=5; echo 'the database resumes' ;; \
+    *) echo "$$answer" >&2; exit 1 ;; \
+  esac; fi; \
+  [ -z "$$sql" ] || sleep $$wait; \
+  [[ $$sql == *describe* ]] || sql="SELECT concat(u->>'state', ' ', u->>'message') FROM godwit.unload(:load, $$look) AS u"; \
+done
+endef
 
 # One compilation for all functions of an architecture. The flags leave nothing
 # in a binary that depends on the machine or the folder, so that unchanged code

@@ -351,8 +351,9 @@ func (j *Job) finish(ctx context.Context, c *Cloud, output json.RawMessage, took
 	fmt.Fprintf(j.Out, "\n%s\n%d revisions in %.1f s (%.0f a second)\n", l.Text(100), read, took.Seconds(), float64(read)/took.Seconds())
 	fmt.Fprintf(j.Out, "report: %s\n", filepath.Join(j.Folder, "report.html"))
 	if j.Keep {
-		fmt.Fprintf(j.Out, "\nthe database runs until you press Ctrl-C:\n  psql '%s'\n", c.Postgres.AdminDSN(c.Database))
-		<-ctx.Done()
+		if err := j.keep(ctx, c.Postgres.AdminDSN(c.Database)); err != nil {
+			return err
+		}
 	}
 	if l.Verdict == report.DoesNotAddUp || l.Verdict == report.NotLoaded {
 		return fmt.Errorf("the load is %s: read the findings", l.Verdict)

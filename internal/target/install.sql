@@ -611,15 +611,13 @@ RETURNS TABLE (place integer, relation text, rows bigint) LANGUAGE sql STABLE AS
   FROM godwit.load l WHERE l.load_id = p_load
 $f$;
 
--- describe says what a published load shows, in a sentence, or why there is nothing to say.
+-- describe says what a published load shows; NULL when it is none.
 CREATE OR REPLACE FUNCTION godwit.describe(p_load text) RETURNS text LANGUAGE sql STABLE AS $f$
-  SELECT coalesce((
-    SELECT format('load %s is %s', p_load, l.state) || CASE l.state WHEN 'published' THEN format(
-      ' since %s with blocks %s to %s of strand %s: %s%s', to_char(l.published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24":"MI "UTC"'), l.first_block, l.last_block, l.strand,
-      (SELECT string_agg(format('%s (%s rows)', w.relation, w.rows), ', ' ORDER BY w.place, w.relation) FROM godwit.written(p_load) w WHERE w.place > 1),
-      CASE WHEN l.made_schema THEN format('; it made schema %s', l.target_schema) END) ELSE '' END
-    FROM godwit.load l WHERE l.load_id = p_load),
-    format('load %s is not known: was it removed already?', p_load))
+  SELECT format('load %s, shown on %s, blocks %s to %s of strand %s: %s%s', p_load,
+    to_char(l.published_at AT TIME ZONE 'UTC', 'YYYY-MM-DD "at" HH24":"MI "UTC"'), l.first_block, l.last_block, l.strand,
+    (SELECT string_agg(format('%s (%s rows)', w.relation, w.rows), ', ' ORDER BY w.place, w.relation) FROM godwit.written(p_load) w WHERE w.place > 1),
+    CASE WHEN l.made_schema THEN format('; it made schema %s', l.target_schema) END)
+  FROM godwit.load l WHERE l.load_id = p_load AND l.state = 'published'
 $f$;
 
 -- by_hand is how to remove everything that was loaded into a schema, without a check: for whoever has looked.
@@ -730,7 +728,7 @@ BEGIN
   END IF;
   SELECT l.target_schema INTO v_schema FROM godwit.load l WHERE l.load_id = p_load;
   IF NOT FOUND THEN
-    RETURN jsonb_build_object('state', 'unknown', 'message', godwit.describe(p_load));
+    RETURN jsonb_build_object('state', 'unknown', 'message', format('load %s is not known: was it removed already?', p_load));
   END IF;
   SELECT f.* INTO v_failure FROM godwit.failure f WHERE f.load_id = p_load AND f.phase = 'unload';
   IF FOUND AND p_look THEN

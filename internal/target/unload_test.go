@@ -110,9 +110,9 @@ func TestUnloadSaysWhatItRemoves(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, rdsdata.Config{})
 	b.load(two("load1"))
-	want := ` with blocks 0 to 100 of strand S: dmv."Veh""icle" (1 rows), dmv.person (2 rows), dmv."Veh""icle_audit_log" (1 rows), dmv.person_audit_log (5 rows), dmv.table_counts (2 rows); it made schema dmv`
+	want := ` UTC, blocks 0 to 100 of strand S: dmv."Veh""icle" (1 rows), dmv.person (2 rows), dmv."Veh""icle_audit_log" (1 rows), dmv.person_audit_log (5 rows), dmv.table_counts (2 rows); it made schema dmv`
 	before := get[string](b, `SELECT godwit.describe('load1')`)
-	if !strings.HasPrefix(before, "load load1 is published since 20") || !strings.HasSuffix(before, want) {
+	if !strings.HasPrefix(before, "load load1, shown on 20") || !strings.HasSuffix(before, want) {
 		t.Errorf("got %q, want %q in the end", before, want)
 	}
 	if u, err := b.unload("load1", false); err != nil || u != (unloaded{State: "done", Message: before}) {

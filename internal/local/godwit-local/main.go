@@ -1,6 +1,6 @@
 // Command godwit-local runs the synthesized stacks on this machine: demo exports
 // and loads a made-up ledger, load loads an archive from a folder, plan says what
-// loading either would take.
+// loading either would take, unload takes a load back.
 package main
 
 import (
@@ -30,11 +30,11 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say demo, load, plan or archive; each with -help")
+		return errors.New("say demo, load, plan, unload or archive; each with -help")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	j := local.Job{Out: os.Stdout}
-	var format, layout string
+	var format, layout, load string
 	var generate ledgergen.Options
 	source := func() {
 		flags.IntVar(&generate.Documents, "documents", 2000, "documents in the ledger")
@@ -64,11 +64,14 @@ func run(ctx context.Context, args []string) error {
 		source()
 		target()
 		archive()
+	case "unload":
+		flags.StringVar(&j.Folder, "out", "build", "folder of the demo or load that keeps the database")
+		flags.StringVar(&load, "load", "", "id of the load, as its report names it")
 	case "archive":
 		source()
 		flags.StringVar(&j.Archive, "to", "", "folder to write the made-up ledger's export to")
 	default:
-		return fmt.Errorf("no command is named %s: say demo, load, plan or archive", args[0])
+		return fmt.Errorf("no command is named %s: say demo, load, plan, unload or archive", args[0])
 	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -83,6 +86,8 @@ func run(ctx context.Context, args []string) error {
 		}
 	case "archive":
 		return local.WriteArchive(generate, j.Archive)
+	case "unload":
+		return local.Unload(ctx, j.Folder, load, os.Stdout)
 	}
 	return j.Run(ctx)
 }
