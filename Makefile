@@ -129,10 +129,10 @@ while true; do \
     'load '*) echo "to be removed: $$answer"; sql= ;; \
     'done '*) echo "removed: $${answer#* }"; exit 0 ;; \
     'unknown '*) if $$look; then echo 'removed'; exit 0; fi; echo "$${answer#* }" >&2; exit 1 ;; \
-    'running '*) look=true; wait=10; echo 'still at it' ;; \
+    'running '*) look=true; wait=5; echo 'still at it' ;; \
     *) echo "$${answer#* }" >&2; exit 1 ;; \
   esac; else case "$$answer" in \
-    *StatementTimeoutException*) look=true; wait=10; echo 'still at it' ;; \
+    *StatementTimeoutException*) look=true; wait=5; echo 'still at it' ;; \
     *DatabaseResumingException*) wait=5; echo 'the database resumes' ;; \
     *) echo "$$answer" >&2; exit 1 ;; \
   esac; fi; \
