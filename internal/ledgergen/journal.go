@@ -206,6 +206,9 @@ func (b *Block) RevisionText(r Revision) string {
 // Path is the first part of a revision's proof, from its hash to the block's:
 // its siblings among the revisions, their siblings in the entries, and the hash
 // of the block before. The path of the block is the rest.
+//
+// None of them is nothing: a block with a document's revision has a
+// transactionInfo, and is not the first.
 func (b *Block) Path(r Revision) []proof.Hash {
 	// The second entry is the root over the revisions; see chain.add.
 	const revisionsEntry = 1
@@ -214,14 +217,10 @@ func (b *Block) Path(r Revision) []proof.Hash {
 		hashes = append(hashes, hashOf(b.value.get("revisions").items[i].get("hash")))
 	}
 	path := append(pathAmong(hashes, r.index), pathAmong(b.entries, revisionsEntry)...)
-	if !b.previous.IsEmpty() {
-		path = append(path, b.previous)
-	}
-	return path
+	return append(path, b.previous)
 }
 
-// pathAmong is the path of leaf i to the root over leaves. A proof has no place
-// for nothing, which changes nothing.
+// pathAmong is the path of leaf i to the root over leaves.
 func pathAmong(leaves []proof.Hash, i int) []proof.Hash {
 	var t proof.Tree
 	for n, h := range leaves {
@@ -230,13 +229,7 @@ func pathAmong(leaves []proof.Hash, i int) []proof.Hash {
 		}
 		t.Add(h)
 	}
-	var path []proof.Hash
-	for _, h := range t.Path() {
-		if !h.IsEmpty() {
-			path = append(path, h)
-		}
-	}
-	return path
+	return t.Path()
 }
 
 // addLeaf appends a block's hash, and every perfect subtree that it completes.

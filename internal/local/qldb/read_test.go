@@ -168,8 +168,10 @@ func TestAddressesAreCheckedAsQLDBDid(t *testing.T) {
 func TestLedgersAreFoundByName(t *testing.T) {
 	w := start(t, small("one"), small("two"), small("Three-3"))
 	c := w.client(caller)
-	for bad, code := range map[string]string{"four": "ResourceNotFoundException", "a/b": "InvalidParameterException", "a--b": "InvalidParameterException",
-		"-a": "InvalidParameterException", "123": "InvalidParameterException", strings.Repeat("a", 33): "InvalidParameterException", "a b": "InvalidParameterException"} {
+	for bad, code := range map[string]string{
+		"four": "ResourceNotFoundException", "a/b": "InvalidParameterException", "a--b": "InvalidParameterException",
+		"-a": "InvalidParameterException", "123": "InvalidParameterException", strings.Repeat("a", 33): "InvalidParameterException", "a b": "InvalidParameterException",
+	} {
 		_, err := c.GetDigest(t.Context(), &sdk.GetDigestInput{Name: &bad})
 		refused(t, "digest of "+bad, err, code, bad)
 		_, err = c.DescribeLedger(t.Context(), &sdk.DescribeLedgerInput{Name: &bad})
