@@ -176,7 +176,7 @@ func appendTimestamp(dst []byte, text string) ([]byte, error) {
 		var buf [8]byte
 		return appendSigned(dst, false, appendMagnitude(buf[:0], decimalDigits(0, fraction))), nil
 	}
-	m, _ := new(big.Int).SetString(fraction, 10) // digits only
+	m, _ := new(big.Int).SetString(strings.Clone(fraction), 10) // digits only; a copy, so that text need not be kept
 	return appendSigned(dst, false, m.Bytes()), nil
 }
 
