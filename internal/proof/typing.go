@@ -272,6 +272,10 @@ func (t *table) rule(p int32, c class, k int) rule {
 // concurrent use.
 type Typist struct {
 	Types *Types
+	// Found, when not nil, is called with each data that DataHash proves, before it
+	// returns: the moment to copy what Recovered yields. A Verifier asks for a whole
+	// block's revisions before it returns.
+	Found func(data []byte)
 
 	doc   document
 	other *table // of which nothing is known
@@ -304,6 +308,9 @@ func (y *Typist) DataHash(id string, data []byte, oracle Oracle) (h Hash, ok boo
 		return Hash{}, false // whoever makes a row of it says why
 	}
 	h, _, y.found = y.doc.prove(t, oracle, t.effort)
+	if y.found && y.Found != nil {
+		y.Found(data)
+	}
 	return h, y.found
 }
 
