@@ -44,10 +44,7 @@ func readArchive(ctx context.Context, o Objects, in *Input) (*archive, error) {
 	}
 	a := &archive{}
 	if in.Manifests == "none" {
-		a.exports = []Export{{ID: "(without manifests)", Objects: len(names[journal.DataKey])}}
-		for _, key := range names[journal.DataKey] {
-			a.ranges = append(a.ranges, found[key])
-		}
+		a.byName(names[journal.DataKey], found)
 		if len(a.ranges) == 0 {
 			return nil, &Stop{fmt.Errorf("s3://%s/%s holds no data object named like <strand>.<first>-<last>.ion or .json: check Bucket and Prefix", in.Bucket, in.Prefix)}
 		}
@@ -67,6 +64,40 @@ func readArchive(ctx context.Context, o Objects, in *Input) (*archive, error) {
 	return a, nil
 }
 
+// byName takes all data objects there are.
+func (a *archive) byName(keys []string, found map[string]Range) {
+	a.exports = []Export{{ID: "(without manifests)", Objects: len(keys)}}
+	for _, key := range keys {
+		a.ranges = append(a.ranges, found[key])
+	}
+}
+
+// readManifest reads and parses one manifest; nil comes with an error.
+func readManifest[T any](ctx context.Context, o Objects, bucket, key string, parse func([]byte) (*T, error)) (*T, error) {
+	b, err := readAll(ctx, o, bucket, key)
+	if err != nil {
+		return nil, err
+	}
+	m, err := parse(b)
+	if err != nil {
+		return nil, &Stop{fmt.Errorf("read manifest %s: %w", key, err)}
+	}
+	return m, nil
+}
+
+// repeatable returns an error of reading object that is worth a repeat, and
+// makes any other a problem.
+func (a *archive) repeatable(object string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, again := Classify(err).(*Again); again {
+		return err
+	}
+	a.problem(object, err)
+	return nil
+}
+
 // manifests reads the completion manifests and resolves the keys they name.
 func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[journal.KeyKind][]journal.Key, names map[journal.KeyKind][]string, found map[string]Range) error {
 	started := map[string]*journal.StartedManifest{}
@@ -75,14 +106,9 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 		if !chosen(k.ExportID) {
 			continue
 		}
-		b, err := readAll(ctx, o, in.Bucket, names[journal.StartedKey][i])
-		if err != nil {
+		m, err := readManifest(ctx, o, in.Bucket, names[journal.StartedKey][i], journal.ParseStartedManifest)
+		if err := a.repeatable(names[journal.StartedKey][i], err); err != nil {
 			return err
-		}
-		m, err := journal.ParseStartedManifest(b)
-		if err != nil {
-			a.problem(names[journal.StartedKey][i], fmt.Errorf("read manifest %s: %w", names[journal.StartedKey][i], err))
-			continue
 		}
 		started[k.ExportID] = m
 	}
@@ -104,13 +130,11 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 			continue
 		}
 		manifest := names[journal.CompletedKey][i]
-		b, err := readAll(ctx, o, in.Bucket, manifest)
-		if err != nil {
+		m, err := readManifest(ctx, o, in.Bucket, manifest, journal.ParseCompletedManifest)
+		if err := a.repeatable(manifest, err); err != nil {
 			return err
 		}
-		m, err := journal.ParseCompletedManifest(b)
-		if err != nil {
-			a.problem(manifest, fmt.Errorf("read manifest %s: %w", manifest, err))
+		if m == nil {
 			continue
 		}
 		e := Export{ID: k.ExportID, Objects: len(m.Keys)}
@@ -154,7 +178,12 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 		}
 	}
 	if len(a.ranges) == 0 && len(a.problems) > 0 {
-		return &Stop{stopText(a.problems)}
+		if !in.planOnly() || len(names[journal.DataKey]) == 0 {
+			return &Stop{stopText(a.problems)}
+		}
+		// An archive in cold storage, say: its size can be planned by names alone.
+		a.byName(names[journal.DataKey], found)
+		return nil
 	}
 	if len(a.ranges) == 0 {
 		return &Stop{fmt.Errorf("the exports under s3://%s/%s are empty: their manifests name no object, so there is nothing to load", in.Bucket, in.Prefix)}

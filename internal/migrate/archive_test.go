@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -342,6 +343,28 @@ type movedObjects struct{ migrate.Objects }
 
 func (movedObjects) List(context.Context, string, string, func(key, etag string, size int64, class string) error) error {
 	return fmt.Errorf("list: %w", &smithy.GenericAPIError{Code: "PermanentRedirect"})
+}
+
+// A cluster that is not there is one of the things that are missing; an answer
+// that may be another later is not.
+func TestPreflightTellsWhenThereIsNoCluster(t *testing.T) {
+	m := newMachine(t, `{"Bucket":"elsewhere","Mode":"plan"}`)
+	check := func(code string) (migrate.PreflightOut, error) {
+		return (&migrate.Preflight{
+			Objects: m.objects, WorkBucket: workBucket, ClusterARN: "arn:c", ImportRole: "role", Region: "eu-west-1",
+			Cluster: func(context.Context, string) (migrate.Cluster, error) {
+				return migrate.Cluster{}, fmt.Errorf("describe: %w", &serviceError{code, "DBCluster c not found"})
+			},
+		}).Handle(context.Background(), json.RawMessage(m.input))
+	}
+	out, err := check("DBClusterNotFoundFault")
+	if err != nil || len(out.Missing) != 2 || !strings.Contains(out.Missing[0], "cdk.json") || !strings.Contains(out.Missing[1], "DBClusterNotFoundFault") {
+		t.Errorf("got %q, %v", out.Missing, err)
+	}
+	var again *migrate.Again
+	if _, err := check("ThrottlingException"); !errors.As(err, &again) {
+		t.Errorf("throttled: %v", err)
+	}
 }
 
 // Preflight names everything at once, and lets restored objects pass.

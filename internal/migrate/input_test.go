@@ -42,6 +42,7 @@ func TestParseInput(t *testing.T) {
 		{name: "a URI for a bucket", input: `{"Bucket":"s3://b/p/"}`, refused: []string{`"s3://b/p/"`, "Prefix"}},
 		{name: "other manifests", input: `{"Bucket":"b","Manifests":"some"}`, refused: []string{`"some"`, `"none"`}},
 		{name: "export ids without manifests", input: `{"Bucket":"b","Manifests":"none","ExportIds":["x"]}`, refused: []string{"ExportIds", "one of the two"}},
+		{name: "another mode", input: `{"Bucket":"b","Mode":"dry"}`, refused: []string{`"dry"`, `"plan"`}},
 		{name: "other history", input: `{"Bucket":"b","History":"ALL"}`, refused: []string{`"ALL"`, `"all"`}},
 		{name: "fewer than none", input: `{"Bucket":"b","MaxQuarantined":-1}`, refused: []string{"-1"}},
 		{name: "half a revision", input: `{"Bucket":"b","MaxQuarantined":0.5}`, refused: []string{"MaxQuarantined"}},
@@ -103,6 +104,8 @@ func TestLoadIDIsOfTheCauseAlone(t *testing.T) {
 		"again":          whole,
 		"defaults":       with(`"History":"all","Tables":[],"ExportIds":[],"Since":0`),
 		"more patience":  with(`"MaxQuarantined":9,"AcceptGaps":true`),
+		"a plan":         with(`"Mode":"plan"`),
+		"an export":      with(`"LedgerName":"dmv","Digest":"AA==","DigestTip":9,"LastBlockNum":3,"LastBlockTimestamp":"2021-08-03T17:04:05Z"`),
 		"wider prefix":   `{"Bucket":"archive","Prefix":"exports/"}`,
 		"packaged named": with(`"Schema":"dmv"`),
 	} {

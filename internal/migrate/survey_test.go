@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -441,24 +443,55 @@ func TestPlanModeTellsWhatALoadIsRefusedFor(t *testing.T) {
 	}
 }
 
+// An archive in cold storage cannot be read, and yet be planned: how much there
+// is, and that nothing of it was surveyed.
+func TestPlanModePlansAColdArchive(t *testing.T) {
+	m := newMachine(t, whole)
+	ledger := m.generate(ledgergen.Options{Seed: 8, Documents: 100, Prefix: prefix, BlocksPerObject: 6})
+	for name, o := range m.objects.objects {
+		o.class = "DEEP_ARCHIVE"
+		m.objects.objects[name] = o
+	}
+	p, found := m.planMode()
+	plan := readObject[migrate.Plan](m, "loads/"+p.LoadId+"/survey/plan.json")
+	if plan.Blocks != ledger.Blocks || len(plan.Findings) == 0 || !strings.Contains(plan.Findings[0].Text, "InvalidObjectState") {
+		t.Errorf("%d blocks of %d, findings %+v", plan.Blocks, ledger.Blocks, plan.Findings)
+	}
+	if len(found) != 1 || found[0].Blocks != 0 || found[0].Unread != ledger.Blocks || len(found[0].Findings) == 0 {
+		t.Errorf("%+v", found)
+	}
+	_, err := m.plan()
+	mustStop(t, err, "InvalidObjectState")
+}
+
 // Neither what is kept between calls nor what is in memory grows with the
 // archive.
 func TestSurveyIsBounded(t *testing.T) {
 	run := func(documents int) (stored int, heap uint64) {
-		m := newMachine(t, `{"Bucket":"archive","Prefix":"exports/dmv/","Manifests":"none"}`)
+		m := newMachine(t, `{"Bucket":"archive","Prefix":"exports/dmv/","Manifests":"none","Mode":"plan"}`)
 		m.generate(ledgergen.Options{Seed: 7, Documents: documents, Unmappable: documents / 4, Prefix: prefix, Format: ledgergen.JSON})
 		m.merge()
+		p, err := m.plan()
+		if err != nil {
+			t.Fatal(err)
+		}
 		var before, now runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		m.segmentBytes = 400_000
-		m.late = func() bool {
+		looks := 0
+		h := &migrate.SurveyArchive{Objects: m.objects, WorkBucket: workBucket, StepBytes: 400_000, Now: func() time.Time {
+			looks++
 			runtime.GC()
 			runtime.ReadMemStats(&now)
 			heap = max(heap, now.HeapAlloc-min(now.HeapAlloc, before.HeapAlloc))
-			return false
+			return time.Unix(0, 0)
+		}}
+		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(time.Hour))
+		defer cancel()
+		if out, err := h.Handle(ctx, migrate.WorkIn{LoadId: p.LoadId, Items: lines[migrate.Item](t, m.objects, p.Items)}); err != nil || !out.Done || documents > 5000 && looks < 20 {
+			t.Fatalf("%+v, %v after %d looks", out, err, looks)
 		}
-		_, found := m.planMode()
+		found := []*migrate.Survey{readObject[migrate.Survey](m, "loads/"+p.LoadId+"/survey/000000.json")}
 		b, err := json.Marshal(found)
 		if err != nil {
 			t.Fatal(err)
