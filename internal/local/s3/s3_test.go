@@ -323,6 +323,10 @@ func TestEveryOperationNamesItsActions(t *testing.T) {
 			_, err := w.client.PutObject(ctx, &sdk.PutObjectInput{Bucket: bucket, Key: k, Body: strings.NewReader("x")})
 			return err
 		}, []string{"s3:PutObject arn:aws:s3:::secret/k", "kms:GenerateDataKey " + key + kms}},
+		{"put for the bucket's owner", func() error {
+			_, err := w.client.PutObject(ctx, &sdk.PutObjectInput{Bucket: aws.String("plain"), Key: k, Body: strings.NewReader("x"), ACL: types.ObjectCannedACLBucketOwnerFullControl})
+			return err
+		}, []string{"s3:PutObject arn:aws:s3:::plain/k s3:x-amz-acl=bucket-owner-full-control", "s3:PutObjectAcl arn:aws:s3:::plain/k s3:x-amz-acl=bucket-owner-full-control"}},
 		{"get", func() error {
 			_, err := w.client.GetObject(ctx, &sdk.GetObjectInput{Bucket: bucket, Key: k})
 			return err
@@ -379,7 +383,7 @@ func TestEveryOperationNamesItsActions(t *testing.T) {
 		var got []string
 		for _, e := range w.gateway.Calls()[before:] {
 			text := e.Action + " " + strings.Join(e.Resources, " ")
-			for _, name := range []string{"s3:prefix", "kms:ViaService"} {
+			for _, name := range []string{"s3:prefix", "s3:x-amz-acl", "kms:ViaService"} {
 				if v, ok := e.Condition[name]; ok {
 					text += " " + name + "=" + v
 				}
@@ -457,6 +461,7 @@ func TestUnknownRequestsAreErrorsByName(t *testing.T) {
 		{"POST", "/plain/k", "", "POST object"},
 		{"PUT", "/plain/k", "X-Amz-Content-Sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"},
 		{"PUT", "/plain/k", "X-Amz-Tagging: a=b", "X-Amz-Tagging"},
+		{"PUT", "/plain/k", "X-Amz-Acl: public-read", "public-read"},
 	} {
 		r, err := http.NewRequest(test.method, "http://127.0.0.1"+test.target, nil)
 		if err != nil {
