@@ -26,7 +26,7 @@ func (m *model) database() []step {
 	}
 	tables := float64(len(m.tables))
 	out := []step{
-		m.phase(StepImport, imports, rateImport, planned{segments: 2, api: 3}),
+		m.phase(StepImport, imports, rateImport, planned{segments: 2, api: 2}),
 		m.phase(StepKeys, keys, rateKeys, planned{segments: 1, counts: 1, api: 1}),
 		m.phase(StepSlices, slices, rateSlices, planned{segments: 1, api: tables}),
 		m.phase(StepIndexes, indexes, rateIndexes, planned{segments: 1}),

@@ -18,7 +18,7 @@ type Estimate struct {
 	Region      string // of the load; prices are of PriceRegion
 	PriceRegion string
 	PricesAsOf  string // 2006-01-02: the oldest price
-	Planning    Step   // what the survey before it took; in no total
+	Planning    Step   // what planning takes, be it done or not; in no total
 	Steps       []Step // in order
 	Minutes     Range  // of all steps; those that run beside another count where they take longer
 	USD         Range  // of all steps
@@ -126,7 +126,7 @@ func (f Facts) check() error {
 		numbers = append(numbers, c.Objects, c.Bytes, c.Inflated, c.Revisions)
 	}
 	for _, t := range f.Tables {
-		numbers = append(numbers, t.Revisions, t.RowBytes, t.Indexes)
+		numbers = append(numbers, t.Sources, t.Revisions, t.RowBytes, t.Indexes)
 	}
 	for _, n := range numbers {
 		if n < 0 {

@@ -29,6 +29,7 @@ type Content struct {
 
 // A Table is one target table with its history.
 type Table struct {
+	Sources   int64 // ledger tables behind it; 0 is one
 	Revisions int64 // staged
 	RowBytes  int64 // of their rows as COPY text
 	Indexes   int64 // that the mapping asks for, of current table and history together

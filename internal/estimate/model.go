@@ -60,18 +60,19 @@ func (m model) run() run {
 	var r run
 	mapping := m.pass(func(c Content) float64 { return m.rate(rateOfMap + c.Format) }, m.segments, true)
 	counting := m.pass(func(c Content) float64 { return m.rate(rateOfCount + c.Format) }, 0, false)
-	r.survey = m.pass(func(c Content) float64 { return m.rate(rateOfMap+c.Format) * m.rate(rateSurvey) }, 0, false)
+	r.survey = m.planning()
 	add := func(name string, t tally, alone float64, said ...string) {
 		r.steps = append(r.steps, step{name: name, tally: t, alone: alone, said: said})
 	}
-	plan := m.begin()
+	plan := m.begin(3, statements)
 	add(StepPlan, plan, plan.seconds)
+	mapping.transitions++ // Read, the state that holds both maps
 	add(StepRead, mapping, mapping.seconds)
 	add(StepCount, counting, math.Max(0, counting.seconds-mapping.seconds))
 	for _, s := range m.database() {
 		add(s.name, s.tally, s.seconds, s.said...)
 	}
-	end := m.report()
+	end := m.report(m.segments, 4)
 	add(StepReport, end, end.seconds)
 	r.holdings = []holding{
 		{"rows in the database, with keys and indexes", 0, priceStorage, m.rowBytes * m.rate(rateStored)},
@@ -123,9 +124,10 @@ func (m *model) measure() {
 		m.segments = m.items * math.Max(1, ceil(most, segmentBytes))
 	}
 	if m.parts = float64(m.f.Parts); m.parts == 0 {
-		// Every table has revisions in every segment, as long as it has enough.
+		// Every ledger table has revisions in every segment, as long as it has enough.
 		for _, t := range m.tables {
-			m.parts += math.Min(m.segments, float64(t.Revisions))
+			sources := math.Max(1, float64(t.Sources))
+			m.parts += math.Min(sources*m.segments, float64(t.Revisions))
 		}
 		m.parts += math.Min(m.segments, float64(m.f.Asides))
 	}
@@ -198,40 +200,58 @@ func (m *model) pass(rate func(Content) float64, segments float64, packs bool) t
 // idle counts the database at its least capacity while others work.
 func (m *model) idle(t *tally) { t.acuSeconds = m.f.Place.MinACU * t.seconds }
 
-// begin is Preflight, Prepare, Plan and the choice behind it.
-func (m *model) begin() tally {
+// planning is what plan mode takes: the survey's map, what comes before it, and
+// the report. It leaves the database alone, even asleep.
+func (m *model) planning() tally {
+	begin, read, end := m.begin(2, 0), m.pass(func(c Content) float64 { return m.rate(rateOfMap+c.Format) * m.rate(rateSurvey) }, 0, false), m.report(0, 0)
+	end.writes = 4 // report twice, estimate, drafted mapping
+	end.reads = 1 + m.items
+	var t tally
+	for _, x := range []tally{begin, read, end} {
+		t.seconds += x.seconds
+		t.gbSeconds += x.gbSeconds
+		t.calls += x.calls
+		t.transitions += x.transitions
+		t.writes += x.writes
+		t.reads += x.reads
+	}
+	return t
+}
+
+// begin is Preflight, the choice whether to plan only, Prepare unless so, Plan
+// and the choice behind it.
+func (m *model) begin(functions, statements float64) tally {
 	lists := 2 * math.Max(1, ceil(m.objects, 1000)) // Preflight and Plan each list the archive
 	manifests := 2 * float64(m.f.Exports)           // started, completed
 	t := tally{
-		seconds:     3*(m.rate(rateCall)+m.rate(rateChild)) + (lists+manifests)*32/m.rate(rateSmall) + statements*m.rate(rateAPI),
-		calls:       3,
-		transitions: 4,
+		seconds:     functions*(m.rate(rateCall)+m.rate(rateChild)) + (lists+manifests)*32/m.rate(rateSmall) + statements*m.rate(rateAPI),
+		calls:       functions,
+		transitions: functions + 2,
 		writes:      lists + 2, // plan, items
 		reads:       manifests + 1,
 		api:         statements,
 	}
 	t.gbSeconds = t.seconds * m.memory()
-	if m.f.Place.MinACU == 0 {
+	if m.f.Place.MinACU == 0 && statements > 0 {
 		t.seconds += m.rate(rateResume)
 	}
 	m.idle(&t)
 	return t
 }
 
-// statements is about how many statements Prepare and Plan send: the extension,
-// the role and its grants, godwit's own schema, the load's registration.
-const statements = 20
+// Prepare and Plan each send three statements.
+const statements = 6
 
-// report reads what the load wrote and four answers of the database.
-func (m *model) report() tally {
-	small := m.segments + m.items
+// report reads what the steps wrote and asks the database.
+func (m *model) report(segments, statements float64) tally {
+	small := segments + m.items
 	t := tally{
-		seconds:     m.rate(rateCall) + m.rate(rateChild) + small/m.rate(rateSmall) + 4*m.rate(rateAPI),
+		seconds:     m.rate(rateCall) + m.rate(rateChild) + small/m.rate(rateSmall) + statements*m.rate(rateAPI),
 		calls:       1,
 		transitions: 1,
-		writes:      2 + math.Max(1, ceil(m.segments, 1000)),
+		writes:      2 + 1 + math.Max(1, ceil(segments, 1000)), // two files; lists of the prediction and of the segments
 		reads:       2 + small,
-		api:         4,
+		api:         statements,
 	}
 	t.gbSeconds = t.seconds * m.memory()
 	m.idle(&t)

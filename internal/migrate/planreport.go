@@ -107,6 +107,9 @@ func (s *survey) facts() estimate.Facts {
 		for _, source := range s.tables {
 			if source.ID != "" && s.current[source.Name] == x.Current.Name {
 				t.Revisions += source.Staged
+				if source.Staged > 0 {
+					t.Sources++
+				}
 				if v := s.volumes[source.ID]; v != nil {
 					t.RowBytes += v.RowBytes
 				}

@@ -51,7 +51,9 @@ func (m *machine) planned(preflight migrate.PreflightOut) (migrate.ReportOut, re
 func TestPlanReportIsWhatTheLoadReports(t *testing.T) {
 	m := newMachine(t, `{"Bucket":"archive","Prefix":"`+prefix+`","MaxQuarantined":9}`)
 	m.generate(ledgergen.Options{Seed: 5, Documents: 300, Unmappable: 9, Prefix: prefix})
-	m.objects.changing = func(key string) bool { return strings.Contains(key, "report.") || strings.HasSuffix(key, "/estimate.json") }
+	m.objects.changing = func(key string) bool {
+		return strings.Contains(key, "report.") || strings.HasSuffix(key, "/estimate.json")
+	}
 	out, plan := m.planned(migrate.PreflightOut{Warnings: []string{"steadier from 2 on"}})
 	if out.Verdict != string(report.ReadyWithFindings) || out.Unload != "" || out.Missing != nil {
 		t.Errorf("got output %+v", out)
@@ -108,7 +110,7 @@ func TestPlanReportIsWhatTheLoadReports(t *testing.T) {
 		t.Errorf("the way back is %q and %+v", loaded.Unload, l.Unload)
 	}
 	// A plan that was made after a load did not predict it.
-	if _, err := m.reporter(time.Now().Add(24 * time.Hour)).Handle(t.Context(), migrate.ReportIn{LoadId: out.LoadId, Mode: "plan"}); err != nil {
+	if _, err := m.reporter(time.Now().Add(24*time.Hour)).Handle(t.Context(), migrate.ReportIn{LoadId: out.LoadId, Mode: "plan"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, l = m.mustRun(); l.Predicted.Basis != estimate.Sized {
