@@ -341,7 +341,7 @@ func objects(t testing.TB, c *local.Cloud) map[string]string {
 	}
 	out := map[string]string{}
 	for _, e := range all {
-		if regexp.MustCompile(`^loads/[0-9a-f]+/results/`).MatchString(e.Key) {
+		if regexp.MustCompile(`^(loads|exports)/[0-9a-f]+/results/`).MatchString(e.Key) {
 			continue
 		}
 		body, e, err := c.S3.Get(work, e.Key)
