@@ -12,6 +12,13 @@
 // role that it was given and nothing else, and is IN_PROGRESS until its last
 // object is stored; what is not served is an error by name; Close ends every
 // export and leaves no file behind.
+//
+// The guide's chapter "Common errors for journal export" says that QLDB tried
+// the bucket when an export was asked for, so here the first object is stored
+// before the call is answered: a role that may not write is refused at once, and
+// what is denied later cancels the export. What no document says is chosen here:
+// the HTTP statuses of errors, their ResourceType, and InvalidParameterException
+// for what the guide calls IllegalArgumentException.
 package qldb
 
 import (
