@@ -42,7 +42,7 @@ const (
 // An export is one job. Its request never changes; status, ended and err are
 // guarded by the service.
 type export struct {
-	number  int // in order of creation
+	number  int // in the order in which they began
 	id      string
 	ledger  *ledger
 	request exportRequest
@@ -174,15 +174,12 @@ func (s *Service) start(x *export, blocks int64, began chan<- error) error {
 	}
 	x.ledger.running++
 	x.ledger.most = max(x.ledger.most, x.ledger.running)
-	s.begun++
-	x.number = s.begun
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	x.cancel = cancel
-	s.exports = append(s.exports, x)
 	s.jobs.Go(func() {
 		defer cancel(nil)
 		objects, err := s.write(ctx, x, blocks, began)
-		s.end(x, err, objects > 0)
+		s.end(x, err)
 		if objects == 0 {
 			began <- err
 		}
@@ -190,17 +187,24 @@ func (s *Service) start(x *export, blocks int64, began chan<- error) error {
 	return nil
 }
 
-// end settles an export. One that stored nothing was never there.
-func (s *Service) end(x *export, err error, began bool) {
+// admit makes an export known whose first object is stored: one that stores
+// nothing never was.
+func (s *Service) admit(x *export) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun++
+	x.number = s.begun
+	s.exports = append(s.exports, x)
+}
+
+// end settles an export.
+func (s *Service) end(x *export, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x.ledger.running--
 	x.status, x.ended, x.err = completed, s.config.Now(), err
 	if err != nil {
 		x.status = cancelled
-	}
-	if !began {
-		s.exports = slices.DeleteFunc(s.exports, func(other *export) bool { return other == x })
 	}
 	close(x.done)
 }
@@ -247,6 +251,7 @@ func (s *Service) write(ctx context.Context, x *export, blocks int64, began chan
 			return fmt.Errorf("write s3://%s/%s: %w", to.Bucket, o.Key, err)
 		}
 		if objects++; objects == 1 {
+			s.admit(x)
 			began <- nil
 		}
 		return nil

@@ -71,7 +71,7 @@ type Service struct {
 
 	mu      sync.Mutex
 	ledgers map[string]*ledger
-	exports []*export     // in order of creation
+	exports []*export     // in the order in which they began
 	begun   int           // exports, forgotten ones included
 	holds   int           // calls of Hold without their release
 	gate    chan struct{} // of exports that are held; closed by the last release
