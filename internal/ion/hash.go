@@ -193,7 +193,8 @@ func (h *Hasher) symbol(id SID, symbols Symbols) error {
 		return err
 	}
 	from := len(h.text)
-	h.text = append(appendEscaped(append(h.text, hashBegin, 0x70), text), hashEnd)
+	h.body = append(h.body[:0], text...)
+	h.text = append(appendEscaped(append(h.text, hashBegin, 0x70), h.body), hashEnd)
 	h.names.put(id, h.text[from:])
 	return nil
 }
@@ -287,33 +288,37 @@ func (h *Hasher) sum(dst []byte, from int) []byte {
 	return h.function.Sum(dst)
 }
 
-// appendEscaped puts an escape before each byte with a meaning of its own. All
-// of them are below 16, and of eight bytes mostly none is.
-func appendEscaped[T []byte | string](dst []byte, text T) []byte {
-	i := 0
-	for ; len(text)-i >= 8; i += 8 {
-		s := text[i : i+8]
-		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-		if (w-0x1010101010101010)&^w&0x8080808080808080 == 0 {
-			dst = append(dst, s...)
-			continue
-		}
-		for k := range 8 {
-			c := s[k]
-			if c == hashBegin || c == hashEscape || c == hashEnd {
-				dst = append(dst, hashEscape)
+// escapes is 1 for the bytes with a meaning of their own, all below 16.
+var escapes = [256]uint8{hashBegin: 1, hashEscape: 1, hashEnd: 1}
+
+// appendEscaped puts an escape before each byte with a meaning of its own.
+func appendEscaped(dst, text []byte) []byte {
+	n := len(dst)
+	dst = slices.Grow(dst, 2*len(text))
+	out := dst[n:cap(dst)]
+	k := 0
+	for len(text) >= 8 {
+		w := binary.LittleEndian.Uint64(text)
+		if (w-0x1010101010101010)&^w&0x8080808080808080 == 0 { // none is below 16
+			binary.LittleEndian.PutUint64(out[k:], w)
+			k += 8
+		} else {
+			for _, c := range text[:8] {
+				out[k] = hashEscape // stays if c is to be escaped
+				k += int(escapes[c])
+				out[k] = c
+				k++
 			}
-			dst = append(dst, c)
 		}
+		text = text[8:]
 	}
-	for ; i < len(text); i++ {
-		c := text[i]
-		if c == hashBegin || c == hashEscape || c == hashEnd {
-			dst = append(dst, hashEscape)
-		}
-		dst = append(dst, c)
+	for _, c := range text {
+		out[k] = hashEscape
+		k += int(escapes[c])
+		out[k] = c
+		k++
 	}
-	return dst
+	return dst[:n+k]
 }
 
 func trimZeros(b []byte) []byte {

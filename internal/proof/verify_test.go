@@ -85,3 +85,19 @@ func TestTrueLedgersAreProven(t *testing.T) {
 		})
 	}
 }
+
+func TestVerifyingReusesItsMemory(t *testing.T) {
+	for _, format := range formats {
+		_, objects := generate(t, ledgergen.Options{Seed: 3, Documents: 40, Format: format, BlocksPerObject: 1000})
+		var v proof.Verifier
+		eachBlock(t, objects, func(b *journal.Block) {
+			v.Verify(b) // makes its buffers
+			if format == ledgergen.JSON && len(v.Verify(b).Findings) > 0 {
+				return // findings are made of new strings
+			}
+			if n := testing.AllocsPerRun(3, func() { v.Verify(b) }); n > 0 && format != ledgergen.JSON {
+				t.Errorf("%s, block %d of %d revisions: %v allocations", format, b.SequenceNo, len(b.Revisions), n)
+			}
+		})
+	}
+}
