@@ -13,7 +13,7 @@ import (
 	"godwit/internal/migrate"
 )
 
-// BenchmarkPasses prints what the two passes over an archive do a second of one
+// BenchmarkPasses prints what the passes over an archive do a second of one
 // core, as the functions run them, from objects to parts: the rates that
 // internal/estimate begins with. MB are of the archive as it is, decompressed.
 func BenchmarkPasses(b *testing.B) {
@@ -37,15 +37,20 @@ func BenchmarkPasses(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+				m.input = strings.TrimSuffix(m.input, "}") + `,"Mode":"plan"}`
+				if _, err := m.plan(); err != nil { // the survey's
+					b.Fatal(err)
+				}
 				in := migrate.WorkIn{LoadId: p.LoadId, Items: lines[migrate.Item](b, m.objects, p.Items)}
 				transform := &migrate.Transform{Objects: m.objects, WorkBucket: workBucket, Now: time.Now}
 				count := &migrate.Count{Objects: m.objects, WorkBucket: workBucket, Now: time.Now}
-				var mapped, counted []float64
+				survey := &migrate.SurveyArchive{Objects: m.objects, WorkBucket: workBucket, Now: time.Now}
+				var mapped, counted, surveyed []float64
 				for b.Loop() {
 					for _, pass := range []struct {
 						call func(context.Context, migrate.WorkIn) (migrate.WorkOut, error)
 						to   *[]float64
-					}{{transform.Handle, &mapped}, {count.Handle, &counted}} {
+					}{{transform.Handle, &mapped}, {count.Handle, &counted}, {survey.Handle, &surveyed}} {
 						runtime.GC()
 						began := cpu()
 						if _, err := pass.call(context.Background(), in); err != nil {
@@ -59,7 +64,8 @@ func BenchmarkPasses(b *testing.B) {
 					ratio = fmt.Sprintf(", compressed %.1f times", float64(size)/float64(stored))
 				}
 				fmt.Printf("\npasses over %s: %d bytes%s, CPU time of one core (median of %d rounds)\n", name, size, ratio, len(mapped))
-				fmt.Printf("  read, map and pack %31s %8.1f MB/s\n  count independently %30s %8.1f MB/s\n", "", middle(mapped), "", middle(counted))
+				fmt.Printf("  read, map and pack %31s %8.1f MB/s\n  count independently %30s %8.1f MB/s\n  survey, in plan mode %29s %8.1f MB/s, %.2f of the load's\n",
+					"", middle(mapped), "", middle(counted), "", middle(surveyed), middle(surveyed)/middle(mapped))
 				m.rowFigures(b, p.LoadId, size)
 			})
 		}
