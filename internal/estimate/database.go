@@ -15,7 +15,7 @@ func (m *model) database() []step {
 	for _, t := range m.tables {
 		bytes := float64(t.RowBytes)
 		keys = append(keys, job{1, bytes})
-		n := math.Max(1, ceil(float64(t.Revisions), sliceRows))
+		n := math.Max(1, ceil(float64(t.Revisions), SliceRows))
 		slices = append(slices, job{n, bytes / n})
 		// Beside what the mapping asks for, the current table's key and the heads'.
 		indexes = append(indexes, job{2 + float64(t.Indexes), bytes})
@@ -97,11 +97,11 @@ func (m *model) phase(name string, jobs []job, rate string, p planned) step {
 func looks(seconds float64) (n float64) {
 	wait := 1.0
 	for left := seconds - replySeconds; left > 0; n++ {
-		if wait == longestWait {
-			return n + ceil(left, longestWait)
+		if wait == LongestWait {
+			return n + ceil(left, LongestWait)
 		}
 		left -= wait
-		wait = math.Min(longestWait, 2*wait)
+		wait = math.Min(LongestWait, 2*wait)
 	}
 	return n
 }

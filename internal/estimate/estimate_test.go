@@ -198,6 +198,18 @@ func TestLongTasksAreLookedAt(t *testing.T) {
 	equal(t, "GB-seconds", unit(s, "lambda-arm64"), (45+4+0.2+(segments+8)/1000+0.05)*2)
 }
 
+// Four items are a child, and the last child has what is left.
+func TestItemsAreSharedOut(t *testing.T) {
+	for items, children := range map[int64]float64{1: 1, 4: 1, 5: 2, 9: 3, 400: 100} {
+		f := gigabyte()
+		f.Items = items
+		equal(t, "calls", unit(step(t, made(t, f), estimate.StepCount), "lambda-requests"), children)
+	}
+	f := gigabyte()
+	f.Items, f.Archive[0].Bytes = 0, 9*estimate.ItemBytes+1
+	equal(t, "calls for ten items by size", unit(step(t, made(t, f), estimate.StepCount), "lambda-requests"), 3)
+}
+
 // Gzip costs its decompression, and rows come of what was compressed.
 func TestGzipByHand(t *testing.T) {
 	f := gigabyte()

@@ -46,17 +46,19 @@ type Place struct {
 	MaxACU       float64 // 0 is unknown
 }
 
-// How the workflow cuts work; the tests of the packages named hold these equal
-// to what they do.
+// How the workflow cuts its work. Tests of migrate, and of the synthesized stacks
+// for the children, hold these equal to what is done.
 const (
-	itemBytes     = 128 << 20 // migrate: bytes of objects in an item
-	itemsPerChild = 4         // infra: items of a child
-	segmentBytes  = 64 << 20  // migrate: bytes of rows written, or of one object read, that end a segment
-	sliceRows     = 200_000   // migrate: revisions of a slice
-	callSeconds   = 14 * 60   // a function of 15 minutes hands on a minute before its end
-	replySeconds  = 45        // the Data API's time for a statement
-	longestWait   = 60        // migrate: seconds between two looks at a task
-	partsDays     = 30        // the work bucket's lifecycle rule
+	ItemBytes     = 128 << 20 // bytes of objects in a work item
+	ItemsPerChild = 4         // of a map's child
+	SegmentBytes  = 64 << 20  // of rows written, or of one object read, that end a segment
+	SliceRows     = 200_000   // revisions of a publish slice
+	LongestWait   = 60        // seconds between two looks at a task
+
+	partsDays = 30 // until the work bucket's lifecycle rule deletes parts
+
+	callSeconds  = 14 * 60 // a function of 15 minutes hands on a minute before its end
+	replySeconds = 45      // the Data API's time for a statement
 )
 
 // assumed fills in what is not known, and says what it took.

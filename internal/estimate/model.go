@@ -96,7 +96,7 @@ func (m *model) measure() {
 	}
 	m.items = float64(m.f.Items)
 	if m.items == 0 {
-		m.items = ceil(m.stored, itemBytes)
+		m.items = ceil(m.stored, ItemBytes)
 	}
 	m.tables = m.f.Tables
 	if !m.f.Survey {
@@ -118,10 +118,10 @@ func (m *model) measure() {
 		// A segment ends where 64 MiB of rows are written, or where so much was
 		// read of one object; and with its item.
 		most := m.rowBytes / m.items
-		if m.objects > 0 && m.inflated/m.objects > segmentBytes {
+		if m.objects > 0 && m.inflated/m.objects > SegmentBytes {
 			most = math.Max(most, m.inflated/m.items)
 		}
-		m.segments = m.items * math.Max(1, ceil(most, segmentBytes))
+		m.segments = m.items * math.Max(1, ceil(most, SegmentBytes))
 	}
 	if m.parts = float64(m.f.Parts); m.parts == 0 {
 		// Every ledger table has revisions in every segment, as long as it has enough.
@@ -180,8 +180,8 @@ func (m *model) pass(rate func(Content) float64, segments float64, packs bool) t
 	} else {
 		work += m.items * wait
 	}
-	children := ceil(m.items, itemsPerChild)
-	of := math.Min(m.items, itemsPerChild) * work / m.items // seconds of one child
+	children := ceil(m.items, ItemsPerChild)
+	of := math.Min(m.items, ItemsPerChild) * work / m.items // seconds of one child
 	of = math.Max(of, float64(m.f.Largest)*perByte)
 	turns := math.Max(1, ceil(of, callSeconds))
 	waves := ceil(children, float64(m.f.Place.Transform))

@@ -1,6 +1,8 @@
 package local_test
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -79,6 +81,11 @@ func TestPlanCountsWhatTheLoadDoes(t *testing.T) {
 			if got[name] != want[name] {
 				t.Errorf("%s took %g %s, predicted %g", what, got[name], name, want[name])
 			}
+		}
+	}
+	for _, m := range regexp.MustCompile(`"MaxItemsPerBatch":(\d+)`).FindAllStringSubmatch(c.Machines["LedgerLoad"].Definition, -1) {
+		if m[1] != "1" && m[1] != fmt.Sprint(estimate.ItemsPerChild) {
+			t.Errorf("a map has %s items a child, predicted %d", m[1], estimate.ItemsPerChild)
 		}
 	}
 	compare("planning", planning, p.Estimate.Planning)
