@@ -45,6 +45,7 @@ type Hasher struct {
 	cursor Cursor
 	names  nameCache
 	notes  []SID
+	digest []byte // that New's function gave last
 	body   []byte // of a decimal or timestamp, in its shortest form
 
 	noted bool  // annotations stand open before the next value
@@ -76,7 +77,7 @@ func (h *Hasher) Sum(dst, value []byte, symbols Symbols) ([]byte, error) {
 	if err := h.walk(value, symbols); err != nil {
 		return dst, fmt.Errorf("hash ion value: %w", err)
 	}
-	return h.sum(dst, 0), nil
+	return append(dst, h.sum(0)...), nil
 }
 
 // walk serialises the one value of binary Ion in b.
@@ -174,7 +175,7 @@ func (h *Hasher) scalar(symbols Symbols) (err error) {
 		}
 		return h.symbol(id, symbols)
 	}
-	h.text = append(appendEscaped(append(h.text, hashBegin, code), body), hashEnd)
+	h.put(code, body)
 	return nil
 }
 
@@ -194,7 +195,7 @@ func (h *Hasher) symbol(id SID, symbols Symbols) error {
 	}
 	from := len(h.text)
 	h.body = append(h.body[:0], text...)
-	h.text = append(appendEscaped(append(h.text, hashBegin, 0x70), h.body), hashEnd)
+	h.put(0x70, h.body)
 	h.names.put(id, h.text[from:])
 	return nil
 }
@@ -213,9 +214,14 @@ func (h *Hasher) end() {
 	h.frames = h.frames[:len(h.frames)-1]
 	if f.code == 0xD0 {
 		h.sortFields(h.spans[f.spans:])
+		h.reserve(2 * (len(h.digests) - f.digests))
+		n := len(h.text)
+		out := h.text[n:cap(h.text)]
 		for _, s := range h.spans[f.spans:] {
-			h.text = appendEscaped(h.text, h.digests[s.from:s.to])
+			k := escape(out, h.digests[s.from:s.to])
+			out, n = out[k:], n+k
 		}
+		h.text = h.text[:n]
 		h.spans, h.digests = h.spans[:f.spans], h.digests[:f.digests]
 	}
 	h.text = append(h.text, hashEnd)
@@ -238,7 +244,7 @@ func (h *Hasher) done(noted bool) {
 	// The field's serialisation stands behind what was there before it: it is
 	// hashed and cut off again.
 	from := len(h.digests)
-	h.digests = h.sum(h.digests, f.field)
+	h.digests = append(h.digests, h.sum(f.field)...)
 	d := h.digests[from:]
 	s := hashSpan{from: from, to: len(h.digests)}
 	if len(d) >= 8 {
@@ -274,28 +280,46 @@ func (h *Hasher) compare(a, b hashSpan) int {
 	return bytes.Compare(h.digests[a.from:a.to], h.digests[b.from:b.to])
 }
 
-// sum appends the hash of text[from:] to dst. It may write behind text's end.
-func (h *Hasher) sum(dst []byte, from int) []byte {
+// sum returns the hash of text[from:], until the next call. It may write behind
+// text's end.
+func (h *Hasher) sum(from int) []byte {
 	if h.New == nil {
-		h.text = h.sha.pad(h.text, from)
-		return h.sha.sum(dst, h.text, from)
+		h.reserve(shaPadding)
+		return h.sha.sum(h.text, from)
 	}
 	if h.function == nil {
 		h.function = h.New()
 	}
 	h.function.Reset()
 	h.function.Write(h.text[from:]) // never fails, by hash.Hash's contract
-	return h.function.Sum(dst)
+	h.digest = h.function.Sum(h.digest[:0])
+	return h.digest
+}
+
+// reserve makes room for n bytes behind text.
+func (h *Hasher) reserve(n int) {
+	if cap(h.text)-len(h.text) < n {
+		h.text = slices.Grow(h.text, n+len(h.text)/2)
+	}
+}
+
+// put appends the serialisation of a scalar.
+func (h *Hasher) put(code byte, body []byte) {
+	h.reserve(2*len(body) + 3)
+	n := len(h.text)
+	out := h.text[n:cap(h.text)]
+	out[0], out[1] = hashBegin, code
+	k := 2 + escape(out[2:], body)
+	out[k] = hashEnd
+	h.text = h.text[:n+k+1]
 }
 
 // escapes is 1 for the bytes with a meaning of their own, all below 16.
 var escapes = [256]uint8{hashBegin: 1, hashEscape: 1, hashEnd: 1}
 
-// appendEscaped puts an escape before each byte with a meaning of its own.
-func appendEscaped(dst, text []byte) []byte {
-	n := len(dst)
-	dst = slices.Grow(dst, 2*len(text))
-	out := dst[n:cap(dst)]
+// escape writes text to out with an escape before each byte with a meaning of its
+// own, and returns the length. out has room for twice the text.
+func escape(out, text []byte) int {
 	k := 0
 	for len(text) >= 8 {
 		w := binary.LittleEndian.Uint64(text)
@@ -318,7 +342,7 @@ func appendEscaped(dst, text []byte) []byte {
 		out[k] = c
 		k++
 	}
-	return dst[:n+k]
+	return k
 }
 
 func trimZeros(b []byte) []byte {

@@ -28,50 +28,39 @@ const (
 	shaStateSize  = 4 + sha256.Size + sha256.BlockSize + 8
 )
 
+// shaPadding is the room that sum needs behind its message.
+const shaPadding = sha256.BlockSize + 8
+
 func (s *sha256Words) start() {
 	s.function = sha256.New()
 	s.state, _ = s.function.(encoding.BinaryAppender)
-	probe := s.pad([]byte("godwit"), 0)
-	if want := sha256.Sum256(probe); s.state != nil && string(s.sum(nil, probe, 0)) != string(want[:]) {
+	probe := append(make([]byte, 0, 100), "godwit"...)
+	if want := sha256.Sum256(probe); string(s.sum(probe, 0)) != string(want[:]) {
 		s.state = nil
 	}
 }
 
-// pad makes room behind text for the padding of text[from:].
-func (s *sha256Words) pad(text []byte, from int) []byte {
+// sum returns the hash of text[from:], until the next call. It writes behind
+// text's end, where there has to be room for shaPadding bytes.
+func (s *sha256Words) sum(text []byte, from int) []byte {
 	if s.function == nil {
 		s.start()
 	}
-	const most = sha256.BlockSize + 8
-	if cap(text)-len(text) < most {
-		grown := make([]byte, len(text), 2*len(text)+512)
-		copy(grown, text)
-		return grown
+	if s.state != nil {
+		size := len(text) - from
+		end := (size + 8 + sha256.BlockSize) &^ (sha256.BlockSize - 1) // 0x80, length, up to a whole block
+		m := text[from : from+end]
+		m[size] = 0x80
+		clear(m[size+1 : end-8])
+		binary.BigEndian.PutUint64(m[end-8:], uint64(size)<<3)
+		s.function.Reset()
+		s.function.Write(m) // never fails, by hash.Hash's contract
+		if state, err := s.state.AppendBinary(s.buf[:0]); err == nil && len(state) == shaStateSize {
+			return state[shaStateWords : shaStateWords+sha256.Size]
+		}
 	}
-	return text
-}
-
-// sum appends the hash of text[from:] to dst. It writes behind text's end, into
-// the room that pad made.
-func (s *sha256Words) sum(dst, text []byte, from int) []byte {
-	if s.state == nil {
-		sum := sha256.Sum256(text[from:])
-		return append(dst, sum[:]...)
-	}
-	size := len(text) - from
-	end := (size + 8 + sha256.BlockSize) &^ (sha256.BlockSize - 1) // 0x80, length, up to a whole block
-	m := text[from : from+end]
-	m[size] = 0x80
-	clear(m[size+1 : end-8])
-	binary.BigEndian.PutUint64(m[end-8:], uint64(size)<<3)
-	s.function.Reset()
-	s.function.Write(m) // never fails, by hash.Hash's contract
-	state, err := s.state.AppendBinary(s.buf[:0])
-	if err != nil || len(state) != shaStateSize {
-		sum := sha256.Sum256(text[from:])
-		return append(dst, sum[:]...)
-	}
-	return append(dst, state[shaStateWords:shaStateWords+sha256.Size]...)
+	sum := sha256.Sum256(text[from:])
+	return append(s.buf[:0], sum[:]...)
 }
 
 // A nameCache keeps the serialisations of a symbol table's symbols: field names

@@ -28,7 +28,7 @@ func (h *Hasher) AppendSum(dst []byte) ([]byte, error) {
 	case len(h.text) == 0:
 		return dst, errors.New("hash ion value: there is none")
 	}
-	return h.sum(dst, 0), nil
+	return append(dst, h.sum(0)...), nil
 }
 
 // mistake notes the first mistake.
@@ -57,7 +57,7 @@ func (h *Hasher) spell(code byte, body []byte) {
 	if !h.may() {
 		return
 	}
-	h.text = append(appendEscaped(append(h.text, hashBegin, code), body), hashEnd)
+	h.put(code, body)
 	h.done(h.noted)
 }
 
@@ -100,7 +100,7 @@ func (h *Hasher) Field(name []byte) {
 		h.mistake(fmt.Errorf("field %.40q stands in no struct, or behind a field without a value", name))
 	default:
 		h.frames[n-1].field = len(h.text)
-		h.text = append(appendEscaped(append(h.text, hashBegin, 0x70), name), hashEnd)
+		h.put(0x70, name)
 	}
 }
 
@@ -113,7 +113,7 @@ func (h *Hasher) Annotate(name []byte) {
 		h.text = append(h.text, hashBegin, 0xE0)
 		h.noted = true
 	}
-	h.text = append(appendEscaped(append(h.text, hashBegin, 0x70), name), hashEnd)
+	h.put(0x70, name)
 }
 
 // Null spells null.<t>; NullType is null itself.
