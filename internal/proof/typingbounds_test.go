@@ -180,7 +180,7 @@ func FuzzDocument(f *testing.F) {
 			t.Fatalf("%q: %v", data, err)
 		}
 		l := Learner{}
-		r.Hash = RevisionHash(l.hashOf(t, r.RawMetadata), h).Bytes()
+		r.Hash = RevisionHash(metadataHash(t, r.RawMetadata), h).Bytes()
 		l.Add(r)
 		types := l.Learn()
 		if got := types.Tables()["T"].Proven; got != 1 {
@@ -194,13 +194,15 @@ func FuzzDocument(f *testing.F) {
 		if err := json.Unmarshal(text, &again); err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		if !again.accepts(t, r) {
+		if !accepts(t, &again, r) {
 			t.Fatalf("%q: proven, and not again by %s", data, text)
 		}
 	})
 }
 
-func (l *Learner) hashOf(t *testing.T, metadata []byte) Hash {
+func metadataHash(t *testing.T, metadata []byte) Hash {
+	t.Helper()
+	var l Learner
 	h, err := l.system.spell(metadata, true)
 	if err != nil {
 		t.Fatal(err)
@@ -208,13 +210,13 @@ func (l *Learner) hashOf(t *testing.T, metadata []byte) Hash {
 	return h
 }
 
-func (types *Types) accepts(t *testing.T, r *journal.Revision) bool {
-	var l Learner
+func accepts(t *testing.T, types *Types, r *journal.Revision) bool {
+	t.Helper()
 	stored, err := ParseHash(r.Hash)
 	if err != nil {
 		t.Fatal(err)
 	}
 	y := &Typist{Types: types}
-	_, ok := y.DataHash("T", r.RawData, Oracle{l.hashOf(t, r.RawMetadata), stored})
+	_, ok := y.DataHash("T", r.RawData, Oracle{metadataHash(t, r.RawMetadata), stored})
 	return ok
 }

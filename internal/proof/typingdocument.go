@@ -16,7 +16,7 @@ type document struct {
 	arena  []byte // texts that readings made
 	hasher ion.Hasher
 	sum    []byte
-	work   int64 // see Types
+	work   int64 // bytes spelled out; what else takes time is counted as such
 }
 
 // A node is a value of the document. Nodes stand in document order, containers
@@ -132,8 +132,9 @@ func (r rule) verbatim(n *node) bool {
 		return true
 	case intRule, decimalRule:
 		return len(n.text) <= maxDigits && n.class != scientificClass // whose exponent may be too large
+	default:
+		return false
 	}
-	return false
 }
 
 // change marks n and what it is within.
@@ -159,7 +160,7 @@ func (d *document) hash() (Hash, error) {
 	return Hash{sum: [32]byte(d.sum), full: true}, nil
 }
 
-// What work counts beside the bytes that are spelled out: a hash, and a value.
+// What a hash and a value add to document.work, beside their bytes.
 const (
 	perHash  = 128
 	perValue = 16
@@ -202,4 +203,58 @@ func (d *document) spell(i int32) {
 	default:
 		n.reading.rule.spell(h, n.reading.text)
 	}
+}
+
+// searched stands for no typing: values were tried one by one.
+const searched = -1
+
+// prove looks for a reading that the oracle accepts, and says by which typing it
+// was found.
+func (d *document) prove(t *table, oracle Oracle, effort int64) (_ Hash, typing int, ok bool) {
+	for k := range max(1, len(t.typings)) {
+		changed, ok := d.read(t, k)
+		if !ok {
+			return Hash{}, k, false
+		}
+		if !changed {
+			continue
+		}
+		h, err := d.hash()
+		if err != nil {
+			return Hash{}, k, false
+		}
+		if oracle.Accepts(h) {
+			return h, k, true
+		}
+	}
+	h, ok := d.search(t, oracle, effort)
+	return h, searched, ok
+}
+
+// read reads every value by typing k, or as it looks where the typing's rule
+// cannot be. changed reports whether a value is read differently than before; ok
+// is false when there is a value that cannot be hashed at all.
+func (d *document) read(t *table, k int) (changed, ok bool) {
+	for i := range d.nodes {
+		n := &d.nodes[i]
+		if n.class == structClass || n.class == boolClass {
+			continue
+		}
+		was := n.reading.rule
+		if !d.take(n, t.rule(n.path, n.class, k)) && !d.takeAny(n) {
+			return false, false
+		}
+		changed = changed || n.reading.rule != was
+	}
+	return changed || k == 0, true
+}
+
+// takeAny makes n be read by its first rule that can be, as it looks mostly.
+func (d *document) takeAny(n *node) bool {
+	for _, r := range choices[n.class] {
+		if d.take(n, r.rule) {
+			return true
+		}
+	}
+	return false
 }

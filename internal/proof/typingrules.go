@@ -2,10 +2,6 @@ package proof
 
 import (
 	"bytes"
-	"encoding/base64"
-	"math"
-	"strconv"
-	"unicode/utf8"
 
 	"godwit/internal/ion"
 )
@@ -58,8 +54,8 @@ const (
 	blobRule
 	clobRule
 	intRule
-	decimalRule   // digits and exponent as printed
-	floatRule     //
+	decimalRule // digits and exponent as printed
+	floatRule
 	shortestRule  // decimal of the digits that a double keeps, without zeros at the end: 8.700000000000001 is 8.7
 	shortest1Rule // the same with one digit behind the point at least: 9 is 9.0
 	scaleRule     // decimal with 0 digits behind the point; the rules that follow have 1 to maxScale
@@ -76,79 +72,56 @@ const (
 	ruleCount    = sexpRule + 1
 )
 
-// String names the rule as the file of a Typing does.
-func (r rule) String() string {
-	switch {
-	case r >= scaleRule && r < nullRule:
-		return "decimal." + strconv.Itoa(int(r-scaleRule))
-	case r == nullRule:
-		return "null"
-	case r > nullRule && r < nanRule:
-		return "null." + ion.Type(r-nullRule).String()
-	}
-	switch r {
-	case stringRule:
-		return "string"
-	case timestampRule:
-		return "timestamp"
-	case symbolRule:
-		return "symbol"
-	case blobRule:
-		return "blob"
-	case clobRule:
-		return "clob"
-	case intRule:
-		return "int"
-	case decimalRule:
-		return "decimal"
-	case floatRule:
-		return "float"
-	case shortestRule:
-		return "decimal.short"
-	case shortest1Rule:
-		return "decimal.short.1"
-	case nanRule:
-		return "nan"
-	case infRule:
-		return "+inf"
-	case minusInfRule:
-		return "-inf"
-	case listRule:
-		return "list"
-	case sexpRule:
-		return "sexp"
-	}
-	return "none"
+// ruleTable has the names in the file of Types, and what the rules make.
+var ruleTable = [ruleCount]struct {
+	name string
+	typ  ion.Type
+}{
+	noRule:        {"none", ion.NullType},
+	stringRule:    {"string", ion.StringType},
+	timestampRule: {"timestamp", ion.TimestampType},
+	symbolRule:    {"symbol", ion.SymbolType},
+	blobRule:      {"blob", ion.BlobType},
+	clobRule:      {"clob", ion.ClobType},
+	intRule:       {"int", ion.IntType},
+	decimalRule:   {"decimal", ion.DecimalType},
+	floatRule:     {"float", ion.FloatType},
+	shortestRule:  {"decimal.short", ion.DecimalType},
+	shortest1Rule: {"decimal.short.1", ion.DecimalType},
+	scaleRule:     {"decimal.0", ion.DecimalType},
+	scaleRule + 1: {"decimal.1", ion.DecimalType},
+	scaleRule + 2: {"decimal.2", ion.DecimalType},
+	scaleRule + 3: {"decimal.3", ion.DecimalType},
+	scaleRule + 4: {"decimal.4", ion.DecimalType},
+	scaleRule + 5: {"decimal.5", ion.DecimalType},
+	scaleRule + 6: {"decimal.6", ion.DecimalType},
+	scaleRule + 7: {"decimal.7", ion.DecimalType},
+	scaleRule + 8: {"decimal.8", ion.DecimalType},
+	scaleRule + 9: {"decimal.9", ion.DecimalType},
+
+	nullRule:                           {"null", ion.NullType},
+	nullRule + rule(ion.BoolType):      {"null.bool", ion.BoolType},
+	nullRule + rule(ion.IntType):       {"null.int", ion.IntType},
+	nullRule + rule(ion.FloatType):     {"null.float", ion.FloatType},
+	nullRule + rule(ion.DecimalType):   {"null.decimal", ion.DecimalType},
+	nullRule + rule(ion.TimestampType): {"null.timestamp", ion.TimestampType},
+	nullRule + rule(ion.SymbolType):    {"null.symbol", ion.SymbolType},
+	nullRule + rule(ion.StringType):    {"null.string", ion.StringType},
+	nullRule + rule(ion.ClobType):      {"null.clob", ion.ClobType},
+	nullRule + rule(ion.BlobType):      {"null.blob", ion.BlobType},
+	nullRule + rule(ion.ListType):      {"null.list", ion.ListType},
+	nullRule + rule(ion.SexpType):      {"null.sexp", ion.SexpType},
+	nullRule + rule(ion.StructType):    {"null.struct", ion.StructType},
+
+	nanRule:      {"nan", ion.FloatType},
+	infRule:      {"+inf", ion.FloatType},
+	minusInfRule: {"-inf", ion.FloatType},
+	listRule:     {"list", ion.ListType},
+	sexpRule:     {"sexp", ion.SexpType},
 }
 
-// ionType is the type of the value that r makes.
-func (r rule) ionType() ion.Type {
-	switch {
-	case r == decimalRule || r == shortestRule || r == shortest1Rule || r >= scaleRule && r < nullRule:
-		return ion.DecimalType
-	case r >= nullRule && r < nanRule:
-		return ion.Type(r - nullRule)
-	}
-	switch r {
-	case stringRule:
-		return ion.StringType
-	case timestampRule:
-		return ion.TimestampType
-	case symbolRule:
-		return ion.SymbolType
-	case blobRule:
-		return ion.BlobType
-	case clobRule:
-		return ion.ClobType
-	case intRule:
-		return ion.IntType
-	case floatRule, nanRule, infRule, minusInfRule:
-		return ion.FloatType
-	case listRule:
-		return ion.ListType
-	}
-	return ion.SexpType
-}
+func (r rule) String() string    { return ruleTable[r].name }
+func (r rule) ionType() ion.Type { return ruleTable[r].typ }
 
 // A weighted rule is one that a class may have had, with how often out of a
 // thousand times one guesses before anything is known of a table.
@@ -158,14 +131,24 @@ type weighted struct {
 }
 
 // choices are the rules of each class, the plain reading first.
-//
-//nolint:gochecknoglobals // a table, never changed
 var choices = [classCount][]weighted{
 	nullClass: {
-		{nullRule, 620}, {nullRule + rule(ion.StringType), 80}, {nullRule + rule(ion.IntType), 60}, {nullRule + rule(ion.DecimalType), 40},
-		{nullRule + rule(ion.TimestampType), 60}, {nullRule + rule(ion.ListType), 40}, {nullRule + rule(ion.StructType), 40}, {nullRule + rule(ion.BoolType), 20},
-		{nullRule + rule(ion.FloatType), 15}, {nullRule + rule(ion.BlobType), 5}, {nullRule + rule(ion.SymbolType), 5}, {nullRule + rule(ion.ClobType), 2},
-		{nullRule + rule(ion.SexpType), 2}, {nanRule, 5}, {infRule, 3}, {minusInfRule, 3},
+		{nullRule, 620},
+		{nullRule + rule(ion.StringType), 80},
+		{nullRule + rule(ion.IntType), 60},
+		{nullRule + rule(ion.DecimalType), 40},
+		{nullRule + rule(ion.TimestampType), 60},
+		{nullRule + rule(ion.ListType), 40},
+		{nullRule + rule(ion.StructType), 40},
+		{nullRule + rule(ion.BoolType), 20},
+		{nullRule + rule(ion.FloatType), 15},
+		{nullRule + rule(ion.BlobType), 5},
+		{nullRule + rule(ion.SymbolType), 5},
+		{nullRule + rule(ion.ClobType), 2},
+		{nullRule + rule(ion.SexpType), 2},
+		{nanRule, 5},
+		{infRule, 3},
+		{minusInfRule, 3},
 	},
 	listClass:    {{listRule, 970}, {sexpRule, 30}},
 	emptyClass:   {{stringRule, 930}, {symbolRule, 30}, {blobRule, 30}, {clobRule, 10}},
@@ -174,16 +157,53 @@ var choices = [classCount][]weighted{
 	paddedClass:  {{stringRule, 470}, {blobRule, 500}, {symbolRule, 20}, {clobRule, 10}},
 	textClass:    {{stringRule, 940}, {symbolRule, 50}, {clobRule, 10}},
 	integerClass: {
-		{intRule, 850}, {decimalRule, 30}, {floatRule, 30}, {shortestRule, 2}, {shortest1Rule, 15}, {scaleRule, 2}, {scaleRule + 1, 20}, {scaleRule + 2, 30},
-		{scaleRule + 3, 5}, {scaleRule + 4, 5}, {scaleRule + 5, 3}, {scaleRule + 6, 3}, {scaleRule + 7, 1}, {scaleRule + 8, 2}, {scaleRule + 9, 1},
+		{intRule, 850},
+		{decimalRule, 30},
+		{floatRule, 30},
+		{shortestRule, 2},
+		{shortest1Rule, 15},
+		{scaleRule, 2},
+		{scaleRule + 1, 20},
+		{scaleRule + 2, 30},
+		{scaleRule + 3, 5},
+		{scaleRule + 4, 5},
+		{scaleRule + 5, 3},
+		{scaleRule + 6, 3},
+		{scaleRule + 7, 1},
+		{scaleRule + 8, 2},
+		{scaleRule + 9, 1},
 	},
 	pointClass: {
-		{decimalRule, 560}, {floatRule, 240}, {shortestRule, 40}, {shortest1Rule, 20}, {scaleRule, 2}, {scaleRule + 1, 20}, {scaleRule + 2, 50},
-		{scaleRule + 3, 15}, {scaleRule + 4, 15}, {scaleRule + 5, 8}, {scaleRule + 6, 10}, {scaleRule + 7, 5}, {scaleRule + 8, 10}, {scaleRule + 9, 5},
+		{decimalRule, 560},
+		{floatRule, 240},
+		{shortestRule, 40},
+		{shortest1Rule, 20},
+		{scaleRule, 2},
+		{scaleRule + 1, 20},
+		{scaleRule + 2, 50},
+		{scaleRule + 3, 15},
+		{scaleRule + 4, 15},
+		{scaleRule + 5, 8},
+		{scaleRule + 6, 10},
+		{scaleRule + 7, 5},
+		{scaleRule + 8, 10},
+		{scaleRule + 9, 5},
 	},
 	noisyClass: {
-		{decimalRule, 220}, {floatRule, 260}, {shortestRule, 350}, {shortest1Rule, 20}, {scaleRule, 2}, {scaleRule + 1, 20}, {scaleRule + 2, 50},
-		{scaleRule + 3, 15}, {scaleRule + 4, 15}, {scaleRule + 5, 8}, {scaleRule + 6, 10}, {scaleRule + 7, 5}, {scaleRule + 8, 10}, {scaleRule + 9, 5},
+		{decimalRule, 220},
+		{floatRule, 260},
+		{shortestRule, 350},
+		{shortest1Rule, 20},
+		{scaleRule, 2},
+		{scaleRule + 1, 20},
+		{scaleRule + 2, 50},
+		{scaleRule + 3, 15},
+		{scaleRule + 4, 15},
+		{scaleRule + 5, 8},
+		{scaleRule + 6, 10},
+		{scaleRule + 7, 5},
+		{scaleRule + 8, 10},
+		{scaleRule + 9, 5},
 	},
 	scaledClass: {{decimalRule, 900}, {floatRule, 40}, {shortestRule, 20}, {shortest1Rule, 10}, {scaleRule + 2, 20}, {scaleRule + 4, 10}},
 	scientificClass: {
@@ -261,191 +281,4 @@ func numberClass(s []byte) class {
 		return scaledClass
 	}
 	return scientificClass
-}
-
-// Bounds on what is tried with a number. QLDB's documents held 128 KB; turning
-// digits into bytes takes time that grows with the square of their number.
-const (
-	maxDigits      = 32 << 10 // beyond, a number is not hashed
-	maxTriedDigits = 400      // beyond, a number is taken as it is printed only
-	maxPadding     = 32       // zeros behind a number's digits
-)
-
-// read appends to dst what the rule makes of a value's text: the text or bytes
-// of a string, symbol, lob and timestamp, the digits of an int and a text of a
-// decimal. The rule is one of the choices of the value's class; ok is false when
-// the value cannot have been that nevertheless.
-func (r rule) read(dst, text []byte) (_ []byte, ok bool) {
-	switch {
-	case r == blobRule:
-		out, err := base64.StdEncoding.Strict().AppendDecode(dst, text)
-		return out, err == nil
-	case r == clobRule:
-		return appendLatin1(dst, text)
-	case r <= symbolRule:
-		return append(dst, text...), true
-	case r == intRule:
-		return append(dst, text...), len(text) <= maxDigits
-	case r == decimalRule && len(text) > maxTriedDigits:
-		return append(dst, text...), len(text) <= maxDigits
-	case r >= decimalRule && r < nullRule && len(text) <= maxTriedDigits:
-		return r.number(dst, text)
-	}
-	return dst, r >= nullRule
-}
-
-// number is read for what becomes a decimal or float; the float's text is its
-// number's.
-func (r rule) number(dst, text []byte) (_ []byte, ok bool) {
-	var buf [maxTriedDigits]byte
-	n, ok := splitNumber(buf[:0], text)
-	switch {
-	case !ok:
-		return dst, false
-	case r == decimalRule:
-		return ion.AppendDecimalText(dst, n.negative, n.digits, n.exponent), true
-	case r >= scaleRule && n.exponent >= -int64(r-scaleRule):
-		return n.pad(dst, int64(r-scaleRule))
-	}
-	f, err := strconv.ParseFloat(string(text), 64)
-	if err != nil {
-		return dst, false
-	}
-	if r == floatRule {
-		return append(dst, text...), true
-	}
-	var out, join [32 + 309]byte
-	var short []byte
-	if r >= scaleRule {
-		short = strconv.AppendFloat(out[:0], f, 'f', int(r-scaleRule), 64)
-	} else {
-		short = strconv.AppendFloat(out[:0], f, 'e', noisyDigits-1, 64)
-	}
-	if g, err := strconv.ParseFloat(string(short), 64); err != nil || !near(f, g) {
-		return dst, false
-	}
-	if n, ok = splitNumber(join[:0], short); !ok {
-		return dst, false
-	}
-	if r >= scaleRule {
-		return n.pad(dst, int64(r-scaleRule))
-	}
-	for len(n.digits) > 1 && n.digits[len(n.digits)-1] == '0' {
-		n.digits, n.exponent = n.digits[:len(n.digits)-1], n.exponent+1
-	}
-	if len(n.digits) == 1 && n.digits[0] == '0' {
-		n.exponent = 0
-	}
-	return n.pad(dst, max(int64(r-shortestRule), -n.exponent))
-}
-
-// near reports whether two doubles are equal but for what a few operations on
-// them may round: a decimal that a program multiplied by a power of ten, and
-// printed.
-func near(f, g float64) bool {
-	const few = 4
-	a, b := int64(math.Float64bits(f)), int64(math.Float64bits(g))
-	return f == g || a-b <= few && b-a <= few
-}
-
-// A splitted number is digits x 10^exponent.
-type splitted struct {
-	negative bool
-	digits   []byte // no leading zero, unless they are "0"
-	exponent int64
-}
-
-// splitNumber takes a JSON number apart; the digits may be joined in buf.
-func splitNumber(buf, s []byte) (n splitted, ok bool) {
-	if s[0] == '-' {
-		n.negative, s = true, s[1:]
-	}
-	if i := bytes.IndexAny(s, "eE"); i >= 0 {
-		v, err := strconv.ParseInt(string(s[i+1:]), 10, 32)
-		if err != nil {
-			return n, false
-		}
-		s, n.exponent = s[:i], v
-	}
-	n.digits = s
-	if i := bytes.IndexByte(s, '.'); i >= 0 {
-		n.digits = append(append(buf, s[:i]...), s[i+1:]...)
-		n.exponent -= int64(len(s) - i - 1)
-	}
-	for len(n.digits) > 1 && n.digits[0] == '0' {
-		n.digits = n.digits[1:]
-	}
-	return n, n.exponent >= math.MinInt32
-}
-
-// pad appends the number as the decimal with the given number of digits behind
-// the point, none of which it has to lose.
-func (n splitted) pad(dst []byte, scale int64) ([]byte, bool) {
-	zeros := n.exponent + scale
-	if zeros < 0 || zeros > maxPadding {
-		return dst, false
-	}
-	var buf [maxTriedDigits + maxPadding]byte
-	digits := append(buf[:0], n.digits...)
-	if len(digits) > 1 || digits[0] != '0' {
-		for range zeros {
-			digits = append(digits, '0')
-		}
-	}
-	return ion.AppendDecimalText(dst, n.negative, digits, -scale), true
-}
-
-// appendLatin1 appends the bytes of a clob, of which each is a character.
-func appendLatin1(dst, text []byte) (_ []byte, ok bool) {
-	for i := 0; i < len(text); {
-		c, size := utf8.DecodeRune(text[i:])
-		if c > 0xFF {
-			return dst, false
-		}
-		dst = append(dst, byte(c))
-		i += size
-	}
-	return dst, true
-}
-
-// spell spells a value on h that read made with the rule.
-func (r rule) spell(h *ion.Hasher, text []byte) {
-	switch {
-	case r >= decimalRule && r < nullRule && r != floatRule:
-		h.Decimal(text)
-		return
-	case r >= nullRule && r < nanRule:
-		h.Null(ion.Type(r - nullRule))
-		return
-	}
-	switch r {
-	case stringRule:
-		h.String(text)
-	case timestampRule:
-		h.Timestamp(text)
-	case symbolRule:
-		h.Symbol(text)
-	case blobRule:
-		h.Blob(text)
-	case clobRule:
-		h.Clob(text)
-	case intRule:
-		h.Int(text)
-	default:
-		h.Float(r.float(text))
-	}
-}
-
-// float is the value of a float.
-func (r rule) float(text []byte) float64 {
-	switch r {
-	case nanRule:
-		return math.NaN()
-	case infRule:
-		return math.Inf(1)
-	case minusInfRule:
-		return math.Inf(-1)
-	}
-	f, _ := strconv.ParseFloat(string(text), 64) // read was content with it
-	return f
 }
