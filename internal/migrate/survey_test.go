@@ -18,6 +18,7 @@ import (
 
 	"godwit/internal/ledgergen"
 	"godwit/internal/migrate"
+	"godwit/internal/report"
 	"godwit/internal/verify"
 )
 
@@ -396,6 +397,41 @@ func TestSurveyFindsAllThatWouldStopTheLoad(t *testing.T) {
 	// A load stops at the first of them.
 	_, err := m.run()
 	mustStop(t, err, "block")
+}
+
+// Tables that cannot be loaded are known when all of them are: the plan says so,
+// and counts what there is of them.
+func TestPlanTellsWhichTablesCannotBe(t *testing.T) {
+	m := newMachine(t, whole)
+	ledger := m.generate(ledgergen.Options{Seed: 14, Documents: 120, Prefix: deep, BlocksPerObject: 1, Format: ledgergen.JSON})
+	n := 0
+	edit(m, func(body string) string {
+		if strings.Contains(body, `"tableName":"Person"`) {
+			if n++; n == 2 {
+				body = strings.Replace(body, `"tableName":"Person"`, `"tableName":"Persons"`, 1)
+			}
+		}
+		body = strings.ReplaceAll(body, `"tableName":"Note"`, `"tableName":"!"`)
+		return strings.ReplaceAll(body, `"tableName":"Vehicle"`, `"tableName":"vehicle_registration_audit_log"`)
+	})
+	_, plan := m.planned(migrate.PreflightOut{})
+	for _, want := range []string{`called "Person" and`, `ledger table "!"`, `"vehicle_registration_audit_log"`} {
+		if !slices.ContainsFunc(plan.Stops, func(s report.PlannedStop) bool { return strings.Contains(s.Text, want) }) {
+			t.Errorf("no stop says %s", want)
+		}
+	}
+	read := int64(0)
+	for _, x := range plan.Tables {
+		read += x.Read
+		if x.Name == "!" && (x.Read == 0 || x.Staged != 0 || x.Target != "") {
+			t.Errorf("%+v", x)
+		}
+	}
+	if len(plan.Stops) != 3 || read != ledger.Revisions() || plan.Unread != 0 {
+		t.Errorf("%d of %d revisions, stops %+v", read, ledger.Revisions(), plan.Stops)
+	}
+	_, err := m.read()
+	mustStop(t, err, `ledger table "!"`)
 }
 
 // What a load is refused for before it reads a block is a finding of the plan.
