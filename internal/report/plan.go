@@ -78,7 +78,7 @@ type PlannedTable struct {
 
 // A ShapePath is a path that documents have.
 type ShapePath struct {
-	Path   string // elements of lists as []
+	Path   string // as mapping files spell it, [*] for the elements of a list
 	Types  []TypeCount
 	Column string `json:",omitempty"` // that the draft gives it
 	Type   string `json:",omitempty"` // of the column

@@ -67,7 +67,7 @@ func hesitant() report.Plan {
 		Name: "Note", IDs: []report.TableID{{ID: "1", Revisions: 10}, {ID: "2", Revisions: 20}}, Target: "note", Read: 30, Staged: 30, Documents: 28, RowBytes: 9000,
 		Shape: []report.ShapePath{
 			{Path: "Text", Types: []report.TypeCount{{Type: "text", Values: 28}, {Type: "null", Values: 2}}, Column: "text", Type: "text"},
-			{Path: "Tags[]", Types: []report.TypeCount{{Type: "text", Values: 77}}},
+			{Path: "Tags[*]", Types: []report.TypeCount{{Type: "text", Values: 77}}},
 		},
 		Notes: []string{"Text: always null in 2 documents"},
 	}, report.PlannedTable{Name: "Scratch", IDs: []report.TableID{{ID: "3", Revisions: 5}}, Read: 5, Filtered: 5})
