@@ -179,6 +179,7 @@ func TestDraftHoldsEveryValueSeen(t *testing.T) {
 			"d": "date", "i": "timestamptz", "l": "timestamp", "c": "text", "m": "text",
 		}, ""},
 		{"times too fine or far", []string{`{f:2019-09-16T19:37:05.1234567Z,o:2019-09-16T19:37:05+17:00,l:2019-09-16T19:37:05.1234567-00:00}`}, map[string]string{"f": "text", "o": "text", "l": "text"}, ""},
+		{"times at other offsets", []string{`{o:2019-09-16T19:37:05+02:00,p:2019-09-16T19:37:05Z}`, `{o:2019-09-16T19:37:05-00:00,p:2019-09-16T19:37:05-00:00}`}, map[string]string{"o": "text", "p": "timestamp"}, ""},
 		{"texts that are times", []string{`{d:"2019-09-16",i:"2019-09-16T19:37:05Z",n:"2019-09-16"}`, `{d:"2019-09-17",i:2019-09-16T19:37:05Z,n:"2019-13-16"}`}, map[string]string{"d": "date", "i": "timestamptz", "n": "text"}, "all texts are dates or times"},
 		{"texts that are UUIDs", []string{`{u:"0b5bb4de-2a8c-4d3e-8d0b-0a4c6d6f7e11",v:"0B5bb4de-2a8c-4d3e-8d0b-0a4c6d6f7e11"}`}, map[string]string{"u": "uuid", "v": "text"}, "all texts are UUIDs"},
 		{"texts and timestamps", []string{`{v:"x"}`, `{v:2019-09-16T}`}, map[string]string{"v": "text"}, ""},
@@ -428,6 +429,8 @@ func TestShapeIsBounded(t *testing.T) {
 		{"fields of a struct", `{a:1,o:{` + many(2000, "1") + `}}`, false, ""},
 		{"fields of a struct that jsonb cannot hold", `{a:1,o:{` + many(2000, "nan") + `}}`, true, "1502 values are left out"},
 		{"repeated fields", `{a:1,o:{` + many(700, "1") + many(700, "2") + `}}`, false, "left out: 1 structs have the field more than once"},
+		{"repeated fields beyond the bound", `{a:1,o:{` + many(700, "1") + `k650:2}}`, true, "o: 203 values are left out"},
+		{"a NUL in a name beyond the bound", `{a:1,'` + strings.Repeat("n", 200) + `\0':1}`, false, "$doc: left out, because jsonb cannot hold it: texts with a NUL"},
 		{"more fields than columns", `{a:1,` + many(300, "1") + `}`, true, "a draft has 200 columns at most"},
 		{"more nested fields than columns", `{a:1,o:{` + many(60, "1") + `}}`, false, ""},
 		{"depth", `{a:1,o:` + deep + `}`, false, ""},
@@ -453,6 +456,45 @@ func TestShapeIsBounded(t *testing.T) {
 			notes := strings.Join(draft.Notes["T"], "\n")
 			if _, whole := columns["$doc"]; whole != c.whole && !strings.Contains(notes, "$doc: left out") || columns["a"] != "bigint" || !strings.Contains(notes, c.note) {
 				t.Errorf("columns %v, notes %s", columns, notes)
+			}
+		})
+	}
+}
+
+// What another shape has beyond the bound is judged like what was never told
+// apart.
+func TestMergeIsBounded(t *testing.T) {
+	schema := jsonSchema(t)
+	var full strings.Builder
+	for i := range 499 {
+		fmt.Fprintf(&full, "k%d:1,", i)
+	}
+	for name, c := range map[string]struct {
+		doc   string
+		whole bool
+	}{
+		"fields":                          {`{x:1,y:{z:1}}`, true},
+		"repeated fields":                 {`{x:1,y:{z:1,z:2}}`, false},
+		"what jsonb cannot hold":          {`{x:1,y:[[nan]]}`, false},
+		"a field name that jsonb has not": {`{x:1,y:{'n\0l':1}}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			docs := []string{"{" + full.String() + "l:[]}", c.doc, `{l:[1]}`}
+			s := &mapping.Shape{}
+			for _, doc := range docs {
+				s.Merge(observe(t, doc))
+			}
+			if s.Paths != 500 || s.Root.Unfollowed == 0 {
+				t.Errorf("%d paths, %d values not followed", s.Paths, s.Root.Unfollowed)
+			}
+			draft, columns, plan, fields := drafted(t, schema, s)
+			for i, doc := range docs {
+				if _, err := plan.Map(record("T", i, ionTape(t, fields, doc))); err != nil {
+					t.Errorf("%.40s: %v", doc, err)
+				}
+			}
+			if columns["$doc"] != "jsonb" == c.whole {
+				t.Errorf("columns %d, notes %s", len(columns), draft.Notes["T"])
 			}
 		})
 	}
