@@ -58,9 +58,16 @@ func newAlarmTopic(s awscdk.Stack, e Environment, key awskms.IKey) awssns.Topic 
 
 // An alarmer makes the alarms of a stack.
 type alarmer struct {
-	stack awscdk.Stack
-	topic awssns.ITopic
-	made  []awscloudwatch.Alarm
+	stack       awscdk.Stack
+	topic       awssns.ITopic
+	environment Environment
+	workflow    string // LedgerLoad
+	made        []awscloudwatch.Alarm
+}
+
+// saved names a saved query in the text of an alarm.
+func (a *alarmer) saved(query string) string {
+	return `"` + queryTitle(a.environment, a.workflow, query) + `" of CloudWatch Logs Insights`
 }
 
 // sum is how alarms count: over a period of their own.
@@ -81,30 +88,29 @@ func (a *alarmer) alarm(id string, metric awscloudwatch.IMetric, threshold float
 	a.made = append(a.made, alarm)
 }
 
-// functions makes the alarms that every function has. errors and throttles say
-// what to look at first.
-func (a *alarmer) functions(list []*Function, errors, throttles string) {
+// functions makes the alarms that every function has. relief says how fewer may
+// run at once.
+func (a *alarmer) functions(list []*Function, relief string) {
 	for _, f := range list {
 		id := *f.Node().Id()
-		a.alarm(id+"Errors", f.MetricErrors(sum()), worthALook, f.Name+" fails again and again. "+errors)
-		a.alarm(id+"Throttles", f.MetricThrottles(sum()), worthALook, f.Name+" is throttled. "+throttles)
+		a.alarm(id+"Errors", f.MetricErrors(sum()), worthALook, f.Name+" fails again and again. Look first at the saved query "+a.saved(queryErrors)+
+			"; for a crash or a call that ran out of time at "+a.saved(querySlowest)+". Calls are repeated: an execution that gives up has an alarm of its own")
+		a.alarm(id+"Throttles", f.MetricThrottles(sum()), worthALook, f.Name+" is throttled. Look first at Lambda's quota Concurrent executions in Service Quotas: raise it, or "+relief)
 	}
 }
 
 // alarms makes the alarms of LedgerLoad. Each says what to look at first.
 func (s *LedgerStack) alarms(e Environment, data *DataStack) []awscloudwatch.Alarm {
-	a := &alarmer{stack: s.Stack, topic: data.Alarms}
+	a := &alarmer{stack: s.Stack, topic: data.Alarms, environment: e, workflow: "LedgerLoad"}
 	a.alarm("LedgerLoadFailed", s.Load.MetricFailed(sum()), 1,
 		"A load or a plan failed; nothing of it is visible in the target. Look first at the execution in Step Functions: its failed state, and for a map the failed child in its Map Run, says object, block and what to do. "+
 			"Mend that and redrive the execution, or start it again with the same input")
 	a.alarm("LedgerLoadTimedOut", s.Load.MetricTimedOut(sum()), 1,
-		"A load took longer than "+number(executionDays)+" days. Look first at the execution's last state and at the saved query "+saved(e, queryRetries)+
+		"A load took longer than "+number(executionDays)+" days. Look first at the execution's last state and at the saved query "+a.saved(queryRetries)+
 			"; then start it again with the same input: it goes on where it stopped")
 	a.alarm("LedgerLoadAborted", s.Load.MetricAborted(sum()), 1,
 		"Somebody stopped a load; nothing of it is visible in the target. Look first at who did (CloudTrail, StopExecution); start it again with the same input to go on")
-	a.functions(s.Functions,
-		"Look first at the saved query "+saved(e, queryErrors)+"; for a crash or a call that ran out of time at "+saved(e, querySlowest)+". Calls are repeated: a load that gives up has an alarm of its own",
-		"Look first at Lambda's quota Concurrent executions in Service Quotas: raise it, or lower concurrency in cdk.json")
+	a.functions(s.Functions, "lower concurrency in cdk.json")
 	a.alarm("Quarantined", awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
 		Namespace:     jsii.String(metricNamespace),
 		MetricName:    jsii.String(metricQuarantined),
@@ -113,9 +119,4 @@ func (s *LedgerStack) alarms(e Environment, data *DataStack) []awscloudwatch.Ala
 		Period:        sum().Period,
 	}), 1, "A load set revisions aside. Look first at quarantine/ of the load in the work bucket, or at godwit.quarantine in the database: each stands there with its origin and the reason. Mend the mapping and load again, or leave it")
 	return a.made
-}
-
-// saved names a saved query in the text of an alarm.
-func saved(e Environment, name string) string {
-	return `"` + savedQuery{name: name}.title(e) + `" of CloudWatch Logs Insights`
 }

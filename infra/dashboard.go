@@ -26,7 +26,7 @@ const (
 func (s *LedgerStack) dashboard(e Environment, target *TargetStack, alarms []awscloudwatch.Alarm) {
 	queries := make([]string, 0, len(savedQueries))
 	for _, q := range savedQueries {
-		queries = append(queries, fmt.Sprintf("- **%s**: %s", q.title(e), q.answers))
+		queries = append(queries, fmt.Sprintf("- **%s**: %s", queryTitle(e, "LedgerLoad", q.name), q.answers))
 	}
 	refs := make([]interfacesawscloudwatch.IAlarmRef, len(alarms))
 	for i, a := range alarms {

@@ -96,8 +96,8 @@ func TestAlarmsSayWhatToLookAtFirst(t *testing.T) {
 		for _, q := range s.resources("AWS::Logs::QueryDefinition") {
 			saved[q.Properties["Name"].(string)] = true
 		}
-		if len(saved) != len(savedQueries) {
-			t.Errorf("%d queries are saved, want %d", len(saved), len(savedQueries))
+		if want := len(savedQueries) * len(machines); len(saved) != want {
+			t.Errorf("%d queries are saved, want %d", len(saved), want)
 		}
 		named := regexp.MustCompile(`"(godwit/[^"]+)"`)
 		for _, a := range s.resources("AWS::CloudWatch::Alarm") {
@@ -117,29 +117,35 @@ func TestAlarmsSayWhatToLookAtFirst(t *testing.T) {
 
 func TestSavedQueriesReadTheRightLogs(t *testing.T) {
 	s := synthesize(t, "demo")
-	machine := map[string]bool{}
-	for _, q := range savedQueries {
-		machine[q.title(s.Environment)] = q.machine
-	}
-	var logs []string // of the functions
-	for _, f := range s.resources("AWS::Lambda::Function") {
-		if f.Stack == "ledger" {
-			logs = append(logs, "${"+f.ID+"Log}")
-			// Without it no call is reported that ends well.
-			if got := at(f.Properties, "LoggingConfig", "SystemLogLevel"); got != "INFO" {
-				t.Errorf("function %s has system log level %v", f, got)
+	stackOf := map[string]string{"LedgerLoad": "ledger", "LedgerExport": "export"}
+	want := map[string][]string{} // by the query's name
+	for _, workflow := range machines {
+		var logs []string
+		for _, f := range s.resources("AWS::Lambda::Function") {
+			if f.Stack == stackOf[workflow] {
+				logs = append(logs, "${"+f.ID+"Log}")
+			}
+		}
+		slices.Sort(logs)
+		for _, q := range savedQueries {
+			want[queryTitle(s.Environment, workflow, q.name)] = logs
+			if q.machine {
+				want[queryTitle(s.Environment, workflow, q.name)] = []string{"${" + workflow + "Log}"}
 			}
 		}
 	}
 	for _, q := range s.resources("AWS::Logs::QueryDefinition") {
-		want := slices.Sorted(slices.Values(logs))
-		if machine[q.Properties["Name"].(string)] {
-			want = []string{"${LedgerLoadLog}"}
-		}
+		name := q.Properties["Name"].(string)
 		got := s.texts(q.Properties["LogGroupNames"])
 		slices.Sort(got)
-		if !slices.Equal(got, want) {
-			t.Errorf("query %s reads %v, want %v", q.Properties["Name"], got, want)
+		if !slices.Equal(got, want[name]) {
+			t.Errorf("query %s reads %v, want %v", name, got, want[name])
+		}
+	}
+	for _, f := range s.resources("AWS::Lambda::Function") {
+		// Without it no call is reported that ends well.
+		if got := at(f.Properties, "LoggingConfig", "SystemLogLevel"); got != "INFO" {
+			t.Errorf("function %s has system log level %v", f, got)
 		}
 	}
 }

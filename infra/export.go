@@ -21,7 +21,7 @@ const (
 )
 
 // An ExportStack exports live ledgers: functions, LedgerExport, the role that
-// QLDB writes with, alarms. It needs the data stack only, and nothing needs it:
+// QLDB writes with, alarms, saved queries. It needs the data stack only, and nothing needs it:
 // the one stack that is deployed where an environment asks for it, because QLDB
 // itself is gone from AWS.
 type ExportStack struct {
@@ -62,7 +62,8 @@ func NewExportStack(app awscdk.App, id string, e Environment, data *DataStack, a
 	s.Export = NewMachine(s.Stack, e, data, MachineProps{
 		Name: "LedgerExport", Definition: definition, Functions: s.Functions, Items: []string{windowsFile}, Results: exportResults,
 	})
-	s.alarms(data)
+	saveQueries(s.Stack, e, "LedgerExport", s.Functions, s.Export)
+	s.alarms(e, data)
 	output(s.Stack, "ArchiveWriters", roles(s.Functions, config.LedgerSplit, config.LedgerProofs)+" "+*g.role.RoleArn(),
 		"Roles that list, write and read archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject, s3:PutObject, s3:PutObjectAcl, s3:AbortMultipartUpload, kms:Decrypt and kms:GenerateDataKey")
 	output(s.Stack, "LedgerExportArn", *s.Export.StateMachineArn(), `Start it with {"LedgerName": "…", "BucketPrefix": "…", "ExportCount": …}`)
@@ -70,18 +71,16 @@ func NewExportStack(app awscdk.App, id string, e Environment, data *DataStack, a
 }
 
 // alarms makes the alarms of LedgerExport. Each says what to look at first.
-func (s *ExportStack) alarms(data *DataStack) {
-	a := &alarmer{stack: s.Stack, topic: data.Alarms}
+func (s *ExportStack) alarms(e Environment, data *DataStack) {
+	a := &alarmer{stack: s.Stack, topic: data.Alarms, environment: e, workflow: "LedgerExport"}
 	a.alarm("LedgerExportFailed", s.Export.MetricFailed(sum()), 1,
 		"An export failed. Look first at the execution in Step Functions: its failed state, and for the map the failed child in its Map Run, says window, export and what to do. "+
 			"QldbServiceEnded: there is no QLDB; start LedgerLoad with the archive. Otherwise mend the cause and redrive: what is exported stays")
 	a.alarm("LedgerExportTimedOut", s.Export.MetricTimedOut(sum()), 1,
-		"An export took longer than "+number(executionDays)+" days. Look first at its Map Run, which names the windows that are open, and at what QLDB says of their exports; then start it again with a fresh BucketPrefix")
+		"An export took longer than "+number(executionDays)+" days. Look first at its Map Run, which names the windows that are open, and at the saved query "+a.saved(queryRetries)+"; then start it again with a fresh BucketPrefix")
 	a.alarm("LedgerExportAborted", s.Export.MetricAborted(sum()), 1,
 		"Somebody stopped an export; QLDB goes on with what was begun. Look first at who did (CloudTrail, StopExecution); redrive the execution, which finds those exports again")
-	a.functions(s.Functions,
-		"Look first at the function's log, for lines with errorType. Calls are repeated: an export that gives up has an alarm of its own",
-		"Look first at Lambda's quota Concurrent executions in Service Quotas: raise it, or start with fewer ConcurrentExports")
+	a.functions(s.Functions, "start with fewer ConcurrentExports")
 }
 
 // Where the functions keep what they hand on, under exports/<export id>/; see migrate.

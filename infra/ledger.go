@@ -75,7 +75,7 @@ func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, t
 	s.Load = NewMachine(s.Stack, e, data, MachineProps{
 		Name: "LedgerLoad", Definition: definition, Functions: s.Functions, Items: []string{itemsFile, tasks}, Results: results,
 	})
-	saveQueries(s.Stack, e, s.Functions, s.Load)
+	saveQueries(s.Stack, e, "LedgerLoad", s.Functions, s.Load)
 	s.dashboard(e, target, s.alarms(e, data))
 	output(s.Stack, "ArchiveReaders", roles(s.Functions, archiveReaders...),
 		"Roles that read the archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")

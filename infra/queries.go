@@ -7,7 +7,7 @@ import (
 )
 
 // A savedQuery is a query of CloudWatch Logs Insights that answers a question
-// which alarms raise. Texts of the log lines: aws-lambda-go writes a failed call
+// which alarms of a workflow raise. Texts of the log lines: aws-lambda-go writes a failed call
 // as {"errorMessage": …, "errorType": …}; Lambda reports each call as
 // platform.report (Lambda Developer Guide, Telemetry API event schema); Step
 // Functions writes an event of an execution a line (Developer Guide, logging).
@@ -24,7 +24,7 @@ const (
 	queryErrors  = "errors with reason"
 	queryRetries = "retries"
 	querySlowest = "slowest calls"
-	queryEvents  = "what a load did"
+	queryEvents  = "what it did"
 )
 
 var savedQueries = []savedQuery{
@@ -50,11 +50,14 @@ var savedQueries = []savedQuery{
 | limit 2000`},
 }
 
-// title is the name of a query in the console, which makes folders of slashes.
-func (q savedQuery) title(e Environment) string { return "godwit/" + e.Name + "/" + q.name }
+// queryTitle is the name of a workflow's query in the console, which makes
+// folders of slashes.
+func queryTitle(e Environment, workflow, name string) string {
+	return "godwit/" + e.Name + "/" + workflow + "/" + name
+}
 
-// saveQueries saves the queries over the logs of functions and state machine.
-func saveQueries(s awscdk.Stack, e Environment, functions []*Function, machine *Machine) {
+// saveQueries saves the queries over the logs of a workflow: LedgerLoad.
+func saveQueries(s awscdk.Stack, e Environment, workflow string, functions []*Function, machine *Machine) {
 	var groups []any
 	for _, f := range functions {
 		groups = append(groups, f.Log.LogGroupName())
@@ -65,7 +68,7 @@ func saveQueries(s awscdk.Stack, e Environment, functions []*Function, machine *
 			reads = &[]any{machine.Log.LogGroupName()}
 		}
 		awslogs.NewCfnQueryDefinition(s, jsii.String(q.id), &awslogs.CfnQueryDefinitionProps{
-			Name: jsii.String(q.title(e)), QueryString: jsii.String(q.text), LogGroupNames: reads,
+			Name: jsii.String(queryTitle(e, workflow, q.name)), QueryString: jsii.String(q.text), LogGroupNames: reads,
 		})
 	}
 }
