@@ -83,10 +83,16 @@ func TestPlanCountsWhatTheLoadDoes(t *testing.T) {
 			}
 		}
 	}
-	for _, m := range regexp.MustCompile(`"MaxItemsPerBatch":(\d+)`).FindAllStringSubmatch(c.Machines["LedgerLoad"].Definition, -1) {
-		if m[1] != "1" && m[1] != fmt.Sprint(estimate.ItemsPerChild) {
-			t.Errorf("a map has %s items a child, predicted %d", m[1], estimate.ItemsPerChild)
+	maps := 0
+	for name, machine := range c.Machines {
+		for _, m := range regexp.MustCompile(`"MaxItemsPerBatch":(\d+)`).FindAllStringSubmatch(machine.Definition, -1) {
+			if maps++; m[1] != "1" && m[1] != fmt.Sprint(estimate.ItemsPerChild) {
+				t.Errorf("a map of %s has %s items a child, predicted %d", name, m[1], estimate.ItemsPerChild)
+			}
 		}
+	}
+	if maps < 4 {
+		t.Errorf("%d maps were looked at", maps)
 	}
 	compare("planning", planning, p.Estimate.Planning)
 	compare("the load", loading, p.Estimate.Steps...)

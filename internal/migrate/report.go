@@ -112,11 +112,11 @@ func (r *Report) put(ctx context.Context, load, name string, programs, people fu
 }
 
 // wayBack is what removes exactly this load. The environment's name is not known
-// here.
+// here; on one's own machine there is none.
 func wayBack(load string) *report.Unload {
 	return &report.Unload{
 		Statement: "SELECT godwit.unload('" + load + "')",
-		Command:   "make unload ENV=<environment> LOAD=" + load,
+		Command:   "make unload LOAD=" + load + " ENV=<environment>",
 	}
 }
 

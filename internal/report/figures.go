@@ -31,7 +31,16 @@ func minutes(m float64) string {
 }
 
 // minuteRange writes the low and the high end.
-func minuteRange(r estimate.Range) string { return minutes(r.Low) + " to " + minutes(r.High) }
+func minuteRange(r estimate.Range) string {
+	low, high := minutes(r.Low), minutes(r.High)
+	switch {
+	case low == high:
+		return low
+	case r.Low*60 < 1:
+		return "up to " + high
+	}
+	return low + " to " + high
+}
 
 // usd writes an amount, with cents where they count.
 func usd(x float64) string {
@@ -48,8 +57,11 @@ func usd(x float64) string {
 
 func usdRange(r estimate.Range) string {
 	low, high := usd(r.Low), usd(r.High)
-	if low == high {
+	switch {
+	case low == high:
 		return low
+	case r.Low < 0.005:
+		return "up to " + high
 	}
 	return strings.TrimSuffix(low, " USD") + " to " + high
 }

@@ -107,7 +107,7 @@ func (l Load) Text(width int) string {
 			minutes(whole.Predicted.Likely), minuteRange(whole.Predicted), usd(whole.USD.Likely), usdRange(whole.USD), madeFrom(l.Predicted)), width, ""))
 	}
 	if l.Unload != nil {
-		b.WriteString(wrap("The way back: "+plain(l.Unload.Command), width, ""))
+		b.WriteString(wrap("The way back: "+plain(l.Unload.Command)+" (without ENV for a database that KEEP=1 keeps here)", width, ""))
 	}
 	if l.Predicted != nil || l.Unload != nil {
 		b.WriteByte('\n')
