@@ -103,13 +103,13 @@ func (a *alarmer) functions(list []*Function, relief string) {
 func (s *LedgerStack) alarms(e Environment, data *DataStack) []awscloudwatch.Alarm {
 	a := &alarmer{stack: s.Stack, topic: data.Alarms, environment: e, workflow: "LedgerLoad"}
 	a.alarm("LedgerLoadFailed", s.Load.MetricFailed(sum()), 1,
-		"A load or a plan failed; nothing of it is visible in the target. Look first at the execution in Step Functions: its failed state, and for a map the failed child in its Map Run, says object, block and what to do. "+
-			"Mend that and redrive the execution, or start it again with the same input")
+		"A load or a plan failed. Look first at the execution in Step Functions: its failed state, and for a map the failed child in its Map Run, says object, block and what to do. "+
+			"Mend that and redrive the execution, or start it again with the same input. Before the state Report nothing of a load is visible")
 	a.alarm("LedgerLoadTimedOut", s.Load.MetricTimedOut(sum()), 1,
 		"A load took longer than "+number(executionDays)+" days. Look first at the execution's last state and at the saved query "+a.saved(queryRetries)+
 			"; then start it again with the same input: it goes on where it stopped")
 	a.alarm("LedgerLoadAborted", s.Load.MetricAborted(sum()), 1,
-		"Somebody stopped a load; nothing of it is visible in the target. Look first at who did (CloudTrail, StopExecution); start it again with the same input to go on")
+		"Somebody stopped a load. Look first at who did (CloudTrail, StopExecution); start it again with the same input to go on. Before the state Report nothing of it is visible")
 	a.functions(s.Functions, "lower concurrency in cdk.json")
 	a.alarm("Quarantined", awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
 		Namespace:     jsii.String(metricNamespace),

@@ -1,8 +1,6 @@
 package main
 
-import (
-	"encoding/json"
-)
+import "encoding/json"
 
 const (
 	// A turn of a child is one call of its function, or a call and a wait: 9
