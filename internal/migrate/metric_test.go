@@ -97,7 +97,7 @@ func TestALoadTellsWhatItReadAndImported(t *testing.T) {
 					size += int64(len(o.body))
 				}
 			}
-			want := map[string]int64{migrate.MetricRevisions: int64(l.Revisions()), migrate.MetricRows: int64(l.Revisions()), migrate.MetricBytes: size, migrate.MetricQuarantined: 4}
+			want := map[string]int64{migrate.MetricRevisions: l.Revisions(), migrate.MetricRows: l.Revisions(), migrate.MetricBytes: size, migrate.MetricQuarantined: 4}
 			if !maps.Equal(g.sums, want) {
 				t.Errorf("got %v, want %v", g.sums, want)
 			}
