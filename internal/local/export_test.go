@@ -399,9 +399,10 @@ func running(t *testing.T, c *local.Cloud, n int) []string {
 	return nil
 }
 
-// An export that is cancelled in the middle stops LedgerExport in words; redriven,
-// it exports that window again, and the archive has every block once.
-func TestCancelledExportIsExportedAgain(t *testing.T) {
+// cancelOne is a cloud in which one of two exports was cancelled in the middle,
+// with the execution that failed of it, and the export's id.
+func cancelOne(t *testing.T) (*local.Cloud, *asl.Execution, string) {
+	t.Helper()
 	c := start(t, local.Options{Ledger: &qldb.Ledger{Options: ledgergen.Options{Seed: 1, Documents: 200, BlocksPerObject: 5}, Visible: 60}})
 	release := c.QLDB.Hold()
 	x, err := c.StartExecution(t.Context(), "LedgerExport", "cancelled", object{"LedgerName": ledgergen.Name, "BucketPrefix": "exports/", "ExportCount": 2})
@@ -413,10 +414,16 @@ func TestCancelledExportIsExportedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
-	r, err := x.Wait(t.Context())
-	if err != nil || r.Status != asl.Failed {
+	if r, err := x.Wait(t.Context()); err != nil || r.Status != asl.Failed {
 		t.Fatalf("LedgerExport %s: %v", r.Status, err)
 	}
+	return c, x, id
+}
+
+// An export that is cancelled in the middle stops LedgerExport in words; redriven,
+// it exports that window again, and the archive has every block once.
+func TestCancelledExportIsExportedAgain(t *testing.T) {
+	c, x, id := cancelOne(t)
 	for _, w := range []string{id, "cancelled", "redrive"} {
 		if got := local.Cause(x); !strings.Contains(got, w) {
 			t.Errorf("the error does not say %q: %s", w, got)
@@ -425,7 +432,8 @@ func TestCancelledExportIsExportedAgain(t *testing.T) {
 	if err := x.Redrive(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r, err = x.Wait(t.Context()); err != nil || r.Status != asl.Succeeded {
+	r, err := x.Wait(t.Context())
+	if err != nil || r.Status != asl.Succeeded {
 		t.Fatalf("the redriven LedgerExport %s: %v %s", r.Status, err, local.Cause(x))
 	}
 	out := parseExported(t, r.Output)
@@ -502,11 +510,10 @@ func TestExportWaitsForItsPlace(t *testing.T) {
 	}
 }
 
-// The ledger lives on while it is exported: blocks of the tip's own millisecond
-// are exported too, and proven by a digest that covers them.
-func TestExportIsProvenByADigestThatCoversIt(t *testing.T) {
-	// All blocks share one millisecond: those that come after the digest do, too.
-	var c *local.Cloud
+// growing is a cloud with a ledger of 20 blocks, which has 25 once exports begin.
+// All of them share one millisecond.
+func growing(t *testing.T) (c *local.Cloud) {
+	t.Helper()
 	c = start(t, local.Options{
 		Ledger: &qldb.Ledger{Options: ledgergen.Options{Seed: 1, Documents: 200, SameTime: 100}, Visible: 20},
 		Progress: func(e asl.Event) {
@@ -517,6 +524,13 @@ func TestExportIsProvenByADigestThatCoversIt(t *testing.T) {
 			}
 		},
 	})
+	return c
+}
+
+// The ledger lives on while it is exported: blocks of the tip's own millisecond
+// are exported too, and proven by a digest that covers them.
+func TestExportIsProvenByADigestThatCoversIt(t *testing.T) {
+	c := growing(t)
 	x, _ := export(t, c, object{"LedgerName": ledgergen.Name, "BucketPrefix": "exports/", "ExportCount": 2})
 	checkExport(t, c, x, 25)
 	if x.DigestTip != 24 {

@@ -27,7 +27,7 @@ import (
 var unusedHere = []struct{ statement, reason string }{
 	{"*/*RoleDefaultPolicy/policy logs:CreateLogStream logs:PutLogEvents", "Lambda writes a function's log as the function's role; here logs go to a file"},
 	{"*/*RoleDefaultPolicy/policy xray:PutTelemetryRecords xray:PutTraceSegments", "Lambda's traces of a function; there is no X-Ray here"},
-	{"*-ledger/LedgerLoadRoleDefaultPolicy/policy logs:* xray:PutTraceSegments", "log delivery and traces of the state machine; neither is here"},
+	{"*/Ledger*RoleDefaultPolicy/policy logs:* xray:PutTraceSegments", "log delivery and traces of a state machine; neither is here"},
 	{"*-data/AlarmsPolicy/topic sns:Publish", "an alarm reaches its topic; no alarm goes off here"},
 	{"*-data/OperationsKey/key kms:\\*", "the account's administrators rule the key; the local operator needs no permission"},
 	{"*-data/OperationsKey/key kms:* kms:GenerateDataKeyWithoutPlaintext *", "CloudWatch Logs encrypts log groups with it"},
@@ -40,9 +40,10 @@ var unusedHere = []struct{ statement, reason string }{
 
 // unusedActions are actions of statements that are used, which no run here needs.
 var unusedActions = []struct{ statement, action, reason string }{
-	{"*-ledger/LedgerLoadRoleDefaultPolicy/policy s3:AbortMultipartUpload *", "s3:AbortMultipartUpload", multipart},
-	{"*-ledger/LedgerLoadRoleDefaultPolicy/policy s3:AbortMultipartUpload *", "s3:ListMultipartUploadParts", multipart},
-	{"*-ledger/LedgerLoadRoleDefaultPolicy/policy s3:AbortMultipartUpload *", "s3:GetObject", multipart},
+	{"*/Ledger*RoleDefaultPolicy/policy s3:AbortMultipartUpload *", "s3:AbortMultipartUpload", multipart},
+	{"*/Ledger*RoleDefaultPolicy/policy s3:AbortMultipartUpload *", "s3:ListMultipartUploadParts", multipart},
+	{"*/Ledger*RoleDefaultPolicy/policy s3:AbortMultipartUpload *", "s3:GetObject", multipart},
+	{"*-export/QldbRoleDefaultPolicy/policy s3:AbortMultipartUpload *", "s3:AbortMultipartUpload", "QLDB wrote great objects in parts; here they are small"},
 }
 
 const multipart = "Step Functions writes great results of a map in parts, and its guide asks for this to do so; here they are small"
@@ -70,6 +71,10 @@ func TestEveryStatementIsUsedOrReviewed(t *testing.T) {
 	}
 	note(redriven(t))
 	note(mapped(t))
+	note(planned(t))
+	note(exportedAndGrown(t))
+	note(splitAgain(t))
+	note(cancelledAndRedriven(t))
 	rows := map[string]int{}
 	for ref, text := range texts {
 		name, actions := permission(t, ref, text)
@@ -176,18 +181,82 @@ func mapped(t *testing.T) *local.Cloud {
 	return c
 }
 
+// planned is a cloud in which a load was planned and then done.
+func planned(t *testing.T) *local.Cloud {
+	t.Helper()
+	c := start(t, local.Options{})
+	archive(t, c, ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Prefix: "exports/"})
+	in := object{"Bucket": archiveBucket, "Prefix": "exports/", "MaxQuarantined": 3}
+	load(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/", "MaxQuarantined": 3, "Mode": "plan"})
+	load(t, c, in)
+	return c
+}
+
+// exportedAndGrown is a cloud with an export of a ledger that grew meanwhile.
+func exportedAndGrown(t *testing.T) *local.Cloud {
+	t.Helper()
+	c := growing(t)
+	export(t, c, object{"LedgerName": ledgergen.Name, "BucketPrefix": "exports/", "ExportCount": 2})
+	return c
+}
+
+// splitAgain is a cloud in which the reply of a step that had its effect was lost.
+func splitAgain(t *testing.T) *local.Cloud {
+	t.Helper()
+	var once sync.Once
+	o := smallExport{}.options()
+	o.Fault = func(x gateway.Call) (f gateway.Fault) {
+		if callerOf(x) == "Split" && x.Action == "s3:PutObject" && strings.HasSuffix(x.Resources[0], "/plan.json") {
+			once.Do(func() { f = gateway.KillAfter })
+		}
+		return f
+	}
+	c := start(t, o)
+	export(t, c, smallExport{}.prepare(t, c))
+	return c
+}
+
+// cancelledAndRedriven is a cloud in which one of two exports was cancelled, and
+// the execution redriven.
+func cancelledAndRedriven(t *testing.T) *local.Cloud {
+	t.Helper()
+	c, x, _ := cancelOne(t)
+	if err := x.Redrive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := x.Wait(t.Context()); err != nil || r.Status != asl.Succeeded {
+		t.Fatalf("the redriven LedgerExport %s: %v %s", r.Status, err, local.Cause(x))
+	}
+	return c
+}
+
 // A load fails without any one of the statements that it needs, and says who may
 // not do what to what. Ten are taken away, chosen by a seed; make soak takes all.
 func TestLoadFailsWithoutAStatementThatItNeeds(t *testing.T) {
+	failWithout(t, local.Options{}, func(t *testing.T, c *local.Cloud) (*asl.Execution, asl.Result) {
+		archive(t, c, ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Prefix: "exports/"})
+		return run(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/", "MaxQuarantined": 3})
+	})
+}
+
+// And an export.
+func TestExportFailsWithoutAStatementThatItNeeds(t *testing.T) {
+	failWithout(t, smallExport{}.options(), func(t *testing.T, c *local.Cloud) (*asl.Execution, asl.Result) {
+		return execute(t, c, "LedgerExport", smallExport{}.prepare(t, c))
+	})
+}
+
+func failWithout(t *testing.T, o local.Options, do func(*testing.T, *local.Cloud) (*asl.Execution, asl.Result)) {
 	attempt := func(t *testing.T, without ...iam.Ref) (c *local.Cloud, said string) {
 		t.Helper()
-		c, err := local.Start(context.Background(), local.Options{Assembly: assembly(t), Buckets: []s3.Bucket{{Name: archiveBucket}}, Without: without})
+		o := o
+		o.Assembly, o.Buckets, o.Without = assembly(t), []s3.Bucket{{Name: archiveBucket}}, without
+		c, err := local.Start(context.Background(), o)
 		if err != nil {
 			return nil, err.Error()
 		}
 		t.Cleanup(c.Close)
-		archive(t, c, ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Prefix: "exports/"})
-		x, r := run(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/", "MaxQuarantined": 3})
+		x, r := do(t, c)
 		if r.Status == asl.Succeeded {
 			return c, ""
 		}
@@ -225,7 +294,7 @@ func TestLoadFailsWithoutAStatementThatItNeeds(t *testing.T) {
 			_, said := attempt(t, ref)
 			m := regexp.MustCompile(`User: (\S+) is not authorized to perform: (\S+) on resource: (arn:\S+)`).FindStringSubmatch(said)
 			if m == nil {
-				t.Fatalf("without it the load says %q", said)
+				t.Fatalf("without it the execution says %q", said)
 			}
 			if !slices.Contains(uses[ref].Actions, m[2]) {
 				t.Errorf("it allows %v, but what fails is %s: %s", uses[ref].Actions, m[2], said)

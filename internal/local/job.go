@@ -79,6 +79,9 @@ func (j *Job) Run(ctx context.Context) (err error) {
 		input, err = j.execute(ctx, c, bar, logs, "LedgerExport", map[string]any{
 			"LedgerName": ledgergen.Name, "BucketPrefix": "exports/dmv/", "ExportCount": demoExports, "OutputFormat": j.Generate.Format,
 		})
+		if err == nil {
+			err = j.tellExport(input)
+		}
 	} else {
 		input, err = j.fill(c, bucket)
 	}
@@ -97,6 +100,21 @@ func (j *Job) Run(ctx context.Context) (err error) {
 		return j.finishPlan(c, output)
 	}
 	return j.finish(ctx, c, output, time.Since(began))
+}
+
+// tellExport prints what LedgerExport gave.
+func (j *Job) tellExport(output json.RawMessage) error {
+	var out struct {
+		Bucket, Prefix, Digest  string
+		ExportIds               []string
+		DigestTip, LastBlockNum int64
+	}
+	if err := json.Unmarshal(output, &out); err != nil {
+		return fmt.Errorf("read the output of LedgerExport: %w", err)
+	}
+	fmt.Fprintf(j.Out, "  blocks 0 to %d in %d exports below s3://%s/%s; digest %s at block %d\n",
+		out.LastBlockNum, len(out.ExportIds), out.Bucket, out.Prefix, out.Digest, out.DigestTip)
+	return nil
 }
 
 // execute runs a state machine to its end and returns its output.

@@ -33,8 +33,10 @@ func newProgress(out io.Writer) *progress {
 	return p
 }
 
-// steps are what people call the maps and phases of LedgerLoad.
+// steps are what people call the maps and phases of the state machines.
 var steps = map[string]string{
+	"Export":    "export",
+	"Survey":    "survey",
 	"Transform": "read and map",
 	"Count":     "count again",
 	"import":    "import",
@@ -120,7 +122,7 @@ func workOf(run *asl.MapRun) (name string, done, all float64, unit string) {
 		}
 	}
 	switch name {
-	case "Transform", "Count":
+	case "Transform", "Count", "Survey":
 		unit, done, all = "MB", done/1e6, all/1e6
 	case "import":
 		unit = "rows"
