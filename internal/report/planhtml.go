@@ -68,7 +68,8 @@ type planPage struct {
 // A shapeTable is a table without rules, with as many paths as are shown.
 type shapeTable struct {
 	PlannedTable
-	Paths int
+	Paths   int
+	Columns int // drafted
 }
 
 func newPlanPage(p Plan, css template.CSS) planPage {
@@ -92,7 +93,12 @@ func newPlanPage(p Plan, css template.CSS) planPage {
 	}
 	for _, t := range p.Tables {
 		if len(t.Shape) > 0 {
-			s := shapeTable{t, len(t.Shape)}
+			s := shapeTable{PlannedTable: t, Paths: len(t.Shape)}
+			for _, path := range t.Shape {
+				if path.Column != "" {
+					s.Columns++
+				}
+			}
 			s.Shape, s.Notes = head(t.Shape), head(t.Notes)
 			v.Shapes = append(v.Shapes, s)
 		}
