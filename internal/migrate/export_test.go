@@ -956,6 +956,24 @@ func TestProofsNeedWholeExports(t *testing.T) {
 	}
 }
 
+// The last block is the one with the greatest number, whichever export has it.
+func TestLastBlockIsTheGreatest(t *testing.T) {
+	e := newExporting(t, blockTimes(rand.New(rand.NewPCG(1, 1)), 20)...)
+	if err := errors.Join(e.digest(exportWhole), e.doSplit(), e.exports()); err != nil {
+		t.Fatal(err)
+	}
+	manifest := func(i int) string {
+		return archiveBucket + "/exports/dmv/" + e.ledger.jobs[i].ID + "." + exportStrand + ".completed.manifest"
+	}
+	o := e.objects.objects
+	o[manifest(0)], o[manifest(2)] = o[manifest(2)], o[manifest(0)]
+	out, err := e.proofs(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.check(pass[migrate.Input](t, out.Output))
+}
+
 // Many proofs do not fit into a short call: it hands on, with one digest
 // for all.
 func TestProofsHandOn(t *testing.T) {
