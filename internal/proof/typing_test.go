@@ -346,6 +346,55 @@ func TestRowsOfOneTableMayNeedDifferentTypings(t *testing.T) {
 	}
 }
 
+// TestNullsHaveTheTypeOfTheirColumn learns from rows that all have many nulls,
+// each of the type of its column.
+func TestNullsHaveTheTypeOfTheirColumn(t *testing.T) {
+	columns := []struct {
+		json  string
+		typ   ion.Type
+		write func(w *ion.Writer)
+	}{
+		{`1`, ion.IntType, func(w *ion.Writer) { w.Int(1) }},
+		{`"s s"`, ion.StringType, func(w *ion.Writer) { w.String("s s") }},
+		{`15e-1`, ion.DecimalType, func(w *ion.Writer) { w.Decimal("1.5") }},
+		{`"2021-08-03"`, ion.TimestampType, func(w *ion.Writer) { w.Timestamp("2021-08-03") }},
+		{`true`, ion.BoolType, func(w *ion.Writer) { w.Bool(true) }},
+		{`[1]`, ion.ListType, func(w *ion.Writer) { w.BeginList(); w.Int(1); w.End() }},
+		{`{"a":1}`, ion.StructType, func(w *ion.Writer) { w.BeginStruct(); w.Field("a"); w.Int(1); w.End() }},
+	}
+	var rows []typedRow
+	row := func(null func(i int) bool) {
+		var text strings.Builder
+		for i := range 14 {
+			value := columns[i%len(columns)].json
+			if null(i) {
+				value = "null"
+			}
+			fmt.Fprintf(&text, `,"c%d":%s`, i, value)
+		}
+		rows = append(rows, typedRow{"T", "{" + text.String()[1:] + "}", func(w *ion.Writer) {
+			w.BeginStruct()
+			for i := range 14 {
+				w.Field(fmt.Sprint("c", i))
+				if c := columns[i%len(columns)]; null(i) {
+					w.Null(c.typ)
+				} else {
+					c.write(w)
+				}
+			}
+			w.End()
+		}})
+	}
+	row(func(int) bool { return false })
+	for k := range 20 {
+		row(func(i int) bool { return (i+k)%3 > 0 })
+	}
+	objects := typedLedger(t, rows)
+	if got := learn(t, objects).Tables()["T"]; got.Proven != 21 {
+		t.Errorf("learned %+v: want 21 proven", got)
+	}
+}
+
 func TestTypesDoNotDependOnTheOrderOfTheSample(t *testing.T) {
 	var rows []typedRow
 	for i := range 300 {

@@ -3,6 +3,8 @@ package proof
 import (
 	"math"
 	"math/bits"
+
+	"godwit/internal/ion"
 )
 
 // maxTypings is how many typings of one table are tried whole, one after the
@@ -153,10 +155,14 @@ const (
 // cost says how unlikely it is that a value of class c at path p was what r makes
 // of it: 64 times the negative binary logarithm of a share. The share among the
 // path's values of the class counts most; the fewer those are, the more do those
-// of other classes of the path, of the class in other paths, and what is usual.
+// of other classes of the path, of the class in other paths, and what is usual. A
+// null's type also is likely to be that of other values at the path.
 func (t *table) cost(p int32, c class, r weighted) int32 {
 	share := t.usual(c, r)
 	if p >= 0 {
+		if c == nullClass {
+			share = (share + t.paths[p].share(r.rule)) / 2
+		}
 		first, last := c.kin()
 		votes, values := 0, 0
 		for k := first; k <= last; k++ {
@@ -169,6 +175,31 @@ func (t *table) cost(p int32, c class, r weighted) int32 {
 		share = (float64(s.count(r.rule)) + share) / float64(s.total()+1)
 	}
 	return logarithm(share)
+}
+
+// share is that of the type of a null among the values at the path that are
+// none: where the type of nulls was kept, it mostly is that of the others.
+func (p *path) share(null rule) float64 {
+	values, alike := 0, 0
+	for c := listClass; c < classCount; c++ {
+		s, most := p.slots[c], 0
+		if s == nil {
+			continue
+		}
+		for _, v := range s.votes {
+			if null < nanRule && v.rule.ionType() == null.ionType() {
+				most = max(most, v.count)
+			}
+		}
+		values, alike = values+s.values, alike+most
+	}
+	switch {
+	case values > 0:
+		return float64(alike) / float64(values)
+	case null.ionType() == ion.StructType && len(p.members) > 0:
+		return 1
+	}
+	return 0
 }
 
 // usual is the share of a rule among all values of a class.
