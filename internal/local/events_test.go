@@ -83,6 +83,12 @@ WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'p')`, schema), " 
 		return query[string](t, c, `SELECT min(lpad(ql_audit->>'`+member+`', 30)) FROM (SELECT ql_audit FROM dmv.person_audit_log UNION ALL SELECT ql_audit FROM dmv.vehicle_audit_log) x`)
 	}
 	samples := map[string]sample{
+		"plan": func(t *testing.T, c *local.Cloud, l ledgergen.Ledger, out output) {
+			if out.Read != l.Revisions() || out.Staged != l.Revisions() || out.Verdict != "ready" {
+				t.Errorf("the plan of %d revisions says %+v", l.Revisions(), out)
+			}
+			visible(t, c, "dmv", "")
+		},
 		"minimal": whole, "accept-gaps": whole, "manifests-none": whole, "mapping": whole, "max-quarantined": whole,
 		"schema": func(t *testing.T, c *local.Cloud, l ledgergen.Ledger, out output) {
 			if out.Staged != l.Revisions() {
