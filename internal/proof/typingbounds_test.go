@@ -42,6 +42,7 @@ func hostile() map[string]string {
 		"long fraction":    `{"a":0.` + strings.Repeat("7", maxDigits-2) + "}",
 		"large exponent":   `{"a":[1e2147483647,1e-2147483648,1e99999999999,1.5e-2147483648,8.7e308,8.7e309]}`,
 		"long strings":     `{"a":"` + strings.Repeat("QUJD", 30_000) + `"}`,
+		"longest string":   `{"a":"` + strings.Repeat("QUJD", 1<<20) + `"}`,
 		"the same name":    `{"a":1` + strings.Repeat(`,"a":null`, 2_000) + "}",
 		"long names":       members(200, "1")[:1] + `"` + strings.Repeat("n", 200_000) + `":null}`,
 		"not json":         `{"a":`,

@@ -8,8 +8,9 @@ import (
 
 // Bounds of a search. QLDB's documents held 128 KB.
 const (
-	maxSearched = 4096 // values; a document with more is not searched
-	maxUnits    = 1024 // units, the likeliest
+	maxSearched      = 4096    // values; a document with more is not searched
+	maxSearchedBytes = 1 << 20 // of their text
+	maxUnits         = 1024    // units, the likeliest
 )
 
 // A search tries readings of one document, the likeliest first, until the oracle
@@ -100,52 +101,59 @@ func (s *search) choose(leaf, option int) {
 }
 
 // prepare finds every leaf's options and the units. It reports false for a
-// document that is too large, or that leaves no choice.
+// document that is too large, that cannot be hashed, or that leaves no choice.
 func (s *search) prepare() bool {
-	d := s.d
+	d, size := s.d, 0
 	for i := range d.nodes {
 		if n := &d.nodes[i]; n.class != structClass && n.class != boolClass {
 			s.leaves = append(s.leaves, int32(i))
+			size += len(n.text)
 		}
 	}
-	if len(s.leaves) > maxSearched {
+	if len(s.leaves) > maxSearched || size > maxSearchedBytes {
 		return false
 	}
 	for _, i := range s.leaves {
-		n := &d.nodes[i]
-		from, best, least := len(s.options), 0, int32(0)
-		for _, r := range choices[n.class] {
-			o := option{reading: reading{rule: r.rule, text: n.text}, same: len(s.options)}
-			if n.class >= emptyClass {
-				at := len(d.arena)
-				out, ok := r.rule.read(d.arena, n.text)
-				if !ok {
-					continue
-				}
-				d.arena = out
-				o.text = out[at:len(out):len(out)]
+		if !s.consider(&d.nodes[i]) {
+			return false
+		}
+	}
+	s.now, s.want = slices.Clone(s.base), slices.Clone(s.base)
+	s.divide()
+	return len(s.leaves) > 0
+}
+
+// consider finds the options of the next leaf, and the likeliest. It reports false
+// where there is none: the document cannot be hashed.
+func (s *search) consider(n *node) bool {
+	d := s.d
+	from, best, least := len(s.options), 0, int32(0)
+	for _, r := range choices[n.class] {
+		o := option{reading: reading{rule: r.rule, text: n.text}, same: len(s.options)}
+		if n.class >= emptyClass {
+			at := len(d.arena)
+			out, ok := r.rule.read(d.arena, n.text)
+			if !ok {
+				continue
 			}
-			d.work += perValue + int64(len(o.text))
+			d.arena = out
+			o.text = out[at:len(out):len(out)]
 			for k := from; k < len(s.options); k++ {
-				if o.rule.ionType() == s.options[k].rule.ionType() && n.class >= emptyClass && bytes.Equal(o.text, s.options[k].text) {
+				if other := &s.options[k]; o.rule.ionType() == other.rule.ionType() && bytes.Equal(o.text, other.text) {
 					o.same = k
 					break
 				}
 			}
-			if cost := s.t.cost(n.path, n.class, r); len(s.options) == from || cost < least {
-				best, least = len(s.options), cost
-			}
-			s.options = append(s.options, o)
 		}
-		if len(s.options) == from {
-			return false // it cannot be hashed
+		d.work += perValue + int64(len(o.text))
+		if cost := s.t.cost(n.path, n.class, r); len(s.options) == from || cost < least {
+			best, least = len(s.options), cost
 		}
-		s.of = append(s.of, [2]int{from, len(s.options)})
-		s.base = append(s.base, best)
+		s.options = append(s.options, o)
 	}
-	s.now, s.want = slices.Clone(s.base), slices.Clone(s.base)
-	s.divide()
-	return len(s.units) > 0 || len(s.leaves) > 0
+	s.of = append(s.of, [2]int{from, len(s.options)})
+	s.base = append(s.base, best)
+	return len(s.options) > from
 }
 
 // divide makes the units.
