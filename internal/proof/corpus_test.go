@@ -2,6 +2,7 @@ package proof_test
 
 import (
 	"bytes"
+	"crypto/md5" // as KPL does
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -178,6 +179,24 @@ func TestRealAnswersTieTheRealBlock(t *testing.T) {
 		o := prove([][]byte{real(t, "block100", "block100.ion")}, []proof.Evidence{*e, *digest})
 		if o.conclusion == nil || o.conclusion.Level != 3 || len(o.conclusion.Ties) != 1 || o.conclusion.Ties[0].Digest != digest.Digest || o.conclusion.Ties[0].Tip != 123 {
 			t.Errorf("%s: %+v, %v", name, o.conclusion, o.findings)
+		}
+	}
+}
+
+func TestRealStreamPayloadIsWhole(t *testing.T) {
+	// KPL: a magic number, records, the MD5 of the records.
+	b := real(t, "stream-record", "attestation.kpl.bin")
+	const magic = "\xF3\x89\x9A\xC2"
+	if !bytes.HasPrefix(b, []byte(magic)) || len(b) < len(magic)+md5.Size {
+		t.Fatalf("% x is no aggregated record", b[:4])
+	}
+	records, sum := b[len(magic):len(b)-md5.Size], b[len(b)-md5.Size:]
+	if got := md5.Sum(records); !bytes.Equal(got[:], sum) {
+		t.Errorf("md5: got %x, want %x", got, sum)
+	}
+	for _, name := range []string{"attestation.0.10n", "attestation.1.10n"} {
+		if !bytes.Contains(records, real(t, "stream-record", name)) {
+			t.Errorf("%s is not in it", name)
 		}
 	}
 }
