@@ -37,9 +37,9 @@ type DefinitionProps struct {
 // A workflow writes the states of one state machine, in JSONata.
 type workflow struct {
 	DefinitionProps
-	name   string // of the machine: LedgerLoad
 	id     string // the member that names the run in the payloads of its functions: LoadId
 	folder string // of the run in the work bucket, which the run's id follows: loads/
+	anew   string // what to do after a run that does not end
 }
 
 // definition writes the machine in the Amazon States Language.
@@ -156,7 +156,7 @@ func (w workflow) turns(label, function string, payload object, waits bool) obje
 		name("TooLong"): object{
 			"Type":  "Fail",
 			"Error": "StopTooLong",
-			"Cause": function + " is not done after " + number(maxTurns) + " calls; start " + w.name + " again with the same input to go on from here",
+			"Cause": function + " is not done after " + number(maxTurns) + " calls; " + w.anew,
 		},
 		name("Finished"): object{"Type": "Succeed"},
 	}

@@ -44,7 +44,7 @@ const (
 
 // LedgerExportDefinition writes the definition in the Amazon States Language.
 func LedgerExportDefinition(p DefinitionProps) (string, error) {
-	w := workflow{DefinitionProps: p, name: "LedgerExport", id: "ExportId", folder: exportsPrefix}
+	w := workflow{DefinitionProps: p, id: "ExportId", folder: exportsPrefix, anew: "start LedgerExport again with a greater ExportCount and a fresh BucketPrefix"}
 	exports := w.batch("Export", config.LedgerExport, true)
 	work := exports["ExportWork"].(object)
 	work["Retry"] = append(work["Retry"].([]object), retry(30, limitTries, 300, errorLimit))

@@ -50,7 +50,7 @@ const (
 
 // LedgerLoadDefinition writes the definition in the Amazon States Language.
 func LedgerLoadDefinition(p DefinitionProps) (string, error) {
-	w := workflow{DefinitionProps: p, name: "LedgerLoad", id: "LoadId", folder: loadsPrefix}
+	w := workflow{DefinitionProps: p, id: "LoadId", folder: loadsPrefix, anew: "start LedgerLoad again with the same input to go on from here"}
 	return w.definition("Loads the journal export of a ledger into Aurora PostgreSQL, or plans to", "Preflight", object{
 		"Preflight": with(w.call(config.LedgerPreflight, "{% $states.input %}"), object{
 			"Comment": "Names everything that is missing",
