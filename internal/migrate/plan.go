@@ -223,6 +223,7 @@ func countKey(load string, item int) string {
 // What plan mode leaves lies apart from what a load works on: they may run at the
 // same time, with inputs that differ in what is not part of a load's id.
 func surveyPlanKey(load string) string { return "loads/" + load + "/survey/plan.json" }
+
 func surveyKey(load string, item int) string {
 	return fmt.Sprintf("loads/%s/survey/%06d.json", load, item)
 }
