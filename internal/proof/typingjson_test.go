@@ -43,7 +43,7 @@ func TestTypesAreTheSameAfterTheirFile(t *testing.T) {
 	}
 }
 
-func TestRulesOfAFileAreFollowed(t *testing.T) {
+func TestTypesTellWhatWasLearned(t *testing.T) {
 	var types proof.Types
 	if err := json.Unmarshal([]byte(typesText), &types); err != nil {
 		t.Fatal(err)
