@@ -49,12 +49,10 @@ func (s *LedgerStack) dashboard(e Environment, target *TargetStack, alarms []aws
 			Title: jsii.String("Alarms"), Width: jsii.Number(halfWidth), Height: jsii.Number(graphHeight), Alarms: &refs,
 		}),
 	)
-	options := func(statistic string) *awscloudwatch.MetricOptions {
-		return &awscloudwatch.MetricOptions{Statistic: jsii.String(statistic), Period: graphPeriod()}
-	}
+	each := &awscloudwatch.MetricOptions{Statistic: jsii.String("Sum"), Period: graphPeriod()}
 	board.AddWidgets(
-		graph("Executions", s.Load.MetricStarted(options("Sum")), s.Load.MetricSucceeded(options("Sum")), s.Load.MetricFailed(options("Sum")),
-			s.Load.MetricTimedOut(options("Sum")), s.Load.MetricAborted(options("Sum"))),
+		graph("Executions", s.Load.MetricStarted(each), s.Load.MetricSucceeded(each), s.Load.MetricFailed(each),
+			s.Load.MetricTimedOut(each), s.Load.MetricAborted(each)),
 		// Step Functions has no metric of one Map Run's items: what a map does
 		// shows in the calls of its children, one or more a batch of items.
 		graph("Maps: calls of their children", ofEach(children, func(f *Function) awscloudwatch.IMetric { return f.MetricInvocations(of(f, "Sum")) })...),

@@ -13,8 +13,7 @@ const (
 
 	// A reply that never comes: Step Functions would wait for a year.
 	callMinutes = 16
-	// The whole execution. One that takes longer than this wants attention; a
-	// new start goes on where it stopped.
+	// The whole execution. One that takes longer than this wants attention.
 	executionDays = 14
 )
 
