@@ -174,6 +174,7 @@ func (h *Hasher) scalar(symbols Symbols) (err error) {
 			return err
 		}
 		return h.symbol(id, symbols)
+	default: // strings and lobs are their bytes
 	}
 	h.put(code, body)
 	return nil

@@ -61,23 +61,23 @@ func (e *ContradictedError) Error() string {
 }
 
 // Err returns a *ContradictedError, or nil where there is no contradiction.
-func (c *Conclusion) Err() error {
-	if len(c.Contradictions) == 0 {
+func (v *Conclusion) Err() error {
+	if len(v.Contradictions) == 0 {
 		return nil
 	}
-	return &ContradictedError{c.Contradictions}
+	return &ContradictedError{v.Contradictions}
 }
 
-func (c *Conclusion) hold(format string, args ...any) {
-	c.Holds = append(c.Holds, fmt.Sprintf(format, args...))
+func (v *Conclusion) hold(format string, args ...any) {
+	v.Holds = append(v.Holds, fmt.Sprintf(format, args...))
 }
 
-func (c *Conclusion) contradict(format string, args ...any) {
-	c.Contradictions = append(c.Contradictions, fmt.Sprintf(format, args...))
+func (v *Conclusion) contradict(format string, args ...any) {
+	v.Contradictions = append(v.Contradictions, fmt.Sprintf(format, args...))
 }
 
-func (c *Conclusion) open(what, why, lift string) {
-	c.Open = append(c.Open, Open{what, why, lift})
+func (v *Conclusion) open(what, why, lift string) {
+	v.Open = append(v.Open, Open{what, why, lift})
 }
 
 // Conclude compares the chain with what was kept outside of it. Whoever made its
@@ -118,6 +118,22 @@ func (c *Chain) Conclude(evidence []Evidence) *Conclusion {
 	return v
 }
 
+// levels say what holds at each.
+var levels = [...]string{
+	"not proven",
+	"the blocks are an unbroken chain",
+	"the blocks are an unbroken chain that is tied to a digest kept outside of the archive",
+	"the blocks are an unbroken chain that is tied to a digest kept outside of the archive, and every revision was hashed again",
+}
+
+// String says the level in one line.
+func (v *Conclusion) String() string {
+	if len(v.Contradictions) > 0 {
+		return "level 0 of 3: contradicted: " + v.Contradictions[0]
+	}
+	return fmt.Sprintf("level %d of 3: %s", v.Level, levels[v.Level])
+}
+
 // blocks names a range of them.
 func blocks(first, last int64) string {
 	if first == last {
@@ -129,7 +145,14 @@ func blocks(first, last int64) string {
 // chain concludes on what the blocks say among themselves.
 func (v *Conclusion) chain(c *Chain) (holds bool) {
 	if n := v.Blocks[Tampered]; n > 0 {
-		v.contradict("%d of %d blocks were tampered with: a hash in them is not that of what they show", n, v.Blocks.Total())
+		first := ""
+		for i := range v.Findings {
+			if v.Findings[i].Verdict == Tampered {
+				first = "; " + v.Findings[i].String()
+				break
+			}
+		}
+		v.contradict("%d of %d blocks were tampered with: a hash in them is not that of what they show%s", n, v.Blocks.Total(), first)
 	}
 	for i := range c.Runs {
 		r := &c.Runs[i]

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+
+	"godwit/internal/ion"
 )
 
 // A Hash is a SHA-256 sum, or nothing: QLDB writes an empty blob where it has
@@ -84,6 +86,21 @@ func less(a, b *[sha256.Size]byte) bool {
 // and its data. A redacted revision's dataHash stands for the latter. Neither
 // the block address nor the table is covered.
 func RevisionHash(metadata, data Hash) Hash { return Dot(metadata, data) }
+
+// StatementDigest is the statementDigest of a statement, whose text is given, with
+// the Ion hashes of its parameters. Parameters are not in the journal: a guess at
+// them is confirmed when the digest is the stored one.
+func StatementDigest(text []byte, parameters ...Hash) (Hash, error) {
+	var h ion.Hasher
+	h.Begin()
+	h.String(text)
+	sum, err := h.AppendSum(nil)
+	if err != nil {
+		return Hash{}, err
+	}
+	digest, err := ParseHash(sum)
+	return Fold(digest, parameters), err
+}
 
 // EntriesHash is the hash of a block's entriesHashList.
 func EntriesHash(list []Hash) Hash { return Merkle(list) }

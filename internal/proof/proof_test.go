@@ -231,7 +231,14 @@ func TestRealBlocksRecompute(t *testing.T) {
 
 func TestRealStatementDigestRecomputes(t *testing.T) {
 	statement := realNode(t, "block100", "block100.ion").get(t, "transactionInfo", "statements").children[0].node
-	same(t, "statementDigest", statement.get(t, "statement").ionHash(t), statement.get(t, "statementDigest").hash(t))
+	got, err := proof.StatementDigest([]byte(statement.get(t, "statement").text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "statementDigest", got, statement.get(t, "statementDigest").hash(t))
+	if with, err := proof.StatementDigest([]byte("x"), number(1), number(2)); err != nil || with == got {
+		t.Errorf("with parameters: %v, %v", with, err)
+	}
 }
 
 func TestRealProofsLeadToTheDigest(t *testing.T) {

@@ -110,10 +110,9 @@ func (v *Verifier) recompute(b *journal.Block, r *journal.Revision, stored Hash,
 	}
 	data := redacted
 	if r.RawData != nil {
-		ok := false
 		if b.Format == journal.JSON {
-			data, ok = v.typed(r, Oracle{metadata, stored})
-			if !ok {
+			var ok bool
+			if data, ok = v.typed(r, Oracle{metadata, stored}); !ok {
 				found(TypeUnproven, "hash", "is not that of the metadata and of the data by any Ion types tried: JSON lost them", Hash{})
 				return Hash{}
 			}

@@ -213,6 +213,14 @@ func TestTamperingIsFoundWherever(t *testing.T) {
 			if c.verdict == proof.Tampered && o.broken == nil && (o.conclusion == nil || o.conclusion.Err() == nil) {
 				t.Error("nothing stops")
 			}
+			if c.verdict == proof.Tampered && o.broken == nil {
+				// The words that a load ends with.
+				for _, word := range []string{"level 0 of 3", "tampered: block " + fmt.Sprint(at), "object0"} {
+					if !strings.Contains(o.conclusion.String(), word) {
+						t.Errorf("no %q in %s", word, o.conclusion)
+					}
+				}
+			}
 		})
 	}
 }

@@ -116,13 +116,12 @@ func (v *Verifier) find(revision int, verdict Verdict, what, reason string, want
 func (v *Verifier) chain(b *journal.Block) (bound bool) {
 	c := &v.check
 	stored, err := ParseHash(b.EntriesHash)
-	list := Hash{}
 	v.tree.reset()
 	for _, m := range b.EntriesHashList {
 		h, _ := ParseHash(m) // journal refuses any other length
 		v.tree.Add(h)
 	}
-	list = v.tree.Root()
+	list := v.tree.Root()
 	bound = true
 	switch {
 	case len(b.EntriesHashList) == 0:
