@@ -1,298 +1,147 @@
 package proof
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"godwit/internal/ion"
 	"godwit/internal/journal"
 )
 
-// ReceiptFormat names the format of receipts; it changes when a checker of an
-// older one could misread a newer one.
-const ReceiptFormat = "godwit.receipt/1"
-
-// Receipts makes receipts under one digest. A receipt proves one revision to
-// whoever holds the digest, without the archive: JSON with the revision's values
-// in all their Ion types, and the hashes that lead from them to the digest.
-// Package receiptcheck checks one and shares no code with what makes it.
+// A Receipt proves one revision by itself: whoever trusts the digest hashes the
+// values shown and folds the path. It shows nothing else than what it proves: a
+// ledger's name, tables and block addresses are under no hash, and stand in the
+// row's ql_audit instead.
 //
-//	format               "godwit.receipt/1"
-//	revision.metadata    a value, as shower writes it: QLDB's id, version, txTime, txId
-//	revision.data        a value; or, of a redacted revision, revision.dataHash;
-//	                     or, of a deletion, revision.deletion: the rule that its hash follows
-//	revision.hash        = dot(H(metadata), H(data)); of a deletion, see deletionNames
-//	block.siblings       lead from revision.hash to block.entriesHash
-//	block.hash           = dot(entriesHash, previousBlockHash)
-//	table.entry          what transactionInfo.documents holds of the document: a value
-//	table.otherDocuments hashes of the other fields of documents, ascending; with
-//	                     the document's own they are H(documents)'s content
-//	table.otherMembers   the same of the other fields of transactionInfo
-//	table.siblings       lead from H(transactionInfo) to block.entriesHash
-//	digest.path          leads from block.hash to digest.hash
-//	notCovered           what no hash covers: ledger, strand, block, tip, digestFrom,
-//	                     object and offset of the block in the archive
+// H(v) is the Ion hash of a typed value (see AppendTyped), dot and the order of
+// Path those of this package:
 //
-// Hashes are base64. table is absent where the block does not tell the table.
-// The order of a struct's fields is kept, and means nothing in Ion: no hash
-// covers it.
+//	fold(Hash, Path) = Digest
+//	Hash = dot(H(Metadata), H(Data))        of a document
+//	Hash = dot(H(Metadata), DataHash)       of one that was redacted
+//	Hash = H(Metadata)                      of a deletion, "metadata"
+//	Hash = dot(H(Metadata), H(null))        of a deletion, "null"
+//	Hash = dot(H(Metadata), SHA256(""))     of a deletion, "nothing"
 //
-// Every receipt was checked when it is handed over: what it shows is hashed
-// again, not copied from what the block says of itself. The zero value of all
-// that is not exported is ready; a Receipts keeps its buffers and is not safe for
-// concurrent use.
-type Receipts struct {
-	// Ledger is its name; may be empty.
-	Ledger string
-	// Digest is the digest that receipts lead to, Tip the last block that it covers.
-	Digest Hash
-	Tip    int64
-	// From says where the digest was kept, in words; may be empty.
-	From string
-	// Types are those of an archive in JSON; nil: what is usual is tried.
-	Types *Types
-
-	show   shower
-	typist Typist
-	json   jsonShower
+// Exactly one of Data, DataHash and Deletion is there.
+type Receipt struct {
+	Version  int    `json:"version"`  // 1
+	Metadata Typed  `json:"metadata"` // {id, version, txTime, txId}
+	Data     Typed  `json:"data,omitempty"`
+	DataHash Hash   `json:"dataHash,omitzero"`
+	Deletion string `json:"deletion,omitempty"`
+	Hash     Hash   `json:"hash"`
+	// Path are the hashes beside the way from the revision up to the digest:
+	// within its block first, see RevisionPath, then Inclusion's.
+	Path   []Hash `json:"path"`
+	Digest Hash   `json:"digest"`
 }
 
-// deletionNames name the rules by which a revision without data may be hashed.
+// receiptVersion is the only one there is.
+const receiptVersion = 1
+
+// deletionNames are the rules of deletions in receipts.
 var deletionNames = [deletionRules]string{DeletionOfMetadata: "metadata", DeletionOfNull: "null", DeletionOfNothing: "nothing"}
 
-// Append appends the receipt of a revision of b to dst. path leads from the
-// block's hash to the digest: see Inclusion and InclusionThrough. The error says
-// which hash is not that of what is there, or that JSON lost the types of the
-// data; dst is then returned as it was. The same arguments give the same bytes.
-func (r *Receipts) Append(dst []byte, b *journal.Block, revision int, path []Hash) ([]byte, error) {
-	out, err := r.append(dst, b, revision, path)
-	if err != nil {
-		return dst, fmt.Errorf("make receipt of revision %d of block %d: %w", revision, b.SequenceNo, err)
-	}
-	return out, nil
-}
-
-func (r *Receipts) append(dst []byte, b *journal.Block, revision int, path []Hash) ([]byte, error) {
-	if revision < 0 || revision >= len(b.Revisions) {
-		return nil, fmt.Errorf("the block has %d revisions", len(b.Revisions))
-	}
-	rev := &b.Revisions[revision]
-	if !rev.HasMetadata {
-		return nil, errors.New("the revision has no metadata: QLDB wrote no more than its hash, or something was removed")
-	}
-	s := &r.show
-	s.out = append(dst, "{\n"...)
-	s.line(`"format": "`, ReceiptFormat, `",`)
-	s.line(`"revision": {`)
-	if err := r.revision(b, rev); err != nil {
-		return nil, err
-	}
-	list, entries, err := entriesOf(b)
+// NewReceipt makes the receipt of a revision of b, whose check c is. up is the
+// block's inclusion under digest. The revision has to be proven or redacted, and
+// come from Ion: one from JSON needs its types, see Types.
+func NewReceipt(b *journal.Block, c *Check, revision int, up []Hash, digest Hash) (*Receipt, error) {
+	path, err := RevisionPath(b, c, revision)
 	if err != nil {
 		return nil, err
 	}
-	siblings, err := revisionSiblings(b, revision, list)
-	if err != nil {
+	wrong := func(what string) (*Receipt, error) {
+		return nil, fmt.Errorf("make a receipt of revision %d of block %d: %s", revision, b.SequenceNo, what)
+	}
+	if v := c.Revisions[revision]; v != Proven && v != Redacted {
+		return wrong("it is " + v.String())
+	}
+	if b.Format == journal.JSON {
+		return wrong("JSON does not hold its Ion types")
+	}
+	v := &b.Revisions[revision]
+	r := &Receipt{Version: receiptVersion, Path: append(path, up...), Digest: digest}
+	if r.Hash, err = ParseHash(v.Hash); err != nil {
 		return nil, err
 	}
-	if err := r.table(b, rev, list); err != nil {
-		return nil, err
-	}
-	previous, err := ParseHash(b.PreviousHash)
-	if err != nil {
-		return nil, err
-	}
-	hash, err := ParseHash(b.Hash)
-	if err != nil {
+	if r.Metadata, err = AppendTyped(nil, v.RawMetadata, b.Symbols); err != nil {
 		return nil, err
 	}
 	switch {
-	case BlockHash(entries, previous) != hash:
-		return nil, errors.New("the block's hash is not that of its entries and of the block before")
-	case Fold(hash, path) != r.Digest || len(path) != InclusionLength(uint64(b.SequenceNo), uint64(r.Tip)+1):
-		return nil, fmt.Errorf("the path of %d hashes does not lead to the digest %s at block %d", len(path), r.Digest, r.Tip)
-	}
-	s.line(`"block": {`)
-	s.hashes(`  "siblings": `, siblings)
-	s.line(`  "entriesHash": "`, entries.String(), `",`)
-	s.line(`  "previousBlockHash": "`, previous.String(), `",`)
-	s.line(`  "hash": "`, hash.String(), `"`)
-	s.line(`},`)
-	s.line(`"digest": {`)
-	s.hashes(`  "path": `, path)
-	s.line(`  "hash": "`, r.Digest.String(), `"`)
-	s.line(`},`)
-	s.line(`"notCovered": {`)
-	s.note("ledger", r.Ledger)
-	s.note("strand", b.Strand)
-	s.note("digestFrom", r.From)
-	s.note("object", b.Object)
-	s.line(`  "offset": `, strconv.FormatInt(b.Offset, 10), `,`)
-	s.line(`  "block": `, strconv.FormatInt(b.SequenceNo, 10), `,`)
-	s.line(`  "tip": `, strconv.FormatInt(r.Tip, 10))
-	s.line(`}`)
-	s.out = append(s.out, "}\n"...)
-	return s.out, s.err
-}
-
-// revision shows metadata and data, and compares their hash with the stored one.
-func (r *Receipts) revision(b *journal.Block, rev *journal.Revision) error {
-	s := &r.show
-	stored, err := ParseHash(rev.Hash)
-	if err != nil || stored.IsEmpty() {
-		return errors.New("the revision has no hash")
-	}
-	s.out = append(s.out, `   "metadata": `...)
-	metadata, err := r.value(b, rev.RawMetadata)
-	if err != nil {
-		return fmt.Errorf("show metadata: %w", err)
-	}
-	s.out = append(s.out, ",\n"...)
-	got := Hash{}
-	switch {
-	case rev.RawData != nil:
-		s.out = append(s.out, `   "data": `...)
-		var data Hash
-		if b.Format == journal.JSON {
-			data, err = r.typed(rev, Oracle{metadata, stored})
-		} else {
-			data, err = r.value(b, rev.RawData)
+	case v.RawData != nil:
+		if r.Data, err = AppendTyped(nil, v.RawData, b.Symbols); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			return fmt.Errorf("show data: %w", err)
+	case v.Redacted():
+		if r.DataHash, err = ParseHash(v.DataHash); err != nil {
+			return nil, err
 		}
-		if data == hashOfNull {
-			return errors.New("show data: it is null, which no document is")
-		}
-		s.out = append(s.out, ",\n"...)
-		got = RevisionHash(metadata, data)
-	case rev.DataHash != nil:
-		data, err := ParseHash(rev.DataHash)
-		if err != nil {
-			return err
-		}
-		s.line(`  "dataHash": "`, data.String(), `",`)
-		got = RevisionHash(metadata, data)
 	default:
-		for i, h := range deletions(metadata) {
-			if h == stored {
-				s.line(`  "deletion": "`, deletionNames[i], `",`)
-				got = h
+		for _, r.Deletion = range deletionNames {
+			if r.Check(digest) == nil {
+				break
 			}
 		}
 	}
-	if got != stored {
-		return errors.New("the revision's hash is not that of its metadata and data")
+	if err := r.Check(digest); err != nil {
+		return nil, fmt.Errorf("make a receipt of revision %d of block %d: %w", revision, b.SequenceNo, err)
 	}
-	s.line(`  "hash": "`, stored.String(), `"`)
-	s.line(`},`)
-	return nil
+	return r, nil
 }
 
-// deletions are the hashes that a deletion may have, by rule.
-func deletions(metadata Hash) [deletionRules]Hash {
-	return [deletionRules]Hash{
-		DeletionOfMetadata: metadata,
-		DeletionOfNull:     RevisionHash(metadata, hashOfNull),
-		DeletionOfNothing:  RevisionHash(metadata, hashOfNothing),
-	}
-}
-
-// value shows a part of the block whose Ion types are known, and returns its hash.
-func (r *Receipts) value(b *journal.Block, raw []byte) (Hash, error) {
-	s := &r.show
-	s.begin()
-	if b.Format == journal.JSON {
-		if err := r.json.show(s, raw, systemType); err != nil {
-			return Hash{}, err
+// Check hashes what the receipt shows and follows it up to digest, which is the
+// one that its reader trusts. It says what does not hold.
+func (r *Receipt) Check(digest Hash) error {
+	shown := 0
+	for _, there := range []bool{r.Data != nil, !r.DataHash.IsEmpty(), r.Deletion != ""} {
+		if there {
+			shown++
 		}
-		return s.sum()
 	}
-	var c ion.Cursor
-	c.Reset(raw, 0, len(raw))
-	if !c.Next() {
-		return Hash{}, errors.Join(errors.New("there is no value"), c.Err())
+	switch {
+	case r.Version != receiptVersion:
+		return fmt.Errorf("check receipt: it is of version %d, not %d", r.Version, receiptVersion)
+	case shown != 1:
+		return errors.New("check receipt: it shows not exactly one of data, dataHash and deletion")
+	case digest.IsEmpty() || r.Digest != digest:
+		return fmt.Errorf("check receipt: it is for the digest %s, not for %s", r.Digest, digest)
+	case len(r.Path) > maxPath:
+		return fmt.Errorf("check receipt: its path has %d hashes: no ledger needs more than %d", len(r.Path), maxPath)
 	}
-	if err := s.ion(&c, b.Symbols, nil); err != nil {
-		return Hash{}, err
-	}
-	return s.sum()
-}
-
-// typed shows data that was JSON, in the types that its hash proves.
-func (r *Receipts) typed(rev *journal.Revision, oracle Oracle) (Hash, error) {
-	r.typist.Types = r.Types
-	if _, ok := r.typist.DataHash(rev.Table.ID, rev.RawData, oracle); !ok {
-		return Hash{}, errors.New("no Ion types that were tried have the revision's hash: JSON lost them")
-	}
-	r.show.begin()
-	if err := r.json.showTyped(&r.show, rev.RawData, &r.typist); err != nil {
-		return Hash{}, err
-	}
-	return r.show.sum()
-}
-
-// entriesOf returns the block's entriesHashList and its hash.
-func entriesOf(b *journal.Block) ([]Hash, Hash, error) {
-	list := make([]Hash, len(b.EntriesHashList))
-	for i, m := range b.EntriesHashList {
-		h, err := ParseHash(m)
-		if err != nil {
-			return nil, Hash{}, err
-		}
-		list[i] = h
-	}
-	entries := EntriesHash(list)
-	if entries.IsEmpty() || b.EntriesHash != nil && !bytes.Equal(entries.Bytes(), b.EntriesHash) {
-		return nil, Hash{}, errors.New("entriesHashList is absent, or its hash is not entriesHash")
-	}
-	return list, entries, nil
-}
-
-// revisionSiblings lead from a revision's hash to entriesHash.
-func revisionSiblings(b *journal.Block, revision int, list []Hash) ([]Hash, error) {
-	leaves := make([]Hash, len(b.Revisions))
-	for i := range b.Revisions {
-		h, err := ParseHash(b.Revisions[i].Hash)
-		if err != nil {
-			return nil, err
-		}
-		leaves[i] = h
-	}
-	up, err := siblings(list, Merkle(leaves))
+	var h ion.Hasher
+	metadata, err := r.Metadata.hash(&h)
 	if err != nil {
-		return nil, fmt.Errorf("revisions: %w", err)
+		return fmt.Errorf("check receipt: metadata: %w", err)
 	}
-	return append(pathTo(leaves, revision), up...), nil
-}
-
-// siblings lead from a member of entriesHashList to entriesHash.
-func siblings(list []Hash, member Hash) ([]Hash, error) {
-	for i, h := range list {
-		if h == member && !h.IsEmpty() {
-			return pathTo(list, i), nil
+	got := metadata
+	switch {
+	case r.Data != nil:
+		data, err := r.Data.hash(&h)
+		if err != nil {
+			return fmt.Errorf("check receipt: data: %w", err)
+		}
+		got = RevisionHash(metadata, data)
+	case !r.DataHash.IsEmpty():
+		got = RevisionHash(metadata, r.DataHash)
+	case r.Deletion == deletionNames[DeletionOfMetadata]:
+	case r.Deletion == deletionNames[DeletionOfNull]:
+		got = RevisionHash(metadata, hashOfNull)
+	case r.Deletion == deletionNames[DeletionOfNothing]:
+		got = RevisionHash(metadata, hashOfNothing)
+	default:
+		return fmt.Errorf("check receipt: deletion %.20q is none that is known", r.Deletion)
+	}
+	if got != r.Hash {
+		return fmt.Errorf("check receipt: what it shows has the hash %s, and it says %s", got, r.Hash)
+	}
+	for i, p := range r.Path {
+		if p.IsEmpty() {
+			return fmt.Errorf("check receipt: hash %d of its path is empty", i)
 		}
 	}
-	return nil, fmt.Errorf("entriesHashList does not hold their hash, %s", member)
-}
-
-// pathTo is the path of leaf i to the root, without hashes of nothing, which
-// change none.
-func pathTo(leaves []Hash, i int) []Hash {
-	var t Tree
-	for k, h := range leaves {
-		if k == i {
-			t.Watch()
-		}
-		t.Add(h)
+	if up := Fold(got, r.Path); up != digest {
+		return fmt.Errorf("check receipt: its path leads to %s, and not to the digest %s", up, digest)
 	}
-	path := []Hash{}
-	for _, h := range t.Path() {
-		if !h.IsEmpty() {
-			path = append(path, h)
-		}
-	}
-	return path
+	return nil
 }
