@@ -78,6 +78,8 @@ func NewTargetStack(app awscdk.App, id string, e Environment, data *DataStack) *
 		s.newCluster(e, data, key, role)
 	}
 	output(s.Stack, "ClusterArn", s.ClusterARN, "The Aurora PostgreSQL cluster that loads go to")
+	output(s.Stack, "Database", s.Database, "The database in it")
+	output(s.Stack, "LoaderSecretArn", s.LoaderSecret.ARN, "The role that owns what is loaded; make unload runs as it")
 	return s
 }
 
