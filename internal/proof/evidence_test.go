@@ -48,16 +48,26 @@ func TestEvidenceIsReadAsPeopleKeptIt(t *testing.T) {
 		{"the console's digest file as Ion", `{digest:"` + digestText + `",digestTipAddress:{strandId:"KmA3ZZca7vAIiJAK9S5Iwl",sequenceNo:123},ledger:"my-ledger",date:2019-04-17T16:57:26.749Z}`, with(tip, "my-ledger", nil)},
 		{"Ion with a blob", `{digest:{{` + digestText + `}},digestTipAddress:{strandId:"KmA3ZZca7vAIiJAK9S5Iwl",sequenceNo:123}}`, tip},
 		{"GetDigest", `{"Digest":"` + digestText + `","DigestTipAddress":{"IonText":"` + addressText + `"}}`, tip},
-		{"GetBlock", `{"Block":{"IonText":"` + block + `"},"Proof":{"IonText":"` + ionPath + `"}}`,
-			proof.Evidence{Tip: -1, Proof: &proof.Proof{Block: 7, Leaf: a, Path: path}}},
-		{"GetRevision", `{"Proof":{"IonText":"` + ionPath + `"},"Revision":{"IonText":"` + revision + `"}}`,
-			proof.Evidence{Tip: -1, Proof: &proof.Proof{Block: 7, Document: "D", Leaf: a, Path: path}}},
-		{"GetDigest and GetBlock in one", `{"Digest":"` + digestText + `","DigestTipAddress":{"IonText":"` + addressText + `"},"Block":{"IonText":"` + block + `"},"Proof":{"IonText":"` + ionPath + `"}}`,
-			with(tip, "", &proof.Proof{Block: 7, Leaf: a, Path: path})},
-		{"proofs.json", fmt.Sprintf(`{"Ledger":"l","Digest":%q,"DigestTipAddress":{"strandId":"KmA3ZZca7vAIiJAK9S5Iwl","sequenceNo":123},"Export":"E","LastBlockNum":99,"LastBlockTimestamp":"t","Proof":[%q,%q]}`, digestText, a, b),
-			with(tip, "l", &proof.Proof{Block: 99, Path: path})},
-		{"proofs.json with Ion in it", fmt.Sprintf(`{"Ledger":"l","Digest":%q,"DigestTipAddress":"%s","Export":"E","LastBlockNum":99,"Proof":%q}`, digestText, addressText, ionPath),
-			with(tip, "l", &proof.Proof{Block: 99, Path: path})},
+		{
+			"GetBlock", `{"Block":{"IonText":"` + block + `"},"Proof":{"IonText":"` + ionPath + `"}}`,
+			proof.Evidence{Tip: -1, Proof: &proof.Proof{Block: 7, Leaf: a, Path: path}},
+		},
+		{
+			"GetRevision", `{"Proof":{"IonText":"` + ionPath + `"},"Revision":{"IonText":"` + revision + `"}}`,
+			proof.Evidence{Tip: -1, Proof: &proof.Proof{Block: 7, Document: "D", Leaf: a, Path: path}},
+		},
+		{
+			"GetDigest and GetBlock in one", `{"Digest":"` + digestText + `","DigestTipAddress":{"IonText":"` + addressText + `"},"Block":{"IonText":"` + block + `"},"Proof":{"IonText":"` + ionPath + `"}}`,
+			with(tip, "", &proof.Proof{Block: 7, Leaf: a, Path: path}),
+		},
+		{
+			"proofs.json", fmt.Sprintf(`{"Ledger":"l","Digest":%q,"DigestTipAddress":{"strandId":"KmA3ZZca7vAIiJAK9S5Iwl","sequenceNo":123},"Export":"E","LastBlockNum":99,"LastBlockTimestamp":"t","Proof":[%q,%q]}`, digestText, a, b),
+			with(tip, "l", &proof.Proof{Block: 99, Path: path}),
+		},
+		{
+			"proofs.json with Ion in it", fmt.Sprintf(`{"Ledger":"l","Digest":%q,"DigestTipAddress":"%s","Export":"E","LastBlockNum":99,"Proof":%q}`, digestText, addressText, ionPath),
+			with(tip, "l", &proof.Proof{Block: 99, Path: path}),
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
