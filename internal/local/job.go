@@ -91,6 +91,9 @@ func (j *Job) Run(ctx context.Context) (err error) {
 	if input, err = j.members(c, input); err != nil {
 		return err
 	}
+	if err := j.bringEstimates(c); err != nil {
+		return err
+	}
 	began = time.Now()
 	output, err := j.execute(ctx, c, bar, logs, "LedgerLoad", input)
 	if err := errors.Join(err, j.quarantine(c)); err != nil {
@@ -307,31 +310,6 @@ func (j *Job) fill(c *Cloud, bucket string) (json.RawMessage, error) {
 	return json.Marshal(map[string]string{"Bucket": bucket, "Prefix": prefix})
 }
 
-// finishPlan prints the plan and brings its report and the draft of a mapping to
-// the folder.
-func (j *Job) finishPlan(c *Cloud, output json.RawMessage) error {
-	var out struct{ LoadId string }
-	if err := json.Unmarshal(output, &out); err != nil {
-		return fmt.Errorf("read the execution's output: %w", err)
-	}
-	body, err := j.fetch(c, out.LoadId, "plan-report.json", "plan.json")
-	if err != nil {
-		return err
-	}
-	p, err := report.ParsePlan(body)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(j.Out, "\n%s\n", p.Text(100))
-	for _, f := range [][2]string{{"plan-report.html", "plan.html"}, {"mapping-draft.json", "mapping-draft.json"}} {
-		if _, err := j.fetch(c, out.LoadId, f[0], f[1]); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(j.Out, "report: %s\ndraft of a mapping: %s\n", filepath.Join(j.Folder, "plan.html"), filepath.Join(j.Folder, "mapping-draft.json"))
-	return nil
-}
-
 // fetch brings an object of a load to the folder: the local S3 ends with the job.
 func (j *Job) fetch(c *Cloud, load, name, file string) ([]byte, error) {
 	work, err := c.workBucket()
@@ -342,7 +320,11 @@ func (j *Job) fetch(c *Cloud, load, name, file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return body, os.WriteFile(filepath.Join(j.Folder, file), body, 0o644)
+	path := filepath.Join(j.Folder, file)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	return body, os.WriteFile(path, body, 0o644)
 }
 
 // finish prints the outcome and brings the report to the folder.
