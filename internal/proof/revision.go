@@ -170,9 +170,11 @@ func (v *Verifier) typed(r *journal.Revision, o Oracle) (Hash, bool) {
 }
 
 // after says whether timestamp a is later than b. Both are Ion text; those that
-// are not in UTC, which QLDB's own all are, are not compared.
+// are not in UTC are not compared.
 func after(a, b []byte) bool {
-	x, okX := bytes.CutSuffix(a, []byte("Z"))
-	y, okY := bytes.CutSuffix(b, []byte("Z"))
-	return okX && okY && bytes.Compare(x, y) > 0
+	return inUTC(a) && inUTC(b) && bytes.Compare(a[:len(a)-1], b[:len(b)-1]) > 0
 }
+
+// inUTC says whether a timestamp, as Ion text, is a time of day in UTC. QLDB's own
+// all are.
+func inUTC(at []byte) bool { return len(at) > 0 && at[len(at)-1] == 'Z' }

@@ -88,6 +88,9 @@ func (v *Verifier) Verify(b *journal.Block) *Check {
 		c.Members.RedactionInfo = v.member("redactionInfo", b.RawRedactionInfo)
 	}
 	v.absent(b)
+	if !inUTC(b.Timestamp) {
+		v.find(-1, Inconsistent, "blockTimestamp", "is not a time of day in UTC, as QLDB writes it", Hash{}, Hash{})
+	}
 	for i, verdict := range c.Revisions {
 		if !bound && verdict < Unattested {
 			// Whatever its own hash says: what held it does not hold.
