@@ -161,6 +161,10 @@ func (v *Conclusion) chain(c *Chain) (holds bool) {
 		}
 		if i > 0 {
 			before := c.Runs[i-1].Last
+			if before+1 == r.First {
+				v.contradict("%s", (&BrokenChainError{Strand: r.Strand, Block: r.First, Object: r.Object, Want: c.Runs[i-1].Hash, Got: r.Previous}).Error())
+				continue
+			}
 			v.open(blocks(before+1, r.First-1), "they are missing, so nothing ties what is before them to what is behind them", "add the export that has them")
 		}
 	}

@@ -14,6 +14,7 @@ type Run struct {
 	Strand    string `json:"strand"`
 	First     int64  `json:"first"` // sequence numbers
 	Last      int64  `json:"last"`
+	Object    string `json:"object,omitempty"` // that First is in
 	Previous  Hash   `json:"previous"` // previousBlockHash of First
 	Hash      Hash   `json:"hash"`     // blockHash of Last
 	FirstTime string `json:"firstTime"`
@@ -53,11 +54,16 @@ type Recorder struct {
 type BrokenChainError struct {
 	Strand    string
 	Block     int64
-	Want, Got Hash // the hash of the block before, and what the block names
+	Object    string // that the block is in, where it is known
+	Want, Got Hash   // the hash of the block before, and what the block names
 }
 
 func (e *BrokenChainError) Error() string {
-	return fmt.Sprintf("block %d of strand %s does not follow block %d: it names %s as the hash before it, and that is %s: one of the two was altered, or is of another ledger", e.Block, e.Strand, e.Block-1, e.Got, e.Want)
+	in := ""
+	if e.Object != "" {
+		in = " in object " + e.Object
+	}
+	return fmt.Sprintf("block %d of strand %s%s does not follow block %d: it names %s as the hash before it, and that is %s: one of the two was altered, or is of another ledger", e.Block, e.Strand, in, e.Block-1, e.Got, e.Want)
 }
 
 // Add records b, which c is the check of. A block that is not the next one of
@@ -72,14 +78,14 @@ func (r *Recorder) Add(b *journal.Block, c *Check) error {
 		case run.Strand != b.Strand || run.Last+1 != b.SequenceNo:
 			run = nil
 		case run.Hash != c.Previous:
-			broken = &BrokenChainError{Strand: b.Strand, Block: b.SequenceNo, Want: run.Hash, Got: c.Previous}
+			broken = &BrokenChainError{Strand: b.Strand, Block: b.SequenceNo, Object: b.Object, Want: run.Hash, Got: c.Previous}
 			run = nil
 		}
 	}
 	if run == nil {
 		r.end()
 		r.runs = append(r.runs, Run{
-			Strand: b.Strand, First: b.SequenceNo, Previous: c.Previous, FirstTime: string(b.Timestamp), Leaves: RangeFrom(uint64(b.SequenceNo)),
+			Strand: b.Strand, First: b.SequenceNo, Object: b.Object, Previous: c.Previous, FirstTime: string(b.Timestamp), Leaves: RangeFrom(uint64(b.SequenceNo)),
 		})
 		run = &r.runs[len(r.runs)-1]
 	}
@@ -147,7 +153,7 @@ func (r *Run) find(f Finding) {
 // join appends right, which begins behind r. The error is a *BrokenChainError.
 func (r *Run) join(right *Run) error {
 	if right.Previous != r.Hash {
-		return &BrokenChainError{Strand: r.Strand, Block: right.First, Want: r.Hash, Got: right.Previous}
+		return &BrokenChainError{Strand: r.Strand, Block: right.First, Object: right.Object, Want: r.Hash, Got: right.Previous}
 	}
 	for _, m := range right.Marks {
 		leaves := r.Leaves.Clone()
@@ -160,7 +166,7 @@ func (r *Run) join(right *Run) error {
 		return err
 	}
 	if after([]byte(r.LastTime), []byte(right.FirstTime)) {
-		r.find(earlier(right.First, ""))
+		r.find(earlier(right.First, right.Object))
 	}
 	for _, f := range right.Findings {
 		r.find(f)

@@ -1,13 +1,14 @@
 package proof
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
 
 // A Chain is an archive's blocks in order: one Run, or several with blocks
-// missing between them. Within each, every block names the hash of the one
-// before.
+// missing between them, or a broken link. Within each, every block names the hash
+// of the one before.
 type Chain struct {
 	Runs []Run `json:"runs"`
 }
@@ -43,29 +44,41 @@ func Stitch(runs []Run) (*Chain, error) {
 	})
 	c := &Chain{}
 	for i := range sorted {
-		next := &sorted[i]
-		if err := next.validate(); err != nil {
-			return nil, fmt.Errorf("stitch blocks: %w", err)
-		}
-		if len(c.Runs) == 0 {
-			c.Runs = append(c.Runs, next.clone())
-			continue
-		}
-		last := &c.Runs[len(c.Runs)-1]
-		switch {
-		case last.Strand != next.Strand:
-			return nil, fmt.Errorf("stitch blocks: %w", &StrandsError{last.Strand, next.Strand})
-		case next.First <= last.Last:
-			return nil, fmt.Errorf("stitch blocks: %w", &OverlapError{next.First, min(last.Last, next.Last)})
-		case next.First > last.Last+1:
-			c.Runs = append(c.Runs, next.clone())
-		default:
-			if err := last.join(next); err != nil {
-				return nil, fmt.Errorf("stitch blocks: %w", err)
-			}
+		if err := c.Add(&sorted[i]); err != nil {
+			return nil, err
 		}
 	}
 	return c, nil
+}
+
+// Add joins a run that lies behind all others to the last one, or begins
+// another behind a gap. Its errors are those of Stitch. A run that only breaks
+// the chain is taken all the same: others may follow it, and Conclude says that
+// the chain is broken there.
+func (c *Chain) Add(run *Run) error {
+	if err := run.validate(); err != nil {
+		return fmt.Errorf("stitch blocks: %w", err)
+	}
+	var err error
+	if n := len(c.Runs); n > 0 {
+		last := &c.Runs[n-1]
+		switch {
+		case last.Strand != run.Strand:
+			return fmt.Errorf("stitch blocks: %w", &StrandsError{last.Strand, run.Strand})
+		case run.First <= last.Last:
+			return fmt.Errorf("stitch blocks: %w", &OverlapError{run.First, min(last.Last, run.Last)})
+		case run.First == last.Last+1:
+			if err = last.join(run); err == nil {
+				return nil
+			}
+			var broken *BrokenChainError
+			if err = fmt.Errorf("stitch blocks: %w", err); !errors.As(err, &broken) {
+				return err
+			}
+		}
+	}
+	c.Runs = append(c.Runs, run.clone())
+	return err
 }
 
 func (r *Run) clone() Run {
