@@ -15,8 +15,8 @@ type Run struct {
 	First     int64  `json:"first"` // sequence numbers
 	Last      int64  `json:"last"`
 	Object    string `json:"object,omitempty"` // that First is in
-	Previous  Hash   `json:"previous"` // previousBlockHash of First
-	Hash      Hash   `json:"hash"`     // blockHash of Last
+	Previous  Hash   `json:"previous"`         // previousBlockHash of First
+	Hash      Hash   `json:"hash"`             // blockHash of Last
 	FirstTime string `json:"firstTime"`
 	LastTime  string `json:"lastTime"` // blockTimestamps, as Ion text
 	Leaves    Range  `json:"leaves"`   // over the block hashes
