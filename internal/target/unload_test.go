@@ -319,6 +319,52 @@ func TestUnloadSeesAWriterThatBeganBeforeTheLoadWasShown(t *testing.T) {
 	b.keeps("load1", "GW005", "dmv.person holds 2 rows where the load wrote 2, 1 of them written later")
 }
 
+// Ids of savepoints are in no snapshot: what one that began before the load was
+// shown writes after it is told from the load all the same.
+func TestUnloadSeesASavepointThatBeganBeforeTheLoadWasShown(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rdsdata.Config{})
+	b.exec(`CREATE TABLE scratch (a int)`)
+	p := ledger("load1", people()...)
+	if err := b.hidden(p); err != nil {
+		t.Fatal(err)
+	}
+	writer := testdb.Connect(t, b.db.SuperuserDSN)
+	for _, sql := range []string{`BEGIN`, `SELECT pg_current_xact_id()`, `SAVEPOINT s`, `INSERT INTO scratch VALUES (1)`} {
+		if _, err := writer.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.exec(`SELECT pg_current_xact_id()`) // one that ends in between
+	if err := b.run(p.ID, visible); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{`UPDATE dmv.person SET name = 'Eve' WHERE doc_id = 'a'`, `COMMIT`} {
+		if _, err := writer.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.keeps("load1", "GW005", "dmv.person holds 2 rows where the load wrote 2, 1 of them written later")
+}
+
+// A transaction that is open all the while does not make the load's own rows
+// somebody else's.
+func TestUnloadBesideATransactionOlderThanTheLoad(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rdsdata.Config{})
+	writer := testdb.Connect(t, b.db.SuperuserDSN)
+	for _, sql := range []string{`BEGIN`, `SELECT pg_current_xact_id()`} {
+		if _, err := writer.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.load(two("load1"))
+	if _, err := writer.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	b.unloads("load1")
+}
+
 // answer is an unload that runs beside the test.
 type answer struct {
 	unloaded
