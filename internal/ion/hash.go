@@ -315,7 +315,7 @@ func (h *Hasher) put(code byte, body []byte) {
 	h.text = h.text[:n+k+1]
 }
 
-// escapes is 1 for the bytes with a meaning of their own, all below 16.
+// escapes is 1 for the bytes with a meaning of their own.
 var escapes = [256]uint8{hashBegin: 1, hashEscape: 1, hashEnd: 1}
 
 // escape writes text to out with an escape before each byte with a meaning of its
@@ -324,7 +324,7 @@ func escape(out, text []byte) int {
 	k := 0
 	for len(text) >= 8 {
 		w := binary.LittleEndian.Uint64(text)
-		if (w-0x1010101010101010)&^w&0x8080808080808080 == 0 { // none is below 16
+		if !hasByte(w, hashBegin) && !hasByte(w, hashEscape) && !hasByte(w, hashEnd) {
 			binary.LittleEndian.PutUint64(out[k:], w)
 			k += 8
 		} else {
@@ -344,6 +344,13 @@ func escape(out, text []byte) int {
 		k++
 	}
 	return k
+}
+
+// hasByte says whether one of the eight bytes of w is c.
+func hasByte(w uint64, c byte) bool {
+	const ones = 0x0101010101010101
+	w ^= ones * uint64(c)
+	return (w-ones)&^w&(ones<<7) != 0
 }
 
 func trimZeros(b []byte) []byte {
