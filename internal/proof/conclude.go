@@ -3,6 +3,7 @@ package proof
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,7 +22,7 @@ type Conclusion struct {
 	Last   int64  `json:"last"`
 	// Digest is what QLDB's digest at block Last must have been; nothing unless
 	// the chain begins with block 0.
-	Digest    Hash   `json:"digest"`
+	Digest    Hash   `json:"digest,omitzero"`
 	Ties      []Tie  `json:"ties,omitempty"`
 	Blocks    Counts `json:"blocks"`
 	Revisions Counts `json:"revisions"`
@@ -102,7 +103,10 @@ func (c *Chain) Conclude(evidence []Evidence) *Conclusion {
 	v.Strand = c.Runs[0].Strand
 	chained := v.chain(c)
 	for i := range evidence {
-		v.tie(c, &evidence[i], evidence)
+		v.fold(c, &evidence[i], evidence)
+	}
+	for i := range evidence {
+		v.tie(c, &evidence[i])
 	}
 	tied := v.covered(c, len(evidence))
 	recomputed := v.revisions(c)
@@ -142,6 +146,13 @@ func blocks(first, last int64) string {
 	return fmt.Sprintf("blocks %d to %d", first, last)
 }
 
+func count(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // chain concludes on what the blocks say among themselves.
 func (v *Conclusion) chain(c *Chain) (holds bool) {
 	if n := v.Blocks[Tampered]; n > 0 {
@@ -152,7 +163,7 @@ func (v *Conclusion) chain(c *Chain) (holds bool) {
 				break
 			}
 		}
-		v.contradict("%d of %d blocks were tampered with: a hash in them is not that of what they show%s", n, v.Blocks.Total(), first)
+		v.contradict("%d of %s were tampered with: a hash in them is not that of what they show%s", n, count(v.Blocks.Total(), "block"), first)
 	}
 	for i := range c.Runs {
 		r := &c.Runs[i]
@@ -175,22 +186,25 @@ func (v *Conclusion) chain(c *Chain) (holds bool) {
 		v.hold("the ledger's digest at block %d must have been %s (hex %s)", v.Last, d, hex.EncodeToString(d.Bytes()))
 	}
 	if n := v.Blocks[Inconsistent] + v.Revisions[Inconsistent]; n > 0 {
-		v.open(fmt.Sprintf("%d blocks and %d revisions with fields that contradict others", v.Blocks[Inconsistent], v.Revisions[Inconsistent]),
+		v.open(fmt.Sprintf("%s and %s with fields that contradict others", count(v.Blocks[Inconsistent], "block"), count(v.Revisions[Inconsistent], "revision")),
 			"no hash covers block addresses, a block's own transactionId and its time; these do not fit what hashes cover", "compare the listed blocks with another copy of the archive")
 	}
 	if n := v.Blocks[Unattested]; n > 0 {
-		v.open(fmt.Sprintf("parts of %d blocks", n), "a part is absent whose hash is there: it was removed, or never exported", "look for another copy of the listed blocks")
+		v.open("parts of "+count(n, "block"), "a part is absent whose hash is there: it was removed, or never exported", "look for another copy of the listed blocks")
 	}
 	return c.Whole() && v.Blocks[Tampered] == 0
 }
 
-// tie compares the chain with one piece of evidence.
-func (v *Conclusion) tie(c *Chain, e *Evidence, all []Evidence) {
-	if e.Strand != "" && e.Strand != v.Strand {
+// foreign reports evidence of another strand.
+func (v *Conclusion) foreign(e *Evidence) bool { return e.Strand != "" && e.Strand != v.Strand }
+
+// tie compares the chain with a digest that was kept. Proofs were followed before.
+func (v *Conclusion) tie(c *Chain, e *Evidence) {
+	if v.foreign(e) {
 		v.contradict("the digest or proof is of strand %s, the archive of strand %s: one of them is of another ledger", e.Strand, v.Strand)
 		return
 	}
-	tied := e.Proof != nil && v.fold(c, e, all)
+	tied := slices.ContainsFunc(v.Ties, func(t Tie) bool { return t.Digest == e.Digest })
 	if e.Digest.IsEmpty() || tied && e.Tip > v.Last {
 		return
 	}
@@ -221,55 +235,56 @@ func (v *Conclusion) tie(c *Chain, e *Evidence, all []Evidence) {
 	}
 }
 
-// fold follows a proof up from the archive's block, and reports whether it led to
-// a digest that was kept.
-func (v *Conclusion) fold(c *Chain, e *Evidence, all []Evidence) bool {
+// fold follows a proof up from the archive's block. It ties the chain when it
+// leads to a digest that was kept.
+func (v *Conclusion) fold(c *Chain, e *Evidence, all []Evidence) {
 	p := e.Proof
-	hash, ok := c.Block(p.Block)
-	if !ok {
-		why := "was not marked when the archive was read"
-		if c.run(p.Block) == nil {
-			why = "is not in the archive"
-		}
-		v.open(fmt.Sprintf("the proof of block %d", p.Block), "the block "+why, "give the archive that has the block, and the proof, in one input")
-		return false
+	if p == nil || v.foreign(e) {
+		return
 	}
-	leaf, through := hash, true
-	if p.Document != "" {
-		// A revision's proof passes through its block's hash.
-		leaf, through = p.Leaf, p.Leaf == hash
-		for i := range p.Path {
-			through = through || Fold(leaf, p.Path[:i+1]) == hash
-		}
-	} else if !p.Leaf.IsEmpty() && p.Leaf != hash {
-		v.contradict("block %d has the hash %s, and the GetBlock answer that was kept has %s", p.Block, hash, p.Leaf)
-		return false
-	}
-	if !through {
-		v.contradict("the proof of document %s does not lead through the archive's block %d", p.Document, p.Block)
-		return false
-	}
-	got, how := Fold(leaf, p.Path), fmt.Sprintf("the proof of block %d", p.Block)
+	how := fmt.Sprintf("the proof of block %d", p.Block)
 	if p.Document != "" {
 		how = fmt.Sprintf("the proof of document %s in block %d", p.Document, p.Block)
 	}
-	from := c.run(p.Block).First
-	if e.Digest.IsEmpty() {
-		for i := range all {
-			if all[i].Digest == got {
-				v.tied(got, &all[i], all[i].Tip, from, p.Block, how)
-				return true
-			}
+	hash, ok := c.Block(p.Block)
+	if !ok {
+		why := "the block was not marked when the archive was read"
+		if c.run(p.Block) == nil {
+			why = "the block is not in the archive"
 		}
-		v.open(how, fmt.Sprintf("it leads to %s, and no digest that was kept is that", got), "give the digest that the proof was asked for with")
-		return false
+		v.open(how, why, "give the archive that has the block, and the proof, in one input")
+		return
 	}
-	if got != e.Digest {
+	leaf := hash
+	if p.Document != "" {
+		// A revision's proof passes through its block's hash.
+		leaf = p.Leaf
+		through := leaf == hash
+		for i := range p.Path {
+			through = through || Fold(leaf, p.Path[:i+1]) == hash
+		}
+		if !through {
+			v.contradict("%s does not lead through the archive's block, which has the hash %s", how, hash)
+			return
+		}
+	} else if !p.Leaf.IsEmpty() && p.Leaf != hash {
+		v.contradict("block %d has the hash %s, and the GetBlock answer that was kept has %s", p.Block, hash, p.Leaf)
+		return
+	}
+	got, from := Fold(leaf, p.Path), c.run(p.Block).First
+	kept := e
+	if e.Digest.IsEmpty() {
+		i := slices.IndexFunc(all, func(other Evidence) bool { return other.Digest == got })
+		if i < 0 {
+			v.open(how, fmt.Sprintf("it leads to %s, and no digest that was kept is that", got), "give the digest that the proof was asked for with")
+			return
+		}
+		kept = &all[i]
+	} else if got != e.Digest {
 		v.contradict("%s leads to %s, and the digest that was kept with it is %s: the block was altered, or the proof is forged or of another ledger", how, got, e.Digest)
-		return false
+		return
 	}
-	v.tied(got, e, e.Tip, from, p.Block, how)
-	return true
+	v.tied(got, kept, kept.Tip, from, p.Block, how)
 }
 
 func (v *Conclusion) tied(digest Hash, e *Evidence, tip, from, to int64, how string) {
@@ -308,7 +323,7 @@ func (v *Conclusion) covered(c *Chain, kept int) bool {
 func (v *Conclusion) revisions(c *Chain) bool {
 	n := &v.Revisions
 	if sum := n[Proven] + n[Redacted]; sum > 0 {
-		v.hold("%d of %d revisions of documents were hashed again and have the hash that their block holds", sum, n.Total()-n[Opaque])
+		v.hold("%d of %s of documents were hashed again and have the hash that their block holds", sum, count(n.Total()-n[Opaque], "revision"))
 	}
 	if n[Redacted] > 0 {
 		v.hold("%d of these were redacted: the hash of their data, which QLDB left in its place, is what their hash covers", n[Redacted])
@@ -325,16 +340,16 @@ func (v *Conclusion) revisions(c *Chain) bool {
 		}
 	}
 	if n[Opaque] > 0 {
-		v.open(fmt.Sprintf("%d revisions of QLDB's own catalogue", n[Opaque]), "the journal holds nothing of them but their hashes, which their blocks cover", "nothing: their content was never exported")
+		v.open(count(n[Opaque], "revision")+" of QLDB's own catalogue", "the journal holds nothing of them but their hashes, which their blocks cover", "nothing: their content was never exported")
 	}
 	if n[TypeUnproven] > 0 {
-		v.open(fmt.Sprintf("%d revisions from JSON", n[TypeUnproven]), "JSON lost Ion types that their hashes cover, and no types tried give the stored hash: their values are neither proven nor disproven; their hashes are in the chain", "an export of the same blocks in Ion")
+		v.open(count(n[TypeUnproven], "revision")+" from JSON", "JSON lost Ion types that their hashes cover, and no types tried give the stored hash: their values are neither proven nor disproven; their hashes are in the chain", "an export of the same blocks in Ion, if one was made")
 	}
 	if n[Unchecked] > 0 {
-		v.open(fmt.Sprintf("%d revisions", n[Unchecked]), "only the chain was asked to be verified", `verify with "full"`)
+		v.open(count(n[Unchecked], "revision"), "only the chain was asked to be verified", `verify with "full"`)
 	}
 	if n[Unattested] > 0 {
-		v.open(fmt.Sprintf("%d revisions", n[Unattested]), "what their hash covers is absent, or nothing intact holds their hash", "look for another copy of the listed blocks")
+		v.open(count(n[Unattested], "revision"), "what their hash covers is absent, or nothing intact holds their hash", "look for another copy of the listed blocks")
 	}
 	return n[Tampered]+n[TypeUnproven]+n[Unchecked]+n[Unattested]+n[Inconsistent] == 0 && v.Blocks[Unattested]+v.Blocks[Inconsistent] == 0
 }
