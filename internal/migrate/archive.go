@@ -18,6 +18,7 @@ type archive struct {
 	ranges  []Range // of data objects, in no order, each object once
 	unused  []string
 	strand  string
+	proofs  []Range // the files with digests and proofs beside the exports
 	// problems are what stops a load and leaves something to plan.
 	problems []Finding
 }
@@ -43,6 +44,11 @@ func readArchive(ctx context.Context, o Objects, in *Input) (*archive, error) {
 		return nil, err
 	}
 	a := &archive{}
+	for i, k := range keys[journal.ProofsKey] {
+		if in.chose(k.ExportID) {
+			a.proofs = append(a.proofs, found[names[journal.ProofsKey][i]])
+		}
+	}
 	if in.Manifests == "none" {
 		a.byName(names[journal.DataKey], found)
 		if len(a.ranges) == 0 {
@@ -62,6 +68,11 @@ func readArchive(ctx context.Context, o Objects, in *Input) (*archive, error) {
 	}
 	a.strand = strands[0]
 	return a, nil
+}
+
+// chose tells whether an export is one of those that the input asks for.
+func (in *Input) chose(export string) bool {
+	return len(in.ExportIds) == 0 || slices.Contains(in.ExportIds, export)
 }
 
 // byName takes all data objects there are.
@@ -101,9 +112,8 @@ func (a *archive) repeatable(object string, err error) error {
 // manifests reads the completion manifests and resolves the keys they name.
 func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[journal.KeyKind][]journal.Key, names map[journal.KeyKind][]string, found map[string]Range) error {
 	started := map[string]*journal.StartedManifest{}
-	chosen := func(id string) bool { return len(in.ExportIds) == 0 || slices.Contains(in.ExportIds, id) }
 	for i, k := range keys[journal.StartedKey] {
-		if !chosen(k.ExportID) {
+		if !in.chose(k.ExportID) {
 			continue
 		}
 		m, err := readManifest(ctx, o, in.Bucket, names[journal.StartedKey][i], journal.ParseStartedManifest)
@@ -126,7 +136,7 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 	}
 	named := map[string]int{} // key -> index into a.ranges
 	for i, k := range keys[journal.CompletedKey] {
-		if !chosen(k.ExportID) {
+		if !in.chose(k.ExportID) {
 			continue
 		}
 		manifest := names[journal.CompletedKey][i]

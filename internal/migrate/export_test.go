@@ -498,7 +498,7 @@ func (e *exporting) checkProofs(out migrate.Input, id string, last int64) {
 		e.t.Fatal(err)
 	}
 	tip := file.DigestTipAddress
-	if file.Ledger != exportLedger || file.Export != id || file.LastBlockNum != last || file.Digest != out.Digest || tip.Sequence != *out.DigestTip || tip.Strand != exportStrand {
+	if file.Ledger != exportLedger || file.Export != id || file.LastBlockNum != last || `"`+file.Digest+`"` != string(out.Digest) || tip.Sequence != *out.DigestTip || tip.Strand != exportStrand {
 		e.t.Errorf("proofs of export %s: %s", id, b)
 	}
 	var path []proof.Hash
@@ -596,7 +596,7 @@ func TestOutputOfExportIsAnInputOfLoad(t *testing.T) {
 	tip, last := int64(19), int64(19)
 	want := migrate.Input{
 		Bucket: archiveBucket, Prefix: "exports/dmv/", ExportIds: []string{"Export0000000000000000", "Export0000000000000001", "Export0000000000000002"},
-		LedgerName: exportLedger, Strand: exportStrand, Digest: proof.Merkle(e.ledger.hashes).String(), DigestTip: &tip,
+		LedgerName: exportLedger, Strand: exportStrand, Digest: json.RawMessage(`"` + proof.Merkle(e.ledger.hashes).String() + `"`), DigestTip: &tip,
 		LastBlockNum: &last, LastBlockTimestamp: e.ledger.times[19].Format("2006-01-02T15:04:05.000000Z"),
 	}
 	if diff := cmp.Diff(want, out); diff != "" {

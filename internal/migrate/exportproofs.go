@@ -98,7 +98,10 @@ func (p *WriteProofs) handle(ctx context.Context, in ProofsIn) (ProofsOut, error
 	if err != nil {
 		return ProofsOut{}, err
 	}
-	out.Digest, out.DigestTip = at.Digest, &at.Tip
+	if out.Digest, err = json.Marshal(at.Digest); err != nil {
+		return ProofsOut{}, err
+	}
+	out.DigestTip = &at.Tip
 	for at.Next < len(proven) {
 		if limited && p.Now().After(stop) {
 			return ProofsOut{Resume: &at}, nil

@@ -103,9 +103,10 @@ func TestLoadIDIsOfTheCauseAlone(t *testing.T) {
 	for name, input := range map[string]string{
 		"again":          whole,
 		"defaults":       with(`"History":"all","Tables":[],"ExportIds":[],"Since":0`),
+		"all of it":      with(`"Verify":"full","Digest":null`),
 		"more patience":  with(`"MaxQuarantined":9,"AcceptGaps":true`),
 		"a plan":         with(`"Mode":"plan"`),
-		"an export":      with(`"LedgerName":"dmv","Digest":"AA==","DigestTip":9,"LastBlockNum":3,"LastBlockTimestamp":"2021-08-03T17:04:05Z"`),
+		"an export":      with(`"LedgerName":"dmv","DigestTip":9,"LastBlockNum":3,"LastBlockTimestamp":"2021-08-03T17:04:05Z"`),
 		"wider prefix":   `{"Bucket":"archive","Prefix":"exports/"}`,
 		"packaged named": with(`"Schema":"dmv"`),
 	} {
@@ -119,6 +120,9 @@ func TestLoadIDIsOfTheCauseAlone(t *testing.T) {
 	seen := map[string]string{want: "whole"}
 	for name, got := range map[string]string{
 		"a table":  id(with(`"Tables":["Person"]`), o, nil),
+		"a digest": id(with(`"Digest":"`+strings.Repeat("A", 43)+`="`), o, nil),
+		"a chain":  id(with(`"Verify":"chain"`), o, nil),
+		"no proof": id(with(`"Verify":"off"`), o, nil),
 		"a schema": id(with(`"Schema":"other"`), o, nil),
 		"since":    id(with(`"Since":3`), o, nil),
 		"a time":   id(with(`"Since":"2021-01-01T00:00:00Z"`), o, nil),

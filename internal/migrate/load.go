@@ -33,6 +33,7 @@ type load struct {
 	history   map[string]string   // ledger table name -> history table
 	current   map[string]string   // ledger table name -> current table
 	missing   []Missing
+	proof     stitching
 }
 
 // A Missing is a mapped path that led to nothing in the whole load.
@@ -75,6 +76,7 @@ func (l *load) add(s *Segment, byID map[string]*SegmentTable) error {
 	l.blocks += s.Blocks
 	l.hashOnly += s.HashOnly
 	l.events = append(l.events, s.Events...)
+	l.proof.add(s.Runs)
 	for _, p := range s.Parts {
 		l.partBytes += p.Bytes
 	}

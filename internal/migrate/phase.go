@@ -106,11 +106,14 @@ func (t *tasks) add(name string, args map[string]any) error {
 	return json.NewEncoder(&t.lines).Encode(change.Task{Phase: t.phase, Name: name, Args: b})
 }
 
-// imports checks the transform, creates the hidden tables and makes one task of
+// imports concludes on the proof, checks the transform, creates the hidden tables and makes one task of
 // every part.
 func (p *Phase) imports(ctx context.Context, l *load, t *tasks) error {
 	if p.Metrics != nil {
 		p.Metrics(Metric{MetricQuarantined, []int64{l.total.Quarantined}})
+	}
+	if err := p.prove(ctx, l); err != nil {
+		return err
 	}
 	if q := l.total.Quarantined; q > l.plan.Input.MaxQuarantined {
 		return &Stop{errors.New(l.tooMany(p.WorkBucket))}

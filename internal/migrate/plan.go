@@ -30,15 +30,19 @@ type Input struct {
 	AcceptGaps     bool     `json:",omitempty"` // load although blocks are missing
 	Abandon        string   `json:",omitempty"` // id of an unfinished load into the same schema, to be removed first
 	Mode           string   `json:",omitempty"` // "load" (default), or "plan": read, estimate and report; the target is left alone
+	Verify         string   `json:",omitempty"` // "full" (default) hashes everything again, "chain" blocks only, "off" nothing
 
 	// What LedgerExport gives; its output is an input. An archive that ends before
 	// LastBlockNum is cut short.
-	LedgerName         string `json:",omitempty"`
-	Strand             string `json:",omitempty"`
-	Digest             string `json:",omitempty"` // base64 or hex
-	DigestTip          *int64 `json:",omitempty"` // block
-	LastBlockNum       *int64 `json:",omitempty"`
-	LastBlockTimestamp string `json:",omitempty"`
+	LedgerName string `json:",omitempty"`
+	Strand     string `json:",omitempty"`
+	// Digest is what was kept to prove the archive with: a digest in base64 or hex,
+	// the text of the console's digest file, an answer of GetDigest, GetBlock or
+	// GetRevision as text or as it is; or a list of these.
+	Digest             json.RawMessage `json:",omitempty"`
+	DigestTip          *int64          `json:",omitempty"` // block; of a digest that does not say it
+	LastBlockNum       *int64          `json:",omitempty"`
+	LastBlockTimestamp string          `json:",omitempty"`
 }
 
 // planOnly tells whether the target is left alone.
@@ -106,12 +110,15 @@ func ParseInput(b []byte) (Input, error) {
 		return in, fmt.Errorf("History %q is neither \"all\" nor \"none\"", in.History)
 	case in.Mode != "" && in.Mode != "load" && in.Mode != "plan":
 		return in, fmt.Errorf("Mode %q is neither \"load\" nor \"plan\"", in.Mode)
+	case in.Verify != "" && in.Verify != verifyFull && in.Verify != verifyChain && in.Verify != verifyOff:
+		return in, fmt.Errorf("Verify %q is neither \"full\", \"chain\" nor \"off\"", in.Verify)
 	case in.MaxQuarantined < 0:
 		return in, fmt.Errorf("MaxQuarantined %d is negative", in.MaxQuarantined)
 	case in.Mapping != "" && !isS3URI(in.Mapping):
 		return in, fmt.Errorf("Mapping %q is not an S3 URI like s3://bucket/key", in.Mapping)
 	}
-	return in, nil
+	_, err := in.kept()
+	return in, err
 }
 
 func isS3URI(s string) bool {
@@ -143,6 +150,7 @@ type Plan struct {
 	Kinds         []ObjectKind // of the objects, in no order
 	Largest       int64        // bytes of the largest object
 	Findings      []Finding    `json:",omitempty"` // plan mode: what would stop the load here
+	Marks         []int64      `json:",omitempty"` // blocks that digests and proofs need; ascending
 }
 
 // early tells whether a block was committed before the input's Since time.
@@ -215,6 +223,12 @@ func segmentPrefix(load string) string { return "loads/" + load + "/segments/" }
 func segmentKey(load string, item, segment int) string {
 	return fmt.Sprintf("%s%06d-%06d.json", segmentPrefix(load), item, segment)
 }
+
+// evidenceKey is of the digests and proofs that the archive is held against, and
+// proofKey of what came of it.
+func evidenceKey(load string) string { return "loads/" + load + "/evidence.json" }
+func proofKey(load string) string    { return "loads/" + load + "/proof.json" }
+
 func countPrefix(load string) string { return "loads/" + load + "/counts/" }
 func countKey(load string, item int) string {
 	return fmt.Sprintf("%s%06d.json", countPrefix(load), item)

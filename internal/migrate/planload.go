@@ -63,6 +63,11 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 	if err != nil {
 		return PlanOut{}, err
 	}
+	evidence, err := a.evidence(ctx, p.Objects, &input)
+	if err != nil {
+		return PlanOut{}, err
+	}
+	plan.Marks = marks(evidence)
 	ranges, gaps, overlaps := claim(a.ranges, input.Since.Block)
 	if len(ranges) == 0 {
 		return PlanOut{}, &Stop{fmt.Errorf("the archive ends before block %d, which Since asks for", input.Since.Block)}
@@ -95,7 +100,7 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 		return PlanOut{}, err
 	}
 	plan.Items = len(work)
-	if plan.LoadID, err = loadID(plan, ranges); err != nil {
+	if plan.LoadID, err = loadID(plan, ranges, evidence); err != nil {
 		return PlanOut{}, err
 	}
 	key := planKey(plan.LoadID)
@@ -108,6 +113,11 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 	}
 	if err := putJSON(ctx, p.Objects, p.WorkBucket, key, plan); err != nil {
 		return PlanOut{}, err
+	}
+	if !input.planOnly() && input.verify() != verifyOff {
+		if err := putJSON(ctx, p.Objects, p.WorkBucket, evidenceKey(plan.LoadID), evidence); err != nil {
+			return PlanOut{}, err
+		}
 	}
 	out := PlanOut{LoadId: plan.LoadID, Items: ObjectRef{p.WorkBucket, itemsKey(plan.LoadID)}, ItemCount: len(work)}
 	if err := putLines(ctx, p.Objects, out.Items.Bucket, out.Items.Key, work); err != nil {
@@ -200,24 +210,27 @@ func gapError(gaps []Blocks, since Since) error {
 
 // outputVersion changes with a release whose transform would write other objects
 // for the same plan: parts of two such releases are never one load.
-const outputVersion = 1
+const outputVersion = 2
 
 // loadID derives a load's name from its cause alone: the objects, as they are
-// now, what is asked of them, the mapping and the schema.
-func loadID(plan *Plan, ranges []Range) (string, error) {
+// now, what is asked of them and what they are held against, the mapping and the
+// schema.
+func loadID(plan *Plan, ranges []Range, evidence []kept) (string, error) {
 	tables := append([]string{}, plan.Input.Tables...)
 	slices.Sort(tables)
 	tables = slices.Compact(tables)
 	b, err := json.Marshal(struct {
-		Output  int
-		Ranges  []Range
-		Mapping string
-		Schema  string
-		Tables  []string
-		Since   Since
-		History bool
-		Strand  string
-	}{outputVersion, ranges, string(plan.Mapping), plan.Schema, tables, plan.Input.Since, plan.History, plan.Strand})
+		Output   int
+		Ranges   []Range
+		Mapping  string
+		Schema   string
+		Tables   []string
+		Since    Since
+		History  bool
+		Strand   string
+		Verify   string
+		Evidence []kept
+	}{outputVersion, ranges, string(plan.Mapping), plan.Schema, tables, plan.Input.Since, plan.History, plan.Strand, plan.Input.verify(), evidence})
 	if err != nil {
 		return "", err
 	}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"godwit/internal/journal"
+	"godwit/internal/proof"
 )
 
 // A Segment is what one stretch of an item's blocks became: the unit of
@@ -25,6 +26,7 @@ type Segment struct {
 	Parts      []Part               `json:",omitempty"`
 	Quarantine *Part                `json:",omitempty"` // COPY part of the quarantine list
 	Found      map[string][]int64   `json:",omitempty"` // by ledger table name: how often each mapped column's path was there
+	Runs       []proof.Run          `json:",omitempty"` // the segment's blocks, verified
 }
 
 // A SegmentTable counts the revisions of one ledger table in one segment. Read =

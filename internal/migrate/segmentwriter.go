@@ -18,6 +18,7 @@ import (
 // parts and nothing of the blocks themselves.
 type segment struct {
 	mapper
+	prover  *prover // nil: nothing is verified
 	packers packers
 	parts   []part       // by index of their table
 	list    bytes.Buffer // quarantine list, JSON Lines
@@ -148,7 +149,7 @@ var quarantineTable = change.Table{Name: "quarantine", Columns: []change.Column{
 // that what it names exists.
 func (s *segment) store(ctx context.Context, o Objects, bucket string, last bool) error {
 	out := s.segment(nil)
-	out.Last = last
+	out.Last, out.Runs = last, s.prover.runs()
 	load, item, number := s.plan.LoadID, out.Item, out.Number
 	type upload struct {
 		key, kind, encoding string

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"godwit/internal/change"
+	"godwit/internal/journal"
 	"godwit/internal/mapping"
 )
 
@@ -153,8 +154,8 @@ func (s *SurveyArchive) read(ctx context.Context, v *surveyor, r *Range, at *Res
 		return true, v.ends(r, max(at.Next, r.Claim.First), at.Position.Offset, err)
 	}
 	defer w.close()
-	w.hash, w.broken = v.hash, func(e *BrokenChainError) error {
-		v.tell(Finding{Object: e.Object, Block: e.Block, Offset: e.Offset, Text: e.Error()})
+	w.hash, w.broken = v.hash, func(b *journal.Block, err error) error {
+		v.tell(Finding{Object: b.Object, Block: b.SequenceNo, Offset: b.Offset, Text: err.Error()})
 		return nil
 	}
 	began := at.Position.Offset

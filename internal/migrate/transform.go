@@ -13,6 +13,7 @@ import (
 	"godwit/internal/change"
 	"godwit/internal/journal"
 	"godwit/internal/mapping"
+	"godwit/internal/proof"
 	"godwit/internal/verify"
 )
 
@@ -99,15 +100,20 @@ func (t *Transform) handle(ctx context.Context, in WorkIn, stored func(*segment)
 		packing = &packers{}
 	}
 	defer t.spare.Store(packing)
+	verifier := newVerifier(&plan)
 	var w *walk // stays open between two segments of one range
 	defer func() { w.close() }()
 	for at.Item < len(in.Items) {
 		item := &in.Items[at.Item]
 		seg := newSegment(&plan, item, at.Segment, rules, *packing)
+		seg.prover = newProver(verifier, &plan, item)
 		for !seg.ended && at.Range < len(item.Ranges) {
 			if w == nil {
 				if w, err = openRange(ctx, t.Objects, &plan, &item.Ranges[at.Range], &at, fields); err != nil {
 					return WorkOut{}, err
+				}
+				if verifier == nil {
+					w.broken = func(_ *journal.Block, err error) error { return &Stop{err} }
 				}
 			}
 			ended, err := w.fill(ctx, seg, &at, limit)
@@ -144,27 +150,12 @@ type walk struct {
 	plan    *Plan
 	reader  *journal.Reader
 	due     int64  // number of the next block
-	hash    []byte // of the block before it; empty when that was not read here
+	hash    []byte // of the block before it, for broken; empty when that was not read here
 	checked int
 	// broken is told of a block that does not follow the one before it; what it
-	// returns ends the reading. nil ends it with the error itself.
-	broken func(*BrokenChainError) error
-}
-
-// A BrokenChainError says that a block does not follow the one before it: its
-// previousBlockHash is another. It is never worth a repeat: one of the two was
-// altered, or belongs elsewhere. (Whether a hash is that of its own block is for
-// proofs to tell.)
-type BrokenChainError struct {
-	Object    string
-	Offset    int64 // of the block, in bytes of the decompressed object
-	Block     int64
-	Want, Got []byte // hash of the block before, and what this one says of it
-}
-
-func (e *BrokenChainError) Error() string {
-	return fmt.Sprintf("object %s, offset %d: block %d does not follow block %d: it names %x as the hash before it, where block %d has %x: the archive was altered; copy it again from where it came from",
-		e.Object, e.Offset, e.Block, e.Block-1, e.Got, e.Block-1, e.Want)
+	// returns ends the reading. nil is for those who do not look at the chain, or
+	// verify it.
+	broken func(b *journal.Block, err error) error
 }
 
 // fill reads blocks into seg until the range (ended) or the segment ends, and
@@ -177,6 +168,9 @@ func (w *walk) fill(ctx context.Context, seg *segment, at *Resume, limit int64) 
 			return false, err
 		}
 		if err := seg.block(b); err != nil {
+			return false, err
+		}
+		if err := seg.prover.add(b); err != nil {
 			return false, err
 		}
 		at.Position, at.Next = w.reader.Position(), w.due
@@ -259,21 +253,32 @@ func (w *walk) next(ctx context.Context) (*journal.Block, error) {
 		case b.Strand != w.plan.Strand:
 			return nil, &Stop{fmt.Errorf("object %s, offset %d: block %d is of strand %s, the archive of strand %s: an archive holds one ledger", w.r.Key, b.Offset, b.SequenceNo, b.Strand, w.plan.Strand)}
 		}
-		if len(w.hash) > 0 && len(b.PreviousHash) > 0 && !bytes.Equal(w.hash, b.PreviousHash) {
-			e := &BrokenChainError{Object: w.r.Key, Offset: b.Offset, Block: b.SequenceNo, Want: bytes.Clone(w.hash), Got: bytes.Clone(b.PreviousHash)}
-			if w.broken == nil {
-				return nil, &Stop{e}
-			}
-			if err := w.broken(e); err != nil {
+		if w.broken != nil {
+			if err := w.follows(b); err != nil {
 				return nil, err
 			}
 		}
-		w.hash = append(w.hash[:0], b.Hash...)
 		w.due++
 		if b.SequenceNo >= w.r.Claim.First {
 			return b, nil
 		}
 	}
+}
+
+// follows checks that a block names the hash of the block before it, as far as
+// that was read here.
+func (w *walk) follows(b *journal.Block) error {
+	defer func() { w.hash = append(w.hash[:0], b.Hash...) }()
+	if len(w.hash) == 0 || len(b.PreviousHash) == 0 || bytes.Equal(w.hash, b.PreviousHash) {
+		return nil
+	}
+	want, errWant := proof.ParseHash(w.hash)
+	got, errGot := proof.ParseHash(b.PreviousHash)
+	if err := errors.Join(errWant, errGot); err != nil {
+		return err
+	}
+	e := &proof.BrokenChainError{Strand: b.Strand, Block: b.SequenceNo, Object: b.Object, Want: want, Got: got}
+	return w.broken(b, fmt.Errorf("offset %d: %w: copy the object again from where the archive came from", b.Offset, e))
 }
 
 // compileMapping compiles the plan's mapping; fields gets the names it asks for.

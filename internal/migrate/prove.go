@@ -1,0 +1,177 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"godwit/internal/journal"
+	"godwit/internal/proof"
+)
+
+// newVerifier is what the plan asks to verify with; nil is nothing.
+func newVerifier(plan *Plan) *proof.Verifier {
+	if plan.Input.verify() == verifyOff {
+		return nil
+	}
+	return &proof.Verifier{ChainOnly: plan.Input.verify() == verifyChain}
+}
+
+// A prover verifies the blocks of one segment, as they pass. nil verifies nothing.
+//
+// Blocks and revisions that were tampered with do not end the reading: all
+// children go to their ends, so that the stop behind them lists what there is.
+type prover struct {
+	verifier *proof.Verifier
+	recorder proof.Recorder
+	broken   int
+}
+
+// newProver begins a segment of an item. A segment is verified by itself: its runs
+// begin and end with it, whoever reads the blocks before and behind.
+func newProver(v *proof.Verifier, plan *Plan, item *Item) *prover {
+	if v == nil {
+		return nil
+	}
+	p := &prover{verifier: v}
+	first, last := item.Ranges[0].Claim.First, item.Ranges[len(item.Ranges)-1].Claim.Last
+	for _, m := range plan.Marks {
+		if m >= first && m <= last {
+			p.recorder.Marks = append(p.recorder.Marks, m)
+		}
+	}
+	return p
+}
+
+// add verifies a block. Broken links are left to stitching, which finds them
+// between two runs; the error is that of a segment with too many.
+func (p *prover) add(b *journal.Block) error {
+	if p == nil {
+		return nil
+	}
+	err := p.recorder.Add(b, p.verifier.Verify(b))
+	if err == nil {
+		return nil
+	}
+	if p.broken++; p.broken < proof.MaxFindings {
+		return nil
+	}
+	return &Stop{fmt.Errorf("offset %d: %w; it is the broken link number %d here: the archive was tampered with, or is of several ledgers; copy it again from where it came from", b.Offset, err, p.broken)}
+}
+
+func (p *prover) runs() []proof.Run {
+	if p == nil {
+		return nil
+	}
+	return p.recorder.Runs()
+}
+
+// A stitching joins the runs of all segments, in the order of their blocks. It
+// keeps one run for each stretch of blocks without a gap, and no more broken
+// links than are told.
+type stitching struct {
+	chain  proof.Chain
+	broken int
+	err    error // what no transform leaves behind
+}
+
+func (s *stitching) add(runs []proof.Run) {
+	for i := range runs {
+		if s.err != nil || s.broken == proof.MaxFindings {
+			return
+		}
+		err := s.chain.Add(&runs[i])
+		var broken *proof.BrokenChainError
+		if errors.As(err, &broken) {
+			s.broken++
+		} else if err != nil {
+			s.err = err
+		}
+	}
+}
+
+// A Proof is what verifying a load's blocks came to: loads/<id>/proof.json.
+type Proof struct {
+	LoadID string
+	Verify string // as the input asks: full or chain
+	// Stopped says that the archive is contradicted: the load ended here.
+	Stopped    bool
+	Conclusion *proof.Conclusion
+}
+
+// prove concludes on what the transform verified, before anything of the load is
+// staged, and writes it down. An archive that is contradicted ends the load: its
+// registration in the target is removed, and whoever comes here again, by a
+// redrive or by a new start over the same objects, concludes the same, because
+// what was read is what the plan's ETags name.
+func (p *Phase) prove(ctx context.Context, l *load) error {
+	if l.plan.Input.verify() == verifyOff {
+		return nil
+	}
+	v, err := l.conclude(ctx, p.Objects, p.WorkBucket)
+	if err != nil {
+		return err
+	}
+	if err := putJSON(ctx, p.Objects, p.WorkBucket, proofKey(l.plan.LoadID), v); err != nil {
+		return err
+	}
+	if !v.Stopped {
+		return nil
+	}
+	// Written down. A crash from here on leaves a load that is registered and
+	// staged nothing; the repeat removes it.
+	if err := p.Target.Abandon(ctx, l.plan.LoadID); err != nil {
+		return err
+	}
+	return &Stop{errors.New(v.stopText(p.WorkBucket))}
+}
+
+// conclude holds what was verified against what was kept.
+func (l *load) conclude(ctx context.Context, o Objects, bucket string) (*Proof, error) {
+	if err := l.proof.err; err != nil {
+		return nil, &Stop{fmt.Errorf("%w: %s", err, startAgain)}
+	}
+	var files []kept
+	if err := readJSON(ctx, o, bucket, evidenceKey(l.plan.LoadID), &files); err != nil {
+		return nil, err
+	}
+	evidence := make([]proof.Evidence, len(files))
+	for i := range files {
+		evidence[i] = files[i].Evidence
+	}
+	v := &Proof{LoadID: l.plan.LoadID, Verify: l.plan.Input.verify(), Conclusion: l.proof.chain.Conclude(evidence)}
+	if n := v.Conclusion.Blocks.Total(); n != l.plan.Blocks && l.proof.broken == 0 {
+		return nil, &Stop{fmt.Errorf("load %s: %d blocks were verified where the plan gave out %d: %s", l.plan.LoadID, n, l.plan.Blocks, startAgain)}
+	}
+	v.Stopped = v.Conclusion.Err() != nil
+	return v, nil
+}
+
+// Step Functions cuts a cause at 32,768 characters.
+const (
+	mostContradictions = 10
+	mostTampered       = 20
+)
+
+// stopText is what a load says of an archive that is contradicted.
+func (v *Proof) stopText(bucket string) string {
+	c := v.Conclusion
+	lines := []string{"the archive was tampered with, or mixed with another, and nothing of the load is visible:"}
+	some := func(of []string, most int, more bool) {
+		lines = append(lines, of[:min(len(of), most)]...)
+		if more || len(of) > most {
+			lines = append(lines, "and others")
+		}
+	}
+	some(c.Contradictions, mostContradictions, false)
+	var tampered []string
+	for i := range c.Findings {
+		if c.Findings[i].Verdict == proof.Tampered {
+			tampered = append(tampered, c.Findings[i].String())
+		}
+	}
+	some(tampered, mostTampered, c.Unlisted > 0 && len(tampered) == len(c.Findings))
+	lines = append(lines, fmt.Sprintf("s3://%s/%s tells all. Copy what is named here again from where it came from, or find another copy, and start LedgerLoad again: other objects are another load. A redrive, or the same objects, stop here again; \"Verify\": \"off\" loads them unproven", bucket, proofKey(v.LoadID)))
+	return strings.Join(lines, "\n")
+}
