@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -155,6 +156,16 @@ func TestStitchNamesWhatDoesNotFit(t *testing.T) {
 	var broken *proof.BrokenChainError
 	if _, err := proof.Stitch([]proof.Run{runs[0], foreign[1]}); !errors.As(err, &broken) || broken.Block != 20 || broken.Want != runs[0].Hash || broken.Got != foreign[1].Previous {
 		t.Errorf("a splice: %v", err)
+	}
+	var on proof.Chain
+	if err := on.Add(&runs[0]); err != nil {
+		t.Error(err)
+	}
+	if err := on.Add(&foreign[1]); !errors.As(err, &broken) || len(on.Runs) != 2 {
+		t.Errorf("a chain that grows over a splice: %v, %d runs", err, len(on.Runs))
+	}
+	if c := on.Conclude(nil); c.Level != 0 || len(c.Contradictions) != 1 || !strings.Contains(c.Contradictions[0], "block 20 of strand") {
+		t.Errorf("the conclusion on a splice: %v", c.Contradictions)
 	}
 	runs[1].First++
 	if _, err := proof.Stitch(runs); err == nil {

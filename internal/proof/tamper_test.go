@@ -323,3 +323,19 @@ func TestARevisionMovedToAnotherBlockIsFound(t *testing.T) {
 		t.Error("nothing stops")
 	}
 }
+
+func TestRevisionsThatNothingIntactHoldsAreUnattested(t *testing.T) {
+	l := textLedger(t, 3)
+	at := l.find(t, `dataHash:.*data:\{VIN`)
+	revisions := int64(strings.Count(l.lines[at], "metadata:{"))
+	for _, field := range []string{`blockHash:\{\{([^}]{20})`, `entriesHashList:\[\{\{([^}]{20})`, `entriesHashList:\[` + blobText + `,\{\{([^}]{20})`} {
+		m := regexp.MustCompile(field).FindStringSubmatchIndex(l.lines[at])
+		lines := slices.Clone(l.lines)
+		lines[at] = lines[at][:m[2]] + bump(lines[at][m[2]:m[3]]) + lines[at][m[3]:]
+		// Their own hashes are true: but in what block?
+		o := prove([][]byte{[]byte(strings.Join(lines[at:at+1], "\n"))}, nil)
+		if got := o.conclusion.Revisions[proof.Unattested]; got != revisions {
+			t.Errorf("%s: %d of %d revisions are unattested", field, got, revisions)
+		}
+	}
+}
