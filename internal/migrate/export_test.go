@@ -617,7 +617,9 @@ func TestOutputOfExportIsAnInputOfLoad(t *testing.T) {
 	}
 }
 
-// The waits between two looks grow to five minutes.
+// The waits between two looks grow to five minutes, and then with the time that
+// was waited: what takes days is still asked about when the definition's bound of
+// a child's turns is near.
 func TestExportsAreWaitedFor(t *testing.T) {
 	e := newExporting(t, time.Date(2021, 8, 3, 17, 4, 5, 0, time.UTC))
 	if err := errors.Join(e.digest(exportWhole), e.doSplit()); err != nil {
@@ -636,6 +638,59 @@ func TestExportsAreWaitedFor(t *testing.T) {
 	if got, want := fmt.Sprint(waits, err), "[5 10 20 40 80 160 300 300 300] <nil>"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+
+	e = newExporting(t, time.Date(2021, 8, 3, 17, 4, 5, 0, time.UTC))
+	if err := errors.Join(e.digest(exportWhole), e.doSplit()); err != nil {
+		t.Fatal(err)
+	}
+	if out, err = e.turn(w, nil); err != nil {
+		t.Fatal(err)
+	}
+	e.ledger.jobs[0].looks = 1000
+	waited := 0
+	for range 398 { // maxTurns of the definition, without the first and the last
+		if out, err = e.turn(w, out.Resume); err != nil {
+			t.Fatal(err)
+		}
+		if out.WaitSeconds > 300 && out.WaitSeconds > waited/10 {
+			t.Fatalf("a wait of %d s after %d s", out.WaitSeconds, waited)
+		}
+		waited += out.WaitSeconds
+	}
+	if days := waited / (24 * 3600); days < 13 || days > 14 {
+		t.Errorf("a child asks for %d days, an execution has 14", days)
+	}
+}
+
+// A doubled call, when Step Functions loses the first one's connection and calls
+// again while it still runs, may begin a window twice. One of the two counts, and
+// the archive's blocks are each in one of the exports that the output names.
+func TestWindowThatIsBegunTwiceCountsOnce(t *testing.T) {
+	e := newExporting(t, blockTimes(rand.New(rand.NewPCG(1, 1)), 20)...)
+	if err := errors.Join(e.digest(exportWhole), e.doSplit()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.turn(e.windows()[0], nil); err != nil {
+		t.Fatal(err)
+	}
+	twin := *e.ledger.jobs[0]
+	twin.ID, twin.foreign = "Twin000000000000000000", true
+	e.ledger.jobs = append(e.ledger.jobs, &twin)
+	e.ledger.running++
+	if err := e.exports(); err != nil {
+		t.Fatal(err)
+	}
+	for twin.Status == "IN_PROGRESS" {
+		e.ledger.step(&twin)
+	}
+	out, err := e.proofs(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(out.Output.ExportIds, twin.ID) {
+		t.Errorf("the output names both: %v", out.Output.ExportIds)
+	}
+	e.check(pass[migrate.Input](t, out.Output))
 }
 
 func TestExportBegunByALostCallIsAdopted(t *testing.T) {
@@ -655,6 +710,7 @@ func TestExportBegunByALostCallIsAdopted(t *testing.T) {
 		"with another start":   {func(j *memoryJob) { j.Start = j.Start.Add(-time.Millisecond) }, 2},
 		"with another end":     {func(j *memoryJob) { j.End = j.End.Add(time.Millisecond) }, 2},
 		"with an exacter time": {func(j *memoryJob) { j.Start = j.Start.Add(time.Microsecond) }, 1},
+		"since the creation":   {func(j *memoryJob) { j.Start = j.Start.Add(500 * time.Microsecond).Add(time.Millisecond) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newExporting(t, time.Date(2021, 8, 3, 17, 4, 5, 0, time.UTC))
@@ -738,7 +794,7 @@ func TestExportRefuses(t *testing.T) {
 	t.Run("the limit", func(t *testing.T) {
 		e := begin(t)
 		e.ledger.limit = 0
-		if err := first(e, nil); errorName(err) != "LimitExceeded" || !strings.Contains(err.Error(), "blocks 0 to 0") {
+		if err := first(e, nil); errorName(err) != "LimitExceeded" || !strings.Contains(err.Error(), "blocks 0 to 0") || !strings.Contains(err.Error(), "redrive") {
 			t.Errorf("got %T: %v", err, err)
 		}
 	})
@@ -774,7 +830,12 @@ func TestExportRefuses(t *testing.T) {
 		mustStop(t, first(e, out.Resume), `"PAUSED"`, out.Resume.Export)
 	})
 	t.Run("a forgotten export", func(t *testing.T) {
-		mustStop(t, first(begin(t), &migrate.ExportResume{Export: "Gone"}), "Gone", "a week", "fresh BucketPrefix")
+		e, gone := begin(t), &migrate.ExportResume{Export: "Gone", Looks: 3}
+		mustStop(t, first(e, gone), "Gone", "a week", "redrive")
+		out, err := e.turn(e.windows()[0], gone)
+		if err != nil || out.Resume == nil || out.Resume.Export == "Gone" || out.Resume.Looks != 0 || len(e.ledger.jobs) != 1 {
+			t.Errorf("the redrive: %+v, %v, %d exports began", out.Resume, err, len(e.ledger.jobs))
+		}
 	})
 	t.Run("another archive", func(t *testing.T) {
 		e := begin(t)

@@ -74,12 +74,22 @@ type ExportWindowOut struct {
 	WaitSeconds int
 }
 
-// Waits between two looks at an export, in seconds: an export takes from half a
-// minute to hours.
+// Waits between two looks at an export, in seconds. They double up to five
+// minutes. An export takes from half a minute to days, and a child's calls are
+// bounded (maxTurns of the definition): behind looksOften the waits grow with the
+// looks, by less than a tenth of what was waited so far, and 400 looks reach as
+// far as the two weeks of an execution.
 const (
-	firstExportWait   = 5
-	longestExportWait = 300
+	firstExportWait = 5
+	oftenExportWait = 300
+	looksOften      = 20
 )
+
+// exportWait is how long to wait behind so many looks that found an export under
+// way, in seconds.
+func exportWait(looks int) int {
+	return max(min(oftenExportWait, firstExportWait<<min(looks+1, 10)), oftenExportWait*looks/looksOften)
+}
 
 // clockSkew is how far the clocks of QLDB and of a function may differ.
 const clockSkew = 5 * time.Second
@@ -126,14 +136,19 @@ func (e *ExportWindow) handle(ctx context.Context, in ExportWindowIn) (ExportWin
 		status, err := e.Exporter.ExportStatus(ctx, plan.Order.Ledger, at.Export)
 		var code interface{ ErrorCode() string }
 		if errors.As(err, &code) && code.ErrorCode() == "ResourceNotFoundException" {
-			return ExportWindowOut{}, &Stop{fmt.Errorf("QLDB does not know export %s (blocks %d to %d) any more: it forgets an export a week after its end; start LedgerExport again with a fresh BucketPrefix: %w", at.Export, w.First, w.Last, err)}
+			err = &Stop{fmt.Errorf("QLDB does not know export %s (blocks %d to %d) any more: it forgets an export a week after its end; redrive the execution, which exports these blocks again: %w", at.Export, w.First, w.Last, err)}
+			if err := e.once(ctx, &plan, w, at.Export, err); err != nil {
+				return ExportWindowOut{}, err
+			}
+			at = ExportResume{Next: at.Next}
+			continue
 		}
 		if err != nil {
 			return ExportWindowOut{}, err
 		}
 		switch status {
 		case exportInProgress:
-			wait := min(longestExportWait, firstExportWait<<min(at.Looks+1, 10))
+			wait := exportWait(at.Looks)
 			at.Looks++
 			return ExportWindowOut{Resume: &at, WaitSeconds: wait}, nil
 		case exportCompleted:
@@ -143,7 +158,9 @@ func (e *ExportWindow) handle(ctx context.Context, in ExportWindowIn) (ExportWin
 			}
 			at = ExportResume{Next: at.Next + 1}
 		case exportCancelled:
-			if err := e.cancelled(ctx, &plan, w, at.Export); err != nil {
+			err := &StopCancelledExport{fmt.Errorf("QLDB cancelled export %s (blocks %d to %d, %s to %s): see whether role %s may write to s3://%s/%s and use the bucket's key; then redrive the execution, which exports these blocks again",
+				at.Export, w.First, w.Last, w.Start.Format(time.RFC3339Nano), w.End.Format(time.RFC3339Nano), e.ExportRole, plan.Order.Bucket, plan.Order.Prefix)}
+			if err := e.once(ctx, &plan, w, at.Export, err); err != nil {
 				return ExportWindowOut{}, err
 			}
 			at = ExportResume{Next: at.Next}
@@ -170,7 +187,9 @@ func (e *ExportWindow) begin(ctx context.Context, plan *ExportPlan, w Window) (s
 		switch {
 		case x.Status != exportInProgress && x.Status != exportCompleted:
 		case x.Bucket != want.Bucket || x.Prefix != want.Prefix || x.Format != want.Format || x.Role != want.Role:
-		case !sameMillisecond(x.Start, want.Start) || !sameMillisecond(x.End, want.End):
+		case !sameMillisecond(x.End, want.End):
+		case !sameMillisecond(x.Start, want.Start) && (w.First > 0 || x.Start.Before(want.Start)):
+			// QLDB moves a start before the ledger's creation to that time.
 		case x.Created.Before(plan.Began.Add(-clockSkew)):
 		case found.ID == "" || x.Created.Before(found.Created):
 			found = x
@@ -183,6 +202,10 @@ func (e *ExportWindow) begin(ctx context.Context, plan *ExportPlan, w Window) (s
 		return found.ID, nil
 	}
 	id, err := e.Exporter.StartExport(ctx, want)
+	var code interface{ ErrorCode() string }
+	if errors.As(err, &code) && code.ErrorCode() == "LimitExceededException" {
+		return "", fmt.Errorf("blocks %d to %d: ledger %s has as many exports under way as QLDB lets it have; if the execution fails of that, redrive it when some have ended: %w", w.First, w.Last, want.Ledger, err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("blocks %d to %d: %w", w.First, w.Last, err)
 	}
@@ -206,10 +229,11 @@ func (e *ExportWindow) key(bucket, prefix string) string {
 // The API gives times in milliseconds.
 func sameMillisecond(a, b time.Time) bool { return a.UnixMilli() == b.UnixMilli() }
 
-// cancelled reports a cancelled export, once: a redrive repeats the very call that
-// failed, and is to begin another. The record tells the two apart; when the reply
-// with the error is lost, the repeat begins another at once, which is as good.
-func (e *ExportWindow) cancelled(ctx context.Context, plan *ExportPlan, w Window, export string) error {
+// once reports what ended an export without its blocks, one time: a redrive
+// repeats the very call that failed, and is to begin another. The record tells the
+// two apart; when the reply with the error is lost, the repeat begins another at
+// once, which is as good.
+func (e *ExportWindow) once(ctx context.Context, plan *ExportPlan, w Window, export string, report error) error {
 	key := exportCancelledKey(plan.ExportId, export)
 	told, err := exists(ctx, e.Objects, e.WorkBucket, key)
 	if err != nil || told {
@@ -218,6 +242,5 @@ func (e *ExportWindow) cancelled(ctx context.Context, plan *ExportPlan, w Window
 	if err := putJSON(ctx, e.Objects, e.WorkBucket, key, doneWindow{Number: w.Number, Export: export}); err != nil {
 		return err
 	}
-	return &StopCancelledExport{fmt.Errorf("QLDB cancelled export %s (blocks %d to %d, %s to %s): see whether role %s may write to s3://%s/%s and use the bucket's key; then redrive the execution, which exports these blocks again",
-		export, w.First, w.Last, w.Start.Format(time.RFC3339Nano), w.End.Format(time.RFC3339Nano), e.ExportRole, plan.Order.Bucket, plan.Order.Prefix)}
+	return report
 }
