@@ -158,6 +158,9 @@ func TestConclusionsSayHowFarTheProofReaches(t *testing.T) {
 	answer.Digest, answer.Tip = proof.Hash{}, -1
 	other := answer
 	other.Proof = &proof.Proof{Block: answer.Proof.Block, Leaf: number(3), Path: answer.Proof.Path}
+	lost, elsewhere := revision, *revision.Proof
+	elsewhere.Leaf = number(5)
+	lost.Proof = &elsewhere
 	cases := []struct {
 		name        string
 		first, last int // blocks of the archive
@@ -180,6 +183,7 @@ func TestConclusionsSayHowFarTheProofReaches(t *testing.T) {
 		{"a GetBlock answer and a digest", 0, last - 5, []proof.Evidence{answer, without}, 3, 1, "by the proof of block"},
 		{"a GetBlock answer alone", 0, last - 5, []proof.Evidence{answer}, 1, 0, "no digest that was kept is that"},
 		{"a GetRevision answer", 7, last, []proof.Evidence{revision}, 3, 1, "by the proof of document"},
+		{"a GetRevision answer of another block", 7, last, []proof.Evidence{lost}, 0, 0, "does not lead through"},
 		{"a digest of another strand", 0, last, []proof.Evidence{foreign}, 0, 0, "another ledger"},
 		{"another digest", 0, last, []proof.Evidence{wrong}, 0, 0, "lead to the digest"},
 		{"a forged proof", 0, last - 5, []proof.Evidence{forged}, 0, 0, "forged"},

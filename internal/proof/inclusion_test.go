@@ -121,3 +121,12 @@ func TestEveryRevisionHasAProofMadeOfTheArchive(t *testing.T) {
 		t.Errorf("proved %d revisions only", n)
 	}
 }
+
+func TestProofsSkipWhatIsNothing(t *testing.T) {
+	h := number(1)
+	b := &journal.Block{SequenceNo: 1, Revisions: []journal.Revision{{Hash: h.Bytes()}}, EntriesHashList: [][]byte{{}, h.Bytes()}}
+	path, err := proof.RevisionPath(b, &proof.Check{Block: 1, Members: proof.Members{Revisions: 1}}, 0)
+	if err != nil || len(path) != 0 {
+		t.Errorf("got %v, %v, want no hashes", path, err)
+	}
+}

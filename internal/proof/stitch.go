@@ -138,7 +138,7 @@ func (c *Chain) Block(block int64) (h Hash, ok bool) {
 // The chain has to reach from block 0 to the tip: otherwise ok is false.
 func (c *Chain) Digest(tip int64) (digest Hash, ok bool) {
 	r := c.run(tip)
-	if r == nil || r.First != 0 {
+	if r == nil {
 		return Hash{}, false
 	}
 	if tip == r.Last {
