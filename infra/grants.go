@@ -19,6 +19,8 @@ const (
 	surveyPlan = loadsPrefix + "*/survey/plan.json"
 	survey     = loadsPrefix + "*/survey/*"
 	estimate   = loadsPrefix + "*/estimate.json"
+	evidence   = loadsPrefix + "*/evidence.json"
+	proof      = loadsPrefix + "*/proof.json"
 )
 
 // grants are the permissions of the ledger route's functions, one method a
@@ -45,7 +47,7 @@ func (g grants) plan(r awsiam.Role) {
 	g.listArchives(r)
 	g.readArchives(r)
 	g.readWork(r, mappingsPrefix+"*")
-	g.writeWork(r, planFile, itemsFile, surveyPlan)
+	g.writeWork(r, planFile, itemsFile, evidence, surveyPlan)
 	g.database(r, g.target.LoaderSecret)
 }
 
@@ -69,8 +71,8 @@ func (g grants) survey(r awsiam.Role) {
 
 func (g grants) phase(r awsiam.Role) {
 	g.listWork(r, segments)
-	g.readWork(r, planFile, segments, counts)
-	g.writeWork(r, tasks)
+	g.readWork(r, planFile, segments, counts, evidence)
+	g.writeWork(r, tasks, proof)
 	g.database(r, g.target.LoaderSecret)
 }
 
@@ -81,7 +83,7 @@ func (g grants) task(r awsiam.Role) {
 
 func (g grants) report(r awsiam.Role) {
 	g.listWork(r, segments, estimate)
-	g.readWork(r, planFile, segments, counts, quarantine, survey, estimate)
+	g.readWork(r, planFile, segments, counts, quarantine, survey, estimate, proof)
 	g.writeWork(r, loadsPrefix+"*/report.json", loadsPrefix+"*/report.html", estimate,
 		loadsPrefix+"*/plan-report.json", loadsPrefix+"*/plan-report.html", loadsPrefix+"*/mapping-draft.json")
 	g.database(r, g.target.LoaderSecret)
