@@ -406,3 +406,25 @@ func TestTablesAreDatedAndSourced(t *testing.T) {
 		seen[r.Name] = true
 	}
 }
+
+// Blocks that the survey could not read are counted as if they were like the
+// others; a survey that read none is none.
+func TestUnreadBlocksAreNotForgotten(t *testing.T) {
+	whole, half := gigabyte(), gigabyte()
+	half.Blocks, half.Unread = 1000, 500
+	for i := range half.Tables {
+		half.Tables[i].Revisions /= 2
+		half.Tables[i].RowBytes /= 2
+	}
+	want, got := made(t, whole), made(t, half)
+	equal(t, "minutes", got.Minutes.Likely, want.Minutes.Likely)
+	equal(t, "USD", got.USD.Likely, want.USD.Likely)
+	if text := strings.Join(got.Assumptions, " "); got.Basis != estimate.Surveyed || !strings.Contains(text, "500 of 1000 blocks could not be read") {
+		t.Errorf("got basis %s, assumptions %q", got.Basis, text)
+	}
+	half.Unread, half.Tables = 1000, nil
+	none := made(t, half)
+	if text := strings.Join(none.Assumptions, " "); none.Basis != estimate.Sized || !strings.Contains(text, "was not surveyed") || none.Minutes.Likely < want.Minutes.Likely/2 {
+		t.Errorf("of none: got basis %s, %+v, assumptions %q", none.Basis, none.Minutes, text)
+	}
+}

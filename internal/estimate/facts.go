@@ -1,5 +1,7 @@
 package estimate
 
+import "math"
+
 // Facts are what is known of a load before it begins. Zero means unknown where a
 // member says so; the estimate then assumes, and says what.
 type Facts struct {
@@ -12,8 +14,10 @@ type Facts struct {
 	Segments  int64
 	Parts     int64
 	Tables    []Table // target tables with staged rows
-	Asides    int64   // revisions that would be set aside
-	NoHistory bool    // current tables only
+	Blocks    int64   // of the archive, of which the survey could not read Unread
+	Unread    int64
+	Asides    int64 // revisions that would be set aside
+	NoHistory bool  // current tables only
 	Place     Place
 }
 
@@ -84,6 +88,7 @@ func assumed(f Facts) (Facts, []string) {
 		f.Place.MinACU, f.Place.MaxACU = 2, 8
 		said = append(said, "The cluster has 2 to 8 ACU: its capacity is not known here.")
 	}
+	f = f.whole()
 	unknown := false
 	f.Archive = append([]Content{}, f.Archive...)
 	for i := range f.Archive {
@@ -95,6 +100,26 @@ func assumed(f Facts) (Facts, []string) {
 		said = append(said, "Objects whose format nobody announced are Ion text, the slowest to read.")
 	}
 	return f, said
+}
+
+// whole adds to the tables what blocks that the survey could not read hold, as
+// if they were like the others. Where none was read, nothing was surveyed.
+func (f Facts) whole() Facts {
+	if !f.Survey || f.Unread == 0 {
+		return f
+	}
+	if f.Unread >= f.Blocks {
+		f.Survey, f.Tables = false, nil
+		return f
+	}
+	by := float64(f.Blocks) / float64(f.Blocks-f.Unread)
+	f.Tables = append([]Table{}, f.Tables...)
+	for i := range f.Tables {
+		t := &f.Tables[i]
+		t.Revisions, t.RowBytes = int64(math.Round(float64(t.Revisions)*by)), int64(math.Round(float64(t.RowBytes)*by))
+	}
+	f.Asides = int64(math.Round(float64(f.Asides) * by))
+	return f
 }
 
 func known(format string) bool {

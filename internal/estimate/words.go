@@ -11,10 +11,13 @@ func (f Facts) words(t *tables) []string {
 		"What the database does a second was measured on a local PostgreSQL and is taken to be two to six times less a core on Aurora: the database's minutes are the least certain figures here.",
 	}
 	if f.Place.Region != "" && f.Place.Region != t.region {
-		said = append(said, fmt.Sprintf("Prices are those of %s, as of %s. The load runs in %s, where they differ: by some percent as a rule, by up to half in a few regions.", t.region, t.asOf, f.Place.Region))
+		said = append(said, fmt.Sprintf("Prices are those of %s, as of %s. The load runs in %s, where they differ: by some percent as a rule, in some regions by half and more.", t.region, t.asOf, f.Place.Region))
 	}
 	if !f.Survey {
 		said = append(said, fmt.Sprintf("The archive was not surveyed: revisions and rows are worked out of its size, and shared out among %d tables with %d indexes each.", assumedTables, assumedIndexes))
+	}
+	if f.Survey && f.Unread > 0 {
+		said = append(said, fmt.Sprintf("%d of %d blocks could not be read; they are taken to hold as much as the others.", f.Unread, f.Blocks))
 	}
 	if f.NoHistory {
 		said = append(said, "The history is staged and then left out; what stays in the database is counted as if it were kept.")

@@ -66,6 +66,14 @@ func usdRange(r estimate.Range) string {
 	return strings.TrimSuffix(low, " USD") + " to " + high
 }
 
+// about says that a figure is one of an estimate, where it does not say so itself.
+func about(figure string) string {
+	if strings.HasPrefix(figure, "under ") {
+		return figure
+	}
+	return "about " + figure
+}
+
 // took writes a measured duration beside an estimate.
 func took(from, to time.Time) string {
 	if from.IsZero() || to.IsZero() || to.Before(from) {

@@ -206,7 +206,7 @@ func (p Plan) sentence() string {
 	t := p.total()
 	takes := ""
 	if e := p.Estimate; e != nil {
-		takes = fmt.Sprintf(" It would take about %s (%s) and about %s (%s).", minutes(e.Minutes.Likely), minuteRange(e.Minutes), usd(e.USD.Likely), usdRange(e.USD))
+		takes = fmt.Sprintf(" It would take %s (%s) and %s (%s).", about(minutes(e.Minutes.Likely)), minuteRange(e.Minutes), about(usd(e.USD.Likely)), usdRange(e.USD))
 	}
 	what := fmt.Sprintf("all %s of %s", count(t.Staged, "revision"), count(int64(len(p.Tables)), "ledger table"))
 	if t.Quarantined+t.Filtered > 0 {
