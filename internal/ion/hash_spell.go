@@ -148,11 +148,11 @@ func (h *Hasher) Int(digits []byte) {
 	if len(rest) <= 18 {
 		h.body = appendMagnitude(h.body[:0], decimalDigits(0, rest))
 	} else {
-		m, ok := new(big.Int).SetString(string(rest), 10)
-		if !ok || len(rest) > MaxDigitsBytes {
+		if len(rest) > MaxDigitsBytes {
 			h.mistake(fmt.Errorf("an int of %d digits is too long", len(rest)))
 			return
 		}
+		m, _ := new(big.Int).SetString(string(rest), 10) // digits only
 		h.body = append(h.body[:0], m.Bytes()...)
 	}
 	h.spell(code, h.body)
@@ -167,6 +167,10 @@ func (h *Hasher) Float(v float64) {
 // Decimal spells a decimal from its text, such as 90.25, -0., 5d-2 or 9025e-2.
 // The digits behind the point are its scale: 9, 9.0 and 9.00 differ.
 func (h *Hasher) Decimal(text []byte) {
+	if len(text) > MaxDigitsBytes {
+		h.mistake(fmt.Errorf("a decimal of %d characters is too long", len(text)))
+		return
+	}
 	var err error
 	if h.body, err = appendDecimal(h.body[:0], string(text)); err != nil {
 		h.mistake(err)
@@ -175,8 +179,16 @@ func (h *Hasher) Decimal(text []byte) {
 	h.spell(0x50, h.body)
 }
 
+// maxTimestampText is the longest text of a timestamp: a fraction of
+// maxFractionDigits, and what is around it.
+const maxTimestampText = maxFractionDigits + 32
+
 // Timestamp spells a timestamp from its Ion text, keeping precision and offset.
 func (h *Hasher) Timestamp(text []byte) {
+	if len(text) > maxTimestampText {
+		h.mistake(fmt.Errorf("a timestamp of %d characters is too long", len(text)))
+		return
+	}
 	var err error
 	if h.body, err = appendTimestamp(h.body[:0], string(text)); err != nil {
 		h.mistake(err)

@@ -24,7 +24,12 @@ func TestSpellingRefusesWhatIsNoValue(t *testing.T) {
 		"no int":                      func(h *ion.Hasher) { h.Int([]byte("1.5")) },
 		"an empty int":                func(h *ion.Hasher) { h.Int([]byte("-")) },
 		"no decimal":                  func(h *ion.Hasher) { h.Decimal([]byte("x")) },
-		"no timestamp":                func(h *ion.Hasher) { h.Timestamp([]byte("2021-13-01")) },
+		"a long int":                  func(h *ion.Hasher) { h.Int(bytes.Repeat([]byte("7"), 1<<20)) },
+		"a long decimal":              func(h *ion.Hasher) { h.Decimal(bytes.Repeat([]byte("7"), 1<<20)) },
+		"a long timestamp": func(h *ion.Hasher) {
+			h.Timestamp(append([]byte("2021-01-01T00:00:00."), bytes.Repeat([]byte("7"), 1<<20)...))
+		},
+		"no timestamp": func(h *ion.Hasher) { h.Timestamp([]byte("2021-13-01")) },
 		"deep nesting": func(h *ion.Hasher) {
 			for range 100_000 {
 				h.BeginList()
