@@ -2,12 +2,14 @@ package migrate
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 
 	"godwit/internal/journal"
 	"godwit/internal/proof"
+	"godwit/internal/report"
 )
 
 // newVerifier is what the plan asks to verify with; nil is nothing.
@@ -95,6 +97,7 @@ func (s *stitching) add(runs []proof.Run) {
 type Proof struct {
 	LoadID string
 	Verify string // as the input asks: full or chain
+	Kept   int    // digests and proofs that it was held against
 	// Stopped says that the archive is contradicted: the load ended here.
 	Stopped    bool
 	Conclusion *proof.Conclusion
@@ -140,12 +143,54 @@ func (l *load) conclude(ctx context.Context, o Objects, bucket string) (*Proof, 
 	for i := range files {
 		evidence[i] = files[i].Evidence
 	}
-	v := &Proof{LoadID: l.plan.LoadID, Verify: l.plan.Input.verify(), Conclusion: l.proof.chain.Conclude(evidence)}
+	v := &Proof{LoadID: l.plan.LoadID, Verify: l.plan.Input.verify(), Kept: len(evidence), Conclusion: l.proof.chain.Conclude(evidence)}
 	if n := v.Conclusion.Blocks.Total(); n != l.plan.Blocks && l.proof.broken == 0 {
 		return nil, &Stop{fmt.Errorf("load %s: %d blocks were verified where the plan gave out %d: %s", l.plan.LoadID, n, l.plan.Blocks, startAgain)}
 	}
 	v.Stopped = v.Conclusion.Err() != nil
 	return v, nil
+}
+
+// proof reads what the load's blocks proved, for the report.
+func (r *Report) proof(ctx context.Context, l *load) (*report.Proof, error) {
+	if l.plan.Input.verify() == verifyOff {
+		return &report.Proof{Asked: verifyOff}, nil
+	}
+	v := Proof{Conclusion: &proof.Conclusion{}}
+	if err := readJSON(ctx, r.Objects, r.WorkBucket, proofKey(l.plan.LoadID), &v); err != nil {
+		return nil, err
+	}
+	c := v.Conclusion
+	p := &report.Proof{
+		Asked: v.Verify, Level: c.Level, Kept: v.Kept, Tip: c.Last, Blocks: verdicts(&c.Blocks), Revisions: verdicts(&c.Revisions),
+		Holds: some(c.Holds), Unlisted: c.Unlisted, Where: "s3://" + r.WorkBucket + "/" + proofKey(l.plan.LoadID),
+	}
+	if !c.Digest.IsEmpty() {
+		p.Digest, p.Hex = c.Digest.String(), hex.EncodeToString(c.Digest.Bytes())
+	}
+	for _, t := range some(c.Ties) {
+		p.Ties = append(p.Ties, report.Tie{Digest: t.Digest.String(), Hex: t.Hex, Ledger: t.Ledger, Tip: t.Tip, From: t.From, To: t.To, How: t.How})
+	}
+	for _, o := range some(c.Open) {
+		p.Open = append(p.Open, report.Open(o))
+	}
+	for i := range c.Findings {
+		p.Findings = append(p.Findings, c.Findings[i].String())
+	}
+	return p, nil
+}
+
+// some ends a list where a report's does; what is left out stands in proof.json. A
+// list's end is of the last blocks, and says most.
+func some[T any](list []T) []T { return list[max(0, len(list)-listed):] }
+
+func verdicts(n *proof.Counts) (out []report.Verdicts) {
+	for v, n := range n {
+		if n > 0 {
+			out = append(out, report.Verdicts{Verdict: proof.Verdict(v).String(), Count: n})
+		}
+	}
+	return out
 }
 
 // Step Functions cuts a cause at 32,768 characters.
@@ -158,20 +203,20 @@ const (
 func (v *Proof) stopText(bucket string) string {
 	c := v.Conclusion
 	lines := []string{"the archive was tampered with, or mixed with another, and nothing of the load is visible:"}
-	some := func(of []string, most int, more bool) {
+	list := func(of []string, most int, more bool) {
 		lines = append(lines, of[:min(len(of), most)]...)
 		if more || len(of) > most {
 			lines = append(lines, "and others")
 		}
 	}
-	some(c.Contradictions, mostContradictions, false)
+	list(c.Contradictions, mostContradictions, false)
 	var tampered []string
 	for i := range c.Findings {
 		if c.Findings[i].Verdict == proof.Tampered {
 			tampered = append(tampered, c.Findings[i].String())
 		}
 	}
-	some(tampered, mostTampered, c.Unlisted > 0 && len(tampered) == len(c.Findings))
+	list(tampered, mostTampered, c.Unlisted > 0 && len(tampered) == len(c.Findings))
 	lines = append(lines, fmt.Sprintf("s3://%s/%s tells all. Copy what is named here again from where it came from, or find another copy, and start LedgerLoad again: other objects are another load. A redrive, or the same objects, stop here again; \"Verify\": \"off\" loads them unproven", bucket, proofKey(v.LoadID)))
 	return strings.Join(lines, "\n")
 }

@@ -134,6 +134,9 @@ func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, e
 	if in.Published {
 		d.Outcome = report.Already
 	}
+	if d.Proof, err = r.proof(ctx, l); err != nil {
+		return d, err
+	}
 	if err := r.tables(ctx, l, &d); err != nil {
 		return d, err
 	}

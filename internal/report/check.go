@@ -181,6 +181,7 @@ func (l Load) follow() []Finding {
 	if !l.Target.History && l.Outcome != Stopped {
 		add("no-history", Note, "", "The history was not kept, as the input asks: the target holds current documents only.")
 	}
+	out = append(out, l.Proof.follow()...)
 	if n := l.uncounted(); n > 0 {
 		add("not-counted", Warning, "Start the load again: it counts what it did not.", "%s not counted by the independent pass.", count(n, "ledger table", "was", "were"))
 	}
@@ -341,17 +342,21 @@ func (l Load) word() string {
 	return "loaded"
 }
 
-// proof says what a load's figures show, and what they do not.
-func (l Load) proof() string {
+// counted says what a load's figures show, and what they do not.
+func (l Load) counted() string {
+	hashed, shown := "; it did not recompute hashes", " Whether the archive is what QLDB wrote is not shown here."
+	if l.Proof.made() {
+		hashed, shown = "", " How far the archive is what QLDB wrote is told under Proof."
+	}
 	switch n := l.uncounted(); {
 	case len(l.Tables) == 0:
-		return "This load read no revision of a table; it did not recompute hashes."
+		return "This load read no revision of a table" + hashed + "."
 	case n == 0:
-		return "This load counted every revision twice; it did not recompute hashes. The first count was made by the loader, the second by an independent pass over the archive. Whether the archive is what QLDB wrote is not shown here."
+		return "This load counted every revision twice" + hashed + ". The first count was made by the loader, the second by an independent pass over the archive." + shown
 	case n == int64(len(l.Tables)):
-		return "This load's revisions were counted by the loader alone; it did not recompute hashes. Whether the archive is what QLDB wrote is not shown here."
+		return "This load's revisions were counted by the loader alone" + hashed + "." + shown
 	default:
-		return fmt.Sprintf("This load counted the revisions of all but %s twice; it did not recompute hashes. Whether the archive is what QLDB wrote is not shown here.", count(n, "table"))
+		return fmt.Sprintf("This load counted the revisions of all but %s twice%s.%s", count(n, "table"), hashed, shown)
 	}
 }
 

@@ -43,7 +43,7 @@ func render(name string, page func(css template.CSS) any) ([]byte, error) {
 		"size":    func(n int64) string { return size(float64(n)) },
 		"title":   func(s string) string { return strings.ToUpper(s[:1]) + s[1:] },
 		"minutes": minutes, "minuteRange": minuteRange, "usd": usd, "usdRange": usdRange, "amount": amount, "exact": exact, "printed": printed,
-	}).ParseFS(files, name, "shared.html.tmpl")
+	}).ParseFS(files, name, "shared.html.tmpl", "proof.html.tmpl")
 	if err != nil {
 		return nil, err
 	}
@@ -79,11 +79,11 @@ type page struct {
 	Unused   []string
 	Counted  string // by the independent pass, in all; "" when it did not see every table
 	Asked    string // the input, indented
-	Proof    string
-	Checked  bool // some table has evidence
-	Sums     bool // some table has a checksum
-	More     bool // Set is not the whole quarantine
-	Merged   bool // some revision was in the target already
+	How      string // it was checked
+	Checked  bool   // some table has evidence
+	Sums     bool   // some table has a checksum
+	More     bool   // Set is not the whole quarantine
+	Merged   bool   // some revision was in the target already
 	Compared []compared
 	Whole    compared
 	MadeFrom string
@@ -157,7 +157,7 @@ type phase struct {
 type tick struct{ X, Label, Anchor string }
 
 func newPage(l Load, css template.CSS) page {
-	p := page{Load: l, CSS: css, File: "report.json", Proof: l.proof(), Advice: newAdvice(l.Findings), Word: l.word()}
+	p := page{Load: l, CSS: css, File: "report.json", How: l.counted(), Advice: newAdvice(l.Findings), Word: l.word()}
 	switch l.Verdict {
 	case Loaded, AlreadyLoaded:
 		p.Tone = "ok"

@@ -29,6 +29,7 @@ type Load struct {
 	Finished  time.Time // when the report was written
 
 	Archive    Archive
+	Proof      *Proof `json:",omitempty"` // nil when nobody says
 	Target     Target
 	Tables     []Table // one per ledger table name; sorted by name when rendered
 	Quarantine Quarantine

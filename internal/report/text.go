@@ -86,6 +86,9 @@ func (l Load) Text(width int) string {
 		b.WriteString(wrap("Adds up in every table: "+sum+" ("+count(t.Read, "revision")+").", width, ""))
 	}
 	b.WriteByte('\n')
+	if l.Proof != nil {
+		b.WriteString(wrap("Proof: "+plain(l.Proof.line()), width, "") + "\n")
+	}
 	const most = 12 // findings
 	for i, f := range l.Findings {
 		if i == most {

@@ -1,0 +1,142 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Proof says how far the archive was proven, in words that an auditor reads.
+type Proof struct {
+	Asked string // by the input: full, chain or off
+	// Level is how far it came:
+	//
+	//	1  the blocks are one unbroken chain
+	//	2  the chain is tied to a digest that was kept outside of the archive
+	//	3  every revision was hashed again and has the hash that its block holds
+	Level     int
+	Kept      int    // digests and proofs that the archive was held against
+	Digest    string // base64; what QLDB's digest at block Tip must have been, "" where it cannot be told
+	Hex       string // Digest
+	Tip       int64
+	Ties      []Tie
+	Blocks    []Verdicts
+	Revisions []Verdicts
+	Holds     []string // sentences
+	Open      []Open
+	Findings  []string // the first ones
+	Unlisted  int64    // findings beyond those
+	Where     string   // S3 URI of the whole; "" when nothing was verified
+}
+
+// A Tie is a digest that the archive's blocks lead to.
+type Tie struct {
+	Digest   string // base64
+	Hex      string
+	Ledger   string `json:",omitempty"`
+	Tip      int64  // block; -1 where it is not known
+	From, To int64  // blocks of the archive that it covers
+	How      string
+}
+
+// Verdicts counts the blocks or revisions that got one verdict.
+type Verdicts struct {
+	Verdict string
+	Count   int64
+}
+
+// An Open is something that is not proven.
+type Open struct{ What, Why, Lift string }
+
+func (p *Proof) made() bool { return p != nil && p.Asked != "off" }
+
+// most is the level that can be reached by what was asked.
+func (p *Proof) most() int {
+	if p.Asked == "chain" {
+		return 2
+	}
+	return 3
+}
+
+func (p *Proof) revisions(verdict string) int64 {
+	for _, v := range p.Revisions {
+		if v.Verdict == verdict {
+			return v.Count
+		}
+	}
+	return 0
+}
+
+// line says it in a sentence or two.
+func (p *Proof) line() string {
+	if !p.made() {
+		return `none: the input asked for it ("Verify": "off").`
+	}
+	s := fmt.Sprintf("level %d of 3: ", p.Level)
+	if p.Level == 0 {
+		return s + "the blocks are not one unbroken chain; the report says what holds."
+	}
+	s += "the blocks are one unbroken chain"
+	if len(p.Ties) == 0 {
+		s += ", which no digest covers"
+	} else {
+		t := p.Ties[len(p.Ties)-1]
+		s += " that leads to the digest " + t.Digest + " (hex " + t.Hex + ")"
+		if t.Tip >= 0 {
+			s += " at block " + number(t.Tip)
+		}
+		if p.Level < 2 {
+			s += ", which does not cover all of them"
+		}
+	}
+	var all, opaque int64
+	for _, v := range p.Revisions {
+		all += v.Count
+	}
+	opaque = p.revisions("opaque")
+	again := p.revisions("proven") + p.revisions("redacted")
+	if again == all-opaque {
+		return s + "; every revision was hashed again and has the hash that its block holds (" + number(again) + ")."
+	}
+	var rest []string
+	for _, v := range p.Revisions {
+		if !slices.Contains([]string{"proven", "redacted", "opaque"}, v.Verdict) {
+			rest = append(rest, number(v.Count)+" "+v.Verdict)
+		}
+	}
+	return s + fmt.Sprintf("; of %s, %s hashed again and fit; %s.", count(all-opaque, "revision"), count(again, "", "was", "were"), strings.Join(rest, ", "))
+}
+
+// follow returns what a person should know of the proof.
+func (p *Proof) follow() []Finding {
+	switch {
+	case p == nil:
+		return nil
+	case !p.made():
+		return []Finding{{Code: "not-verified", Severity: Note, Text: "The archive was not verified, as the input asks: nothing shows whether it is what QLDB wrote."}}
+	case p.Level >= p.most():
+		return nil
+	}
+	// What nobody gave is nothing wrong; what was given and does not fit may be.
+	severity := Note
+	if p.Kept > 0 && p.Level < 2 || p.Level == 0 || p.revisions("unattested")+p.revisions("inconsistent") > 0 {
+		severity = Warning
+	}
+	var whats, lifts []string
+	for _, o := range p.Open {
+		if strings.HasPrefix(o.Lift, "nothing") {
+			continue // it keeps no level from being reached
+		}
+		if len(whats) < 3 {
+			whats = append(whats, o.What+": "+o.Why)
+		}
+		if !slices.Contains(lifts, o.Lift) && len(lifts) < 3 {
+			lifts = append(lifts, o.Lift)
+		}
+	}
+	return []Finding{{
+		Code: "proof-level", Severity: severity,
+		Text: fmt.Sprintf("The archive is proven to level %d of %d. Not proven: %s.", p.Level, p.most(), strings.Join(whats, "; ")),
+		Next: "To prove more: " + strings.Join(lifts, "; or "),
+	}}
+}
