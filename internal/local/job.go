@@ -425,10 +425,10 @@ func WriteArchive(o ledgergen.Options, folder string) error {
 
 func bytesText(n int64) string {
 	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.1f GB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MB", float64(n)/(1<<20))
+	case n >= 1e9:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 	}
-	return fmt.Sprintf("%.1f kB", float64(n)/(1<<10))
+	return fmt.Sprintf("%.1f kB", float64(n)/1e3)
 }

@@ -34,15 +34,24 @@ func (j *Job) finishPlan(c *Cloud, output json.RawMessage) error {
 		return err
 	}
 	fmt.Fprintf(j.Out, "\n%s\n", p.Text(100))
-	for _, f := range [][2]string{{"plan-report.html", "plan.html"}, {"mapping-draft.json", "mapping-draft.json"}} {
-		if _, err := j.fetch(c, out.LoadId, f[0], f[1]); err != nil {
-			return err
-		}
+	if _, err := j.fetch(c, out.LoadId, "plan-report.html", "plan.html"); err != nil {
+		return err
 	}
 	if _, err := j.fetch(c, out.LoadId, "estimate.json", filepath.Join(estimates, out.LoadId+".json")); err != nil {
 		return err
 	}
-	fmt.Fprintf(j.Out, "report: %s\ndraft of a mapping: %s\n", filepath.Join(j.Folder, "plan.html"), filepath.Join(j.Folder, "mapping-draft.json"))
+	fmt.Fprintf(j.Out, "report: %s\n", filepath.Join(j.Folder, "plan.html"))
+	const draft = "mapping-draft.json"
+	if p.Draft.Where == "" { // every table that would be loaded has rules
+		if err := os.Remove(filepath.Join(j.Folder, draft)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	if _, err := j.fetch(c, out.LoadId, draft, draft); err != nil {
+		return err
+	}
+	fmt.Fprintf(j.Out, "draft of a mapping: %s\n", filepath.Join(j.Folder, draft))
 	return nil
 }
 

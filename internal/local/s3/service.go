@@ -390,12 +390,13 @@ type answer struct {
 }
 
 func (a *answer) WriteHeader(status int) {
-	if !a.started {
-		a.started = true
-		for name := range a.Header() {
-			if isChecksum(name) && !a.checksums {
-				a.Header().Del(name)
-			}
+	if a.started { // an error on the way, to a caller that hung up
+		return
+	}
+	a.started = true
+	for name := range a.Header() {
+		if isChecksum(name) && !a.checksums {
+			a.Header().Del(name)
 		}
 	}
 	a.ResponseWriter.WriteHeader(status)
