@@ -106,6 +106,10 @@ func TestAlarmsSayWhatToLookAtFirst(t *testing.T) {
 			if !strings.Contains(text, "Look first at ") || len(text) > 1024 {
 				t.Errorf("alarm %s says in %d bytes: %s", a, len(text), text)
 			}
+			// A new start is refused: its prefix is in use.
+			if strings.HasPrefix(a.ID, "LedgerExport") && !strings.Contains(text, "redrive") {
+				t.Errorf("alarm %s does not say that the export is redriven: %s", a, text)
+			}
 			for _, m := range named.FindAllStringSubmatch(text, -1) {
 				if !saved[m[1]] {
 					t.Errorf("alarm %s names the query %s, which is not saved", a, m[1])

@@ -77,7 +77,7 @@ func (s *ExportStack) alarms(e Environment, data *DataStack) {
 		"An export failed. Look first at the execution in Step Functions: its failed state, and for the map the failed child in its Map Run, says window, export and what to do. "+
 			"QldbServiceEnded: there is no QLDB; start LedgerLoad with the archive. Otherwise mend the cause and redrive: what is exported stays")
 	a.alarm("LedgerExportTimedOut", s.Export.MetricTimedOut(sum()), 1,
-		"An export took longer than "+number(executionDays)+" days. Look first at its Map Run, which names the windows that are open, and at the saved query "+a.saved(queryRetries)+"; then start it again with a fresh BucketPrefix")
+		"An export took longer than "+number(executionDays)+" days. Look first at its Map Run, which names the windows that are open, and at the saved query "+a.saved(queryRetries)+"; then redrive it, which gives it as long again: what is exported stays")
 	a.alarm("LedgerExportAborted", s.Export.MetricAborted(sum()), 1,
 		"Somebody stopped an export; QLDB goes on with what was begun. Look first at who did (CloudTrail, StopExecution); redrive the execution, which finds those exports again")
 	a.functions(s.Functions, "start with fewer ConcurrentExports")
