@@ -66,6 +66,17 @@ type Stored struct {
 	Sum     string
 }
 
+// Redacted counts the revisions of one ledger table whose data the ledger
+// removed, as a load found them.
+type Redacted struct {
+	TableID string `json:"table_id"`
+	Table   string // ledger table name; "" where no load of the schema has the table
+	Already int64  // their rows held no data
+	Loaded  int64  // data was taken from rows of this load
+	Shown   int64  // data was taken from rows that an earlier load showed
+	Unknown int64  // no row that was loaded has them
+}
+
 // A PhaseTime tells when the tasks of one phase ran. Times are RFC 3339 in UTC.
 type PhaseTime struct {
 	Phase    string

@@ -2,6 +2,7 @@ package target_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -246,10 +247,19 @@ type revision struct {
 	op      string // I, U, D
 	table   string // ledger table id
 	value   string // of column name; also makes the hash
+	gone    bool   // this copy is redacted
 }
 
 func (r revision) hash() string {
 	h := sha256.Sum256([]byte(r.doc + r.value + fmt.Sprint(r.version)))
+	return base64.StdEncoding.EncodeToString(h[:])
+}
+
+func (r revision) dataHash() string {
+	if !r.gone {
+		return ""
+	}
+	h := sha256.Sum256([]byte(r.value))
 	return base64.StdEncoding.EncodeToString(h[:])
 }
 
@@ -275,6 +285,8 @@ type plan struct {
 	sources   []change.LoadSource
 	revisions []revision
 	aside     []revision // in quarantine
+	redact    []revision // asked for by the archive
+	keep      bool       // redactions are not applied
 	sliceRows int64
 }
 
@@ -329,12 +341,12 @@ func (b *bench) imports(p *plan) []change.Task {
 				continue
 			}
 			n++
-			audit, err := json.Marshal(map[string]any{"ql_rev_hash": r.hash(), "ql_tableid": r.table, "ql_id": r.doc, "ql_v": r.version})
+			audit, err := json.Marshal(map[string]any{"ql_rev_hash": r.hash(), "ql_tableid": r.table, "ql_id": r.doc, "ql_v": r.version, "ql_redacted": r.gone, "ql_data_hash": r.dataHash()})
 			if err != nil {
 				b.t.Fatal(err)
 			}
 			value := change.Value{Kind: change.Text, Bytes: []byte(r.value)}
-			if r.op == "D" {
+			if r.op == "D" || r.gone {
 				value = change.Value{Kind: change.Null}
 			}
 			lines, err = copytext.AppendRow(lines, change.Row{Table: &history, Values: []change.Value{
@@ -365,6 +377,17 @@ func (b *bench) imports(p *plan) []change.Task {
 			"bucket": "work-bucket", "key": key, "region": testdb.Region, "rows": len(p.aside),
 		}))
 	}
+	if len(p.redact) > 0 && !p.keep {
+		var lines strings.Builder
+		for _, r := range p.redact {
+			fmt.Fprintf(&lines, "%s\t%s\t%s\t%d\t1\t\\N\t\\N\n", p.ID, cmp.Or(r.table, "T1"), r.doc, r.version)
+		}
+		key := fmt.Sprintf("parts/%s/%s/redactions.copy.gz", b.db.Name, p.ID)
+		b.shelf.put(b.t, "work-bucket", key, []byte(lines.String()))
+		tasks = append(tasks, task("import", "redactions", map[string]any{
+			"schema": "godwit", "relation": "redaction", "bucket": "work-bucket", "key": key, "region": testdb.Region, "rows": len(p.redact),
+		}))
+	}
 	return tasks
 }
 
@@ -383,7 +406,7 @@ func (b *bench) slices(p *plan) (tasks []change.Task) {
 			b.t.Fatal(err)
 		}
 		for _, s := range slices {
-			tasks = append(tasks, task("slices", fmt.Sprintf("%s/%d", t.Current.Name, s.Number), map[string]any{"table": t.Current.Name, "low": s.Low, "high": s.High}))
+			tasks = append(tasks, task("slices", fmt.Sprintf("%s/%d", t.Current.Name, s.Number), map[string]any{"table": t.Current.Name, "low": s.Low, "high": s.High, "redact": !p.keep}))
 		}
 	}
 	return tasks

@@ -103,6 +103,24 @@ IF to_regclass('godwit.quarantine_doc') IS NULL THEN
   CREATE INDEX quarantine_load ON godwit.quarantine (load_id);
 END IF;
 
+-- Revisions whose data the ledger removed: those that the archive asks to redact, by the import of the transform's list,
+-- and those that it has redacted where an earlier load showed data.
+CREATE TABLE IF NOT EXISTS godwit.redaction (
+  load_id   text NOT NULL,
+  table_id  text NOT NULL,
+  doc_id    text COLLATE "C" NOT NULL,
+  version   bigint NOT NULL,
+  block     bigint, -- that asks for it
+  data_hash text,   -- of the removed data, in base64, where a redacted copy tells
+  outcome   text CHECK (outcome IN ( -- NULL: no row that was loaded has the revision
+    'already',      -- its row held no data
+    'loaded',       -- data was taken from a row of this load
+    'shown'))       -- data was taken from a row that an earlier load showed
+);
+IF to_regclass('godwit.redaction_doc') IS NULL THEN
+  CREATE INDEX redaction_doc ON godwit.redaction (load_id, doc_id, version);
+END IF;
+
 -- The newest version that a target table has of each document, tombstones included: the guard of every writer.
 CREATE TABLE IF NOT EXISTS godwit.head (
   relation text NOT NULL,
@@ -151,6 +169,7 @@ END $f$;
 CREATE OR REPLACE FUNCTION godwit.forget(p_load text) RETURNS void LANGUAGE plpgsql AS $f$
 BEGIN
   DELETE FROM godwit.quarantine x WHERE x.load_id = p_load;
+  DELETE FROM godwit.redaction x WHERE x.load_id = p_load;
   DELETE FROM godwit.failure x WHERE x.load_id = p_load;
   DELETE FROM godwit.slice x WHERE x.load_id = p_load;
   DELETE FROM godwit.task x WHERE x.load_id = p_load;
@@ -340,8 +359,31 @@ BEGIN
     WHERE s.load_id = p_load AND s.current_name = p_current ORDER BY s.number;
 END $f$;
 
+-- redact removes the data of a load's redacted revisions from one history table, staged or shown, and notes what became
+-- of each. The row stays, with its hash, as QLDB keeps the revision; what has its data removed already is left as it is.
+CREATE OR REPLACE FUNCTION godwit.redact(p_load text, p_history text, p_mapped text[], p_low text, p_high text, p_outcome text)
+RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  v_which text := $q$r.load_id = $1 AND r.outcome IS NULL AND r.doc_id >= $2 AND ($3 IS NULL OR r.doc_id < $3)$q$;
+  v_same text := $q$h.doc_id = r.doc_id AND h.version = r.version AND h.ql_audit->>'ql_tableid' = r.table_id$q$;
+BEGIN
+  EXECUTE format($q$
+    UPDATE godwit.redaction r SET outcome = 'already', data_hash = nullif(h.ql_audit->>'ql_data_hash', '')
+    FROM %s h WHERE %s AND %s AND (h.operation = 'D' OR (h.ql_audit->>'ql_redacted')::boolean)$q$, p_history, v_which, v_same) USING p_load, p_low, p_high;
+  EXECUTE format($q$
+    WITH asked AS (
+      SELECT r.table_id, r.doc_id, r.version, max(r.data_hash) AS data_hash FROM godwit.redaction r WHERE %2$s GROUP BY r.table_id, r.doc_id, r.version
+    ), done AS (
+      UPDATE %1$s h SET ql_audit = h.ql_audit || jsonb_build_object('ql_redacted', true, 'ql_data_hash', coalesce(r.data_hash, ''))%4$s
+      FROM asked r WHERE %3$s RETURNING h.doc_id, h.version
+    )
+    UPDATE godwit.redaction r SET outcome = $4 FROM done h WHERE %2$s AND h.doc_id = r.doc_id AND h.version = r.version$q$,
+    p_history, v_which, v_same, godwit.columns(p_mapped, ', %I = NULL')) USING p_load, p_low, p_high, p_outcome;
+END $f$;
+
 -- publish_slice makes current rows and heads of one range of documents, still hidden. Into tables that exist it leaves
--- of the staged history only what they lack; the same revision with another hash stops the load.
+-- of the staged history only what they lack; the same revision with another hash stops the load. With redact, no row
+-- keeps data that the ledger removed after it was exported. A redacted revision is never the newest of its document.
 CREATE OR REPLACE FUNCTION godwit.publish_slice(p_load text, p_args jsonb) RETURNS jsonb LANGUAGE plpgsql AS $f$
 DECLARE
   l godwit.load;
@@ -360,6 +402,7 @@ DECLARE
   v_current bigint;
   v_mapped text;
   v_loads text[] := godwit.loads(p_load);
+  v_redact boolean := coalesce((p_args->>'redact')::boolean, false);
 BEGIN
   SELECT * INTO STRICT l FROM godwit.load x WHERE x.load_id = p_load;
   SELECT * INTO STRICT t FROM godwit.load_table x WHERE x.load_id = p_load AND x.current_name = p_args->>'table';
@@ -398,9 +441,13 @@ BEGIN
       WITH gone AS (
         DELETE FROM %I.%I s USING %I.%I h
         WHERE s.doc_id = h.doc_id AND s.version = h.version AND s.doc_id >= $1 AND ($2 IS NULL OR s.doc_id < $2)
-        RETURNING s.ql_audit->>'ql_tableid' AS table_id)
+        RETURNING s.ql_audit->>'ql_tableid' AS table_id, s.doc_id, s.version, s.ql_audit->>'ql_data_hash' AS data_hash,
+          (s.ql_audit->>'ql_redacted')::boolean AND (h.ql_audit->>'ql_redacted')::boolean IS NOT TRUE AS late
+      ), late AS (
+        INSERT INTO godwit.redaction (load_id, table_id, doc_id, version, data_hash)
+        SELECT $3, table_id, doc_id, version, data_hash FROM gone WHERE late AND $4)
       SELECT coalesce(jsonb_object_agg(table_id, n), '{}') FROM (SELECT table_id, count(*) AS n FROM gone GROUP BY table_id) AS g$q$,
-      l.stage_schema, t.history_name, l.target_schema, t.history_name) INTO v_present USING v_low, v_high;
+      l.stage_schema, t.history_name, l.target_schema, t.history_name) INTO v_present USING v_low, v_high, p_load, v_redact;
   ELSIF t.merge THEN
     -- Without history the heads tell what was loaded: a document's revisions up to its head.
     EXECUTE format($q$
@@ -410,18 +457,31 @@ BEGIN
         WHERE s.doc_id >= $1 AND ($2 IS NULL OR s.doc_id < $2) GROUP BY 1) AS g$q$,
       l.stage_schema, t.history_name) INTO v_present USING v_low, v_high, v_relation;
   END IF;
+  IF v_redact AND EXISTS (SELECT FROM godwit.redaction r WHERE r.load_id = ANY (v_loads) AND r.doc_id >= v_low AND (v_high IS NULL OR r.doc_id < v_high)) THEN
+    -- What an earlier load was asked to redact comes back with no later one.
+    EXECUTE format($q$
+      INSERT INTO godwit.redaction (load_id, table_id, doc_id, version, data_hash)
+      SELECT $3, r.table_id, r.doc_id, r.version, max(r.data_hash) FROM godwit.redaction r JOIN %I.%I s USING (doc_id, version)
+      WHERE r.load_id = ANY ($4) AND r.doc_id >= $1 AND ($2 IS NULL OR r.doc_id < $2)
+        AND s.ql_audit->>'ql_tableid' = r.table_id AND (s.ql_audit->>'ql_redacted')::boolean IS NOT TRUE
+      GROUP BY r.table_id, r.doc_id, r.version HAVING NOT bool_or(r.load_id = $3)$q$, l.stage_schema, t.history_name) USING v_low, v_high, p_load, v_loads;
+    PERFORM godwit.redact(p_load, format('%I.%I', l.stage_schema, t.history_name), t.mapped, v_low, v_high, 'loaded');
+  END IF;
   EXECUTE format($q$
     WITH latest AS MATERIALIZED (
       SELECT DISTINCT ON (doc_id) doc_id, version%1$s, ql_audit, operation
       FROM %2$I.%3$I WHERE doc_id >= $1 AND ($2 IS NULL OR doc_id < $2)
       ORDER BY doc_id, version DESC
     ), judged AS MATERIALIZED (
-      SELECT a.*, a.operation = 'D' AS deleted, NOT s.active AS dropped, EXISTS (
+      SELECT a.*, a.operation = 'D' AS deleted, NOT s.active AS dropped, redacted, redacted OR EXISTS (
         SELECT FROM godwit.quarantine q WHERE q.doc_id = a.doc_id AND q.version > a.version AND q.load_id = ANY ($5)) AS withheld
-      FROM latest a JOIN godwit.load_source s ON s.load_id = $3 AND s.table_id = a.ql_audit->>'ql_tableid'
+      FROM latest a CROSS JOIN LATERAL coalesce((a.ql_audit->>'ql_redacted')::boolean, false) AS redacted JOIN godwit.load_source s ON s.load_id = $3 AND s.table_id = a.ql_audit->>'ql_tableid'
     ), heads AS (
       INSERT INTO %2$I.%4$I (relation, doc_id, version, deleted, hash, table_id)
       SELECT $4, doc_id, version, deleted, decode(ql_audit->>'ql_rev_hash', 'base64'), ql_audit->>'ql_tableid' FROM judged
+    ), superseded AS ( -- later loads must know why they are not current
+      INSERT INTO godwit.redaction (load_id, table_id, doc_id, version, data_hash, outcome)
+      SELECT $3, ql_audit->>'ql_tableid', doc_id, version, nullif(ql_audit->>'ql_data_hash', ''), 'already' FROM judged WHERE redacted
     ), visible AS (
       INSERT INTO %2$I.%5$I (doc_id, version%1$s, ql_audit)
       SELECT doc_id, version%1$s, ql_audit FROM judged WHERE NOT deleted AND NOT dropped AND NOT withheld
@@ -530,7 +590,7 @@ BEGIN
         FROM godwit.head h
         JOIN godwit.load_source s ON s.load_id = $1 AND s.table_id = h.table_id AND s.active
         JOIN %1$I.%5$I a ON a.doc_id = h.doc_id AND a.version = h.version
-        WHERE h.relation = $2 AND NOT h.deleted
+        WHERE h.relation = $2 AND NOT h.deleted AND (a.ql_audit->>'ql_redacted')::boolean IS NOT TRUE
           AND NOT EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY ($4))
           AND EXISTS (SELECT FROM godwit.load_source o JOIN godwit.load p USING (load_id)
                       WHERE p.target_schema = $3 AND p.state = 'published' AND o.table_id = h.table_id AND NOT o.active)
@@ -541,7 +601,8 @@ BEGIN
         SELECT count(*) FROM godwit.head h
         JOIN godwit.load_source s ON s.load_id = $1 AND s.table_id = h.table_id AND s.active
         WHERE h.relation = $2 AND NOT h.deleted AND NOT EXISTS (SELECT FROM %I.%I c WHERE c.doc_id = h.doc_id)
-          AND NOT EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY ($3))$q$,
+          AND NOT EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY ($3))
+          AND NOT EXISTS (SELECT FROM godwit.redaction r WHERE r.doc_id = h.doc_id AND r.version = h.version AND r.load_id = ANY ($3))$q$,
         l.target_schema, t.current_name) INTO v_rows USING p_load, v_relation, godwit.loads(p_load);
       IF v_rows > 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'GW004', MESSAGE = format(
@@ -549,6 +610,24 @@ BEGIN
           v_relation, v_rows);
       END IF;
     END IF;
+  END LOOP;
+
+  -- Also in tables that this load brings nothing for.
+  FOR t IN SELECT DISTINCT ON (x.current_name) x.* FROM godwit.load_table x JOIN godwit.load o USING (load_id)
+           WHERE o.target_schema = l.target_schema AND o.state = 'published'
+             AND to_regclass(format('%I.%I', l.target_schema, x.current_name))::oid = x.shown
+             AND EXISTS (SELECT FROM godwit.redaction r WHERE r.load_id = p_load AND r.outcome IS NULL)
+  LOOP
+    IF to_regclass(format('%I.%I', l.target_schema, t.history_name)) IS NOT NULL THEN
+      PERFORM godwit.redact(p_load, format('%I.%I', l.target_schema, t.history_name), t.mapped, '', NULL, 'shown');
+    END IF;
+    EXECUTE format($q$
+      WITH gone AS (
+        DELETE FROM %I.%I c USING godwit.redaction r
+        WHERE r.load_id = $1 AND c.doc_id = r.doc_id AND c.version = r.version AND c.ql_audit->>'ql_tableid' = r.table_id
+        RETURNING c.doc_id, c.version)
+      UPDATE godwit.redaction r SET outcome = 'shown' FROM gone g
+      WHERE r.load_id = $1 AND r.outcome IS NULL AND g.doc_id = r.doc_id AND g.version = r.version$q$, l.target_schema, t.current_name) USING p_load;
   END LOOP;
 
   EXECUTE format($q$

@@ -64,14 +64,15 @@ func (db *DB) Run(ctx context.Context, load string, t change.Task, look bool) (d
 }
 
 // StagedRows returns the number of imported rows of each ledger table of a load,
-// as committed with the rows themselves. Key "" counts the quarantine list.
+// as committed with the rows themselves. Key "" counts the quarantine list; the
+// list of redactions, which has no table id, is not counted.
 func (db *DB) StagedRows(ctx context.Context, load string) (map[string]int64, error) {
 	var rows []struct {
 		TableID string `json:"table_id"`
 		Rows    int64
 	}
-	err := db.Query(ctx, &rows, `SELECT coalesce(table_id, '') AS table_id, sum(rows)::bigint AS rows FROM godwit.task
-WHERE load_id = :load AND phase = 'import' GROUP BY 1`, Param{"load", load})
+	err := db.Query(ctx, &rows, `SELECT table_id, sum(rows)::bigint AS rows FROM godwit.task
+WHERE load_id = :load AND phase = 'import' AND table_id IS NOT NULL GROUP BY 1`, Param{"load", load})
 	if err != nil {
 		return nil, fmt.Errorf("count the staged rows of load %s: %w", load, err)
 	}
@@ -120,6 +121,24 @@ FROM godwit.task k, jsonb_each(k.counts->'stored') AS e (table_id, v)
 WHERE k.load_id = :load AND k.phase = 'slices' GROUP BY e.table_id ORDER BY e.table_id`, Param{"load", load})
 	if err != nil {
 		return nil, fmt.Errorf("read back what load %s stored: %w", load, err)
+	}
+	return out, nil
+}
+
+// Redacted counts the redacted revisions that a load was told of, or found, by
+// ledger table id. Revisions that its archive holds redacted, and that neither
+// were told of nor changed a row, are not among them.
+func (db *DB) Redacted(ctx context.Context, load string) ([]change.Redacted, error) {
+	var out []change.Redacted
+	err := db.Query(ctx, &out, `SELECT table_id, coalesce((
+    SELECT min(s.table_name) FROM godwit.load l JOIN godwit.load o USING (target_schema) JOIN godwit.load_source s ON s.load_id = o.load_id
+    WHERE l.load_id = :load AND s.table_id = r.table_id), '') AS "table",
+  count(*) FILTER (WHERE outcome = 'already')::bigint AS already, count(*) FILTER (WHERE outcome = 'loaded')::bigint AS loaded,
+  count(*) FILTER (WHERE outcome = 'shown')::bigint AS shown, count(*) FILTER (WHERE outcome IS NULL)::bigint AS unknown
+FROM (SELECT table_id, doc_id, version, max(outcome) AS outcome FROM godwit.redaction WHERE load_id = :load GROUP BY 1, 2, 3) AS r
+GROUP BY table_id ORDER BY table_id`, Param{"load", load})
+	if err != nil {
+		return nil, fmt.Errorf("count the redactions of load %s: %w", load, err)
 	}
 	return out, nil
 }
