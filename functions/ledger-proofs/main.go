@@ -35,10 +35,13 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read AWS configuration: %w", err)
 	}
-	h := &migrate.WriteProofs{Objects: objects.New(cfg), Ledger: control.NewQLDB(cfg), WorkBucket: c.WorkBucket, Now: time.Now}
+	store := objects.New(cfg)
+	h := &migrate.WriteProofs{Objects: store, Ledger: control.NewQLDB(cfg), WorkBucket: c.WorkBucket, Now: time.Now}
 	for _, a := range c.Archives {
-		h.Archives = append(h.Archives, migrate.AllowedArchive{Bucket: a.Bucket, Prefix: a.Prefix})
+		h.Archives = append(h.Archives, migrate.AllowedArchive{Bucket: a.Bucket, Prefix: a.Prefix, KMSKeyARN: a.KMSKeyARN})
 	}
+	// Proofs lie beside the exports, under the same key.
+	store.KMSKey = func(bucket, key string) string { return migrate.ArchiveKey(h.Archives, bucket, key) }
 	lambda.Start(h.Handle)
 	return nil
 }

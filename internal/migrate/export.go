@@ -278,6 +278,17 @@ func exportCancelledKey(id, export string) string {
 	return "exports/" + id + "/cancelled/" + export + ".json"
 }
 
+// ArchiveKey is the ARN of the KMS key that new objects of a place, which a prefix
+// or a key names, are encrypted with; "" leaves that to the bucket.
+func ArchiveKey(archives []AllowedArchive, bucket, prefix string) string {
+	for _, a := range archives {
+		if AllowArchive([]AllowedArchive{a}, bucket, prefix) == nil {
+			return a.KMSKeyARN
+		}
+	}
+	return ""
+}
+
 // exists tells whether there is an object of a key.
 func exists(ctx context.Context, o Objects, bucket, key string) (bool, error) {
 	found := false

@@ -180,7 +180,7 @@ func (e *ExportWindow) begin(ctx context.Context, plan *ExportPlan, w Window) (s
 	}
 	want := JournalExport{
 		Ledger: plan.Order.Ledger, Bucket: plan.Order.Bucket, Prefix: plan.Order.Prefix, Format: plan.Order.OutputFormat,
-		Role: e.ExportRole, Start: w.Start, End: w.End, KMSKey: e.key(plan.Order.Bucket, plan.Order.Prefix),
+		Role: e.ExportRole, Start: w.Start, End: w.End, KMSKey: ArchiveKey(e.Archives, plan.Order.Bucket, plan.Order.Prefix),
 	}
 	var found JournalExport
 	err := e.Exporter.Exports(ctx, want.Ledger, func(x JournalExport) {
@@ -214,16 +214,6 @@ func (e *ExportWindow) begin(ctx context.Context, plan *ExportPlan, w Window) (s
 	}
 	// Begun. A crash here loses the id; the next call finds it in the list.
 	return id, nil
-}
-
-// key is the key that new objects of a place are encrypted with.
-func (e *ExportWindow) key(bucket, prefix string) string {
-	for _, a := range e.Archives {
-		if AllowArchive([]AllowedArchive{a}, bucket, prefix) == nil {
-			return a.KMSKeyARN
-		}
-	}
-	return ""
 }
 
 // The API gives times in milliseconds.

@@ -19,11 +19,17 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 )
 
 // A Store is S3 as one role sees it. It is safe for concurrent use.
-type Store struct{ API *s3.Client }
+type Store struct {
+	API *s3.Client
+	// KMSKey, if not nil, returns the ARN of the KMS key that a new object is
+	// encrypted with; "" leaves that to the bucket.
+	KMSKey func(bucket, key string) string
+}
 
 // New makes the Store of a function. What an archive holds was written by others,
 // mostly without a checksum: the client is not to log that for each object.
@@ -128,6 +134,11 @@ func (s *Store) Put(ctx context.Context, bucket, key string, body []byte, conten
 	}
 	if encoding != "" {
 		in.ContentEncoding = aws.String(encoding)
+	}
+	if s.KMSKey != nil {
+		if arn := s.KMSKey(bucket, key); arn != "" {
+			in.ServerSideEncryption, in.SSEKMSKeyId = types.ServerSideEncryptionAwsKms, aws.String(arn)
+		}
 	}
 	if _, err := s.API.PutObject(ctx, in); err != nil {
 		return fmt.Errorf("put s3://%s/%s: %w", bucket, key, err)

@@ -180,6 +180,28 @@ func TestPutKeepsBytesAndEncoding(t *testing.T) {
 	}
 }
 
+// Bucket policies that refuse what is not encrypted with the archive's own key
+// look at the request, not at the bucket's default.
+func TestPutNamesTheKeyOfAPlace(t *testing.T) {
+	const key = "arn:aws:kms:us-east-1:111122223333:key/00000000-0000-4000-8000-000000000000"
+	s, service := open(t)
+	s.KMSKey = func(bucket, k string) string {
+		if bucket == "archive" && strings.HasPrefix(k, "secret/") {
+			return key
+		}
+		return ""
+	}
+	for name, want := range map[string]string{"secret/x": "aws:kms " + key, "plain": "AES256 "} {
+		if err := s.Put(t.Context(), "archive", name, []byte("x"), "text/plain", ""); err != nil {
+			t.Fatal(err)
+		}
+		_, e, err := service.Get("archive", name)
+		if got := e.Header["X-Amz-Server-Side-Encryption"] + " " + e.Header["X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id"]; err != nil || got != want {
+			t.Errorf("%s is encrypted with %q, %v, want %q", name, got, err, want)
+		}
+	}
+}
+
 // A connection that breaks is no end of an object, least of all one that a
 // decoder would take for a truncated archive.
 func TestBrokenConnectionIsNoEnd(t *testing.T) {
