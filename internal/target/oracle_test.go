@@ -3,6 +3,7 @@ package target_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -10,11 +11,13 @@ import (
 	"godwit/internal/local/rdsdata"
 )
 
-// A block of the oracle's ledger: one revision, or a drop or undrop of its table.
+// A block of the oracle's ledger: one revision, the redaction of one, or a drop or
+// undrop of its table.
 type block struct {
 	revision
-	event string // "", "drop", "undrop"
-	bad   bool   // does not map: every load that reads it sets it aside
+	event  string // "", "drop", "undrop", "redact"
+	bad    bool   // does not map: every load that reads it sets it aside
+	doomed bool   // redacted by a later block: copies of it are, if they were exported late
 }
 
 // TestApplyIsOrderFree loads random overlapping pieces of a random
@@ -39,6 +42,7 @@ func compareWithOracle(t *testing.T, r *rand.Rand, history bool) {
 		active bool
 	}
 	loaded, aside, tables := map[string]revision{}, map[string]int64{}, map[string]state{}
+	gone := map[string]bool{} // like loaded: a load was told of the redaction, or brought a redacted copy
 	for i := range 6 {
 		first := r.IntN(len(blocks))
 		last := min(len(blocks)-1, first+r.IntN(len(blocks)))
@@ -48,7 +52,12 @@ func compareWithOracle(t *testing.T, r *rand.Rand, history bool) {
 		active := map[string]bool{}
 		seen := map[string]bool{}
 		for n, x := range blocks[:last+1] {
-			switch {
+			switch key := fmt.Sprintf("%s:%03d", x.doc, x.version); {
+			case x.event == "redact":
+				if n >= first {
+					p.redact = append(p.redact, x.revision)
+				}
+				continue
 			case x.event != "":
 				active[x.table] = x.event == "undrop"
 				continue
@@ -61,8 +70,10 @@ func compareWithOracle(t *testing.T, r *rand.Rand, history bool) {
 				p.aside = append(p.aside, x.revision)
 				aside[x.doc] = max(aside[x.doc], x.version)
 			default:
+				x.gone = x.doomed && r.IntN(2) == 0
 				p.revisions = append(p.revisions, x.revision)
-				loaded[fmt.Sprintf("%s:%03d", x.doc, x.version)] = x.revision
+				loaded[key] = x.revision
+				gone[key] = gone[key] || x.gone
 			}
 			seen[x.table] = true
 			if _, ok := active[x.table]; !ok {
@@ -85,16 +96,26 @@ func compareWithOracle(t *testing.T, r *rand.Rand, history bool) {
 		}
 		p.Apart = true // pieces come in any order, apart from each other too
 		b.load(p)
+		for _, x := range p.redact {
+			gone[fmt.Sprintf("%s:%03d", x.doc, x.version)] = true
+		}
 
 		heads := map[string]revision{}
-		var all, current []string
+		var all, rows, current []string
 		for _, key := range slices.Sorted(mapKeys(loaded)) {
 			x := loaded[key]
 			heads[x.doc] = x // in order of versions
 			all = append(all, fmt.Sprintf("%s:%d:%s", x.doc, x.version, x.op))
+			switch {
+			case gone[key]:
+				x.value = "-/"
+			case x.op == "D":
+				x.value = "-"
+			}
+			rows = append(rows, fmt.Sprintf("%s:%d:%s", x.doc, x.version, x.value))
 		}
 		for _, doc := range slices.Sorted(mapKeys(heads)) {
-			if x := heads[doc]; x.op != "D" && aside[doc] <= x.version && tables[x.table].active {
+			if x := heads[doc]; x.op != "D" && !gone[fmt.Sprintf("%s:%03d", doc, x.version)] && aside[doc] <= x.version && tables[x.table].active {
 				current = append(current, fmt.Sprintf("%s:%d:%s", doc, x.version, x.value))
 			}
 		}
@@ -102,6 +123,7 @@ func compareWithOracle(t *testing.T, r *rand.Rand, history bool) {
 		equal(t, what+", current", b.current(), strings.Join(current, " "))
 		if history {
 			equal(t, what+", history", b.history(), strings.Join(all, " "))
+			equal(t, what+", rows", hashes.ReplaceAllString(b.rows(), "/"), strings.Join(rows, " "))
 			if n := get[int](b, `SELECT sum(revision_cnt)::int FROM dmv.table_counts`); n != len(all) {
 				t.Errorf("%s: got %d revisions counted, want %d", what, n, len(all))
 			}
@@ -111,6 +133,9 @@ func compareWithOracle(t *testing.T, r *rand.Rand, history bool) {
 		}
 	}
 }
+
+// hashes are the data hashes of redacted rows, where they are known.
+var hashes = regexp.MustCompile(`/[^ ]{4}`)
 
 func mapKeys[V any](m map[string]V) func(func(string) bool) {
 	return func(yield func(string) bool) {
@@ -123,7 +148,8 @@ func mapKeys[V any](m map[string]V) func(func(string) bool) {
 }
 
 // randomLedger makes 80 blocks over two tables of one name. A dropped table gets
-// no revisions; only with history may it come back.
+// no revisions; only with history may it come back. Redacted are revisions that
+// have a newer one.
 func randomLedger(r *rand.Rand, history bool) []block {
 	var blocks []block
 	versions, dead, dropped := map[string]int64{}, map[string]bool{}, map[string]bool{}
@@ -133,6 +159,11 @@ func randomLedger(r *rand.Rand, history bool) []block {
 			dropped[id] = !dropped[id]
 			event := map[bool]string{true: "drop", false: "undrop"}[dropped[id]]
 			blocks = append(blocks, block{revision: revision{table: id}, event: event})
+			continue
+		}
+		if i := r.IntN(6 * (len(blocks) + 1)); i < len(blocks) && blocks[i].event == "" && !blocks[i].doomed && blocks[i].version+1 < versions[blocks[i].doc] {
+			blocks[i].doomed = true
+			blocks = append(blocks, block{revision: blocks[i].revision, event: "redact"})
 			continue
 		}
 		doc := fmt.Sprintf("d%02d", r.IntN(12))
