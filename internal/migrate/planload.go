@@ -59,47 +59,16 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 	if err := p.readMapping(ctx, plan); err != nil {
 		return PlanOut{}, err
 	}
-	a, err := readArchive(ctx, p.Objects, &input)
+	ranges, work, evidence, err := plan.read(ctx, p.Objects)
 	if err != nil {
 		return PlanOut{}, err
 	}
-	evidence, err := a.evidence(ctx, p.Objects, &input)
-	if err != nil {
-		return PlanOut{}, err
-	}
-	plan.Marks = marks(evidence)
-	ranges, gaps, overlaps := claim(a.ranges, input.Since.Block)
-	if len(ranges) == 0 {
-		return PlanOut{}, &Stop{fmt.Errorf("the archive ends before block %d, which Since asks for", input.Since.Block)}
-	}
-	last := ranges[len(ranges)-1].Claim.Last
-	plan.Findings = a.problems
-	if len(gaps) > 0 && !input.AcceptGaps {
-		plan.finding(gaps[0].First, gapError(gaps, input.Since))
-	}
-	if input.Strand != "" && input.Strand != a.strand {
-		plan.finding(0, fmt.Errorf("the archive is of strand %s, and Strand of the input is %s: it is another ledger's; check Bucket, Prefix and ExportIds, or leave Strand out", a.strand, input.Strand))
-	}
-	if input.LastBlockNum != nil && last < *input.LastBlockNum {
-		plan.finding(last, fmt.Errorf("the archive is cut short: it ends at block %d, and the export ended at block %d (LastBlockNum): add the objects with what is missing, or leave LastBlockNum out to load what there is", last, *input.LastBlockNum))
+	if len(plan.Gaps) > 0 && !input.AcceptGaps {
+		plan.finding(plan.Gaps[0].First, gapError(plan.Gaps, input.Since))
 	}
 	if len(plan.Findings) > 0 && !input.planOnly() {
 		return PlanOut{}, &Stop{stopText(plan.Findings)}
 	}
-	plan.Exports, plan.Unused, plan.Strand = a.exports, a.unused, a.strand
-	plan.Gaps, plan.Overlaps = gaps, overlaps
-	plan.First, plan.Last, plan.Objects = ranges[0].Claim.First, last, len(ranges)
-	for _, r := range ranges {
-		plan.Bytes += r.Size
-		plan.Blocks += r.Claim.Last - r.Claim.First + 1
-		plan.Largest = max(plan.Largest, r.Size)
-	}
-	plan.Kinds = kinds(ranges)
-	work, err := items(ranges)
-	if err != nil {
-		return PlanOut{}, err
-	}
-	plan.Items = len(work)
 	if plan.LoadID, err = loadID(plan, ranges, evidence); err != nil {
 		return PlanOut{}, err
 	}
@@ -128,6 +97,41 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 	}
 	out.Published, err = p.Target.Begin(ctx, plan.load())
 	return out, err
+}
+
+// read finds out what there is of the archive that the input names, and shares it
+// out. What is wrong with it, but for gaps, becomes findings of the plan.
+func (p *Plan) read(ctx context.Context, o Objects) (ranges []Range, work []Item, evidence []kept, err error) {
+	input := &p.Input
+	a, err := readArchive(ctx, o, input)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if evidence, err = a.evidence(ctx, o, input); err != nil {
+		return nil, nil, nil, err
+	}
+	p.Marks = marks(evidence)
+	ranges, p.Gaps, p.Overlaps = claim(a.ranges, input.Since.Block)
+	if len(ranges) == 0 {
+		return nil, nil, nil, &Stop{fmt.Errorf("the archive ends before block %d, which Since asks for", input.Since.Block)}
+	}
+	p.Exports, p.Unused, p.Strand, p.Findings = a.exports, a.unused, a.strand, a.problems
+	p.First, p.Last, p.Objects = ranges[0].Claim.First, ranges[len(ranges)-1].Claim.Last, len(ranges)
+	for _, r := range ranges {
+		p.Bytes += r.Size
+		p.Blocks += r.Claim.Last - r.Claim.First + 1
+		p.Largest = max(p.Largest, r.Size)
+	}
+	p.Kinds = kinds(ranges)
+	if input.Strand != "" && input.Strand != p.Strand {
+		p.finding(0, fmt.Errorf("the archive is of strand %s, and Strand of the input is %s: it is another ledger's; check Bucket, Prefix and ExportIds, or leave Strand out", p.Strand, input.Strand))
+	}
+	if input.LastBlockNum != nil && p.Last < *input.LastBlockNum {
+		p.finding(p.Last, fmt.Errorf("the archive is cut short: it ends at block %d, and the export ended at block %d (LastBlockNum): add the objects with what is missing, or leave LastBlockNum out to load what there is", p.Last, *input.LastBlockNum))
+	}
+	work, err = items(ranges)
+	p.Items = len(work)
+	return ranges, work, evidence, err
 }
 
 func (p *Plan) finding(block int64, err error) {

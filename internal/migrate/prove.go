@@ -95,7 +95,7 @@ func (s *stitching) add(runs []proof.Run) {
 
 // A Proof is what verifying a load's blocks came to: loads/<id>/proof.json.
 type Proof struct {
-	LoadID string
+	LoadID string `json:",omitempty"`
 	Verify string // as the input asks: full or chain
 	Kept   int    // digests and proofs that it was held against
 	// Stopped says that the archive is contradicted: the load ended here.
@@ -160,10 +160,15 @@ func (r *Report) proof(ctx context.Context, l *load) (*report.Proof, error) {
 	if err := readJSON(ctx, r.Objects, r.WorkBucket, proofKey(l.plan.LoadID), &v); err != nil {
 		return nil, err
 	}
+	return v.told("s3://" + r.WorkBucket + "/" + proofKey(l.plan.LoadID)), nil
+}
+
+// told is what reports say of a proof, which lies at where.
+func (v *Proof) told(where string) *report.Proof {
 	c := v.Conclusion
 	p := &report.Proof{
 		Asked: v.Verify, Level: c.Level, Kept: v.Kept, Tip: c.Last, Blocks: verdicts(&c.Blocks), Revisions: verdicts(&c.Revisions),
-		Holds: some(c.Holds), Unlisted: c.Unlisted, Where: "s3://" + r.WorkBucket + "/" + proofKey(l.plan.LoadID),
+		Holds: some(c.Holds), Unlisted: c.Unlisted, Where: where,
 	}
 	if !c.Digest.IsEmpty() {
 		p.Digest, p.Hex = c.Digest.String(), hex.EncodeToString(c.Digest.Bytes())
@@ -177,7 +182,7 @@ func (r *Report) proof(ctx context.Context, l *load) (*report.Proof, error) {
 	for i := range c.Findings {
 		p.Findings = append(p.Findings, c.Findings[i].String())
 	}
-	return p, nil
+	return p
 }
 
 // some ends a list where a report's does; what is left out stands in proof.json. A
@@ -201,8 +206,13 @@ const (
 
 // stopText is what a load says of an archive that is contradicted.
 func (v *Proof) stopText(bucket string) string {
-	c := v.Conclusion
-	lines := []string{"the archive was tampered with, or mixed with another, and nothing of the load is visible:"}
+	lines := append([]string{"the archive was tampered with, or mixed with another, and nothing of the load is visible:"}, worst(v.Conclusion)...)
+	lines = append(lines, fmt.Sprintf("s3://%s/%s tells all. Copy what is named here again from where it came from, or find another copy, and start LedgerLoad again: other objects are another load. A redrive, or the same objects, stop here again; \"Verify\": \"off\" loads them unproven", bucket, proofKey(v.LoadID)))
+	return strings.Join(lines, "\n")
+}
+
+// worst names what contradicts an archive: the first of it.
+func worst(c *proof.Conclusion) (lines []string) {
 	list := func(of []string, most int, more bool) {
 		lines = append(lines, of[:min(len(of), most)]...)
 		if more || len(of) > most {
@@ -217,6 +227,5 @@ func (v *Proof) stopText(bucket string) string {
 		}
 	}
 	list(tampered, mostTampered, c.Unlisted > 0 && len(tampered) == len(c.Findings))
-	lines = append(lines, fmt.Sprintf("s3://%s/%s tells all. Copy what is named here again from where it came from, or find another copy, and start LedgerLoad again: other objects are another load. A redrive, or the same objects, stop here again; \"Verify\": \"off\" loads them unproven", bucket, proofKey(v.LoadID)))
-	return strings.Join(lines, "\n")
+	return lines
 }
