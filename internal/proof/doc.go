@@ -17,7 +17,7 @@
 //	                  every Recorder before the pass
 //	Chain.Conclude    Chain and Evidence become a Conclusion: level, ties to digests,
 //	                  what holds, what is open and what would lift it
-//	NewReceipt        one revision's proof, by itself; Receipt.Check follows it
+//	Receipts.Append   one revision's proof, by itself; the program receiptcheck checks it
 //
 // A Learner finds the Ion types that JSON exports lost, as Types; a Typist is the
 // Verifier's Typing under them.

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -8,140 +9,202 @@ import (
 	"godwit/internal/journal"
 )
 
-// A Receipt proves one revision by itself: whoever trusts the digest hashes the
-// values shown and folds the path. It shows nothing else than what it proves: a
-// ledger's name, tables and block addresses are under no hash, and stand in the
-// row's ql_audit instead.
+// ReceiptFormat names the format of receipts.
+const ReceiptFormat = "godwit.receipt/1"
+
+// Receipts makes receipts under one digest. A receipt proves one revision to
+// whoever holds the digest, without the archive: JSON with the revision's values
+// in all their Ion types, and the hashes that lead from them to the digest. The
+// program receiptcheck checks one, and shares no code with what makes it.
 //
-// H(v) is the Ion hash of a typed value (see AppendTyped), dot and the order of
-// Path those of this package:
+//	Format        "godwit.receipt/1"
+//	Metadata      {ID, Version, TxTime, TxID}: text of string, int, timestamp, string
+//	Data          a value, as shower writes it; null of redacted and deleted revisions
+//	DataHash      H(Data), or of what was redacted; of a deletion, as Deletion says
+//	Deletion      "" of none; "null": DataHash is H(null); "nothing": it is
+//	              SHA256(""); "metadata": it is null, and RevisionHash is H(Metadata)
+//	RevisionHash  dot(H(Metadata), DataHash)
+//	ToBlock       fold(RevisionHash, ToBlock) is BlockHash: siblings within the
+//	              block's entries, then previousBlockHash. See RevisionPath
+//	ToDigest      fold(BlockHash, ToDigest) is Digest. See Inclusion
+//	NotCovered    what no hash covers: Ledger, Strand, Table, TableID, DigestFrom,
+//	              Object, Block, Tip, Offset (of the block, in the archive's object)
 //
-//	fold(Hash, Path) = Digest
-//	Hash = dot(H(Metadata), H(Data))        of a document
-//	Hash = dot(H(Metadata), DataHash)       of one that was redacted
-//	Hash = H(Metadata)                      of a deletion, "metadata"
-//	Hash = dot(H(Metadata), H(null))        of a deletion, "null"
-//	Hash = dot(H(Metadata), SHA256(""))     of a deletion, "nothing"
+// Hashes are base64, in arrays where there are several; H is the Ion hash, dot and
+// fold are those of this package. The order of a struct's fields is kept; it means
+// nothing in Ion, and no hash covers it.
 //
-// Exactly one of Data, DataHash and Deletion is there.
-type Receipt struct {
-	Version  int    `json:"version"`  // 1
-	Metadata Typed  `json:"metadata"` // {id, version, txTime, txId}
-	Data     Typed  `json:"data,omitempty"`
-	DataHash Hash   `json:"dataHash,omitzero"`
-	Deletion string `json:"deletion,omitempty"`
-	Hash     Hash   `json:"hash"`
-	// Path are the hashes beside the way from the revision up to the digest:
-	// within its block first, see RevisionPath, then Inclusion's.
-	Path   []Hash `json:"path"`
-	Digest Hash   `json:"digest"`
+// Every receipt was checked when it is handed over: what it shows was hashed
+// again. What is not exported is ready as zero value; a Receipts keeps its buffers
+// and is not safe for concurrent use.
+type Receipts struct {
+	// Ledger is its name; may be empty.
+	Ledger string
+	// Digest is the digest that receipts lead to, Tip the last block that it covers.
+	Digest Hash
+	Tip    int64
+	// From says where the digest was kept, in words; may be empty.
+	From string
+	// Types are those of an archive in JSON; nil: what is usual is tried.
+	Types *Types
+
+	show     shower
+	verifier Verifier
+	typist   Typist
 }
 
-// receiptVersion is the only one there is.
-const receiptVersion = 1
-
-// deletionNames are the rules of deletions in receipts.
+// deletionNames name the rules by which a revision without data may be hashed.
 var deletionNames = [deletionRules]string{DeletionOfMetadata: "metadata", DeletionOfNull: "null", DeletionOfNothing: "nothing"}
 
-// NewReceipt makes the receipt of a revision of b, whose check c is. up is the
-// block's inclusion under digest. The revision has to be proven or redacted, and
-// come from Ion: one from JSON needs its types, see Types.
-func NewReceipt(b *journal.Block, c *Check, revision int, up []Hash, digest Hash) (*Receipt, error) {
-	path, err := RevisionPath(b, c, revision)
-	if err != nil {
-		return nil, err
+// Append appends the receipt of a revision of b to dst. path leads from the
+// block's hash to the digest: see Inclusion and InclusionBehind. The error says
+// which hash is not that of what is there, or that JSON lost the types of the
+// data; dst is then returned as it was. The same arguments give the same bytes.
+func (r *Receipts) Append(dst []byte, b *journal.Block, revision int, path []Hash) ([]byte, error) {
+	r.show.out = append(r.show.out[:0], "{\n"...)
+	if err := r.receipt(b, revision, path); err != nil {
+		return dst, fmt.Errorf("make receipt of revision %d of block %d: %w", revision, b.SequenceNo, err)
 	}
-	wrong := func(what string) (*Receipt, error) {
-		return nil, fmt.Errorf("make a receipt of revision %d of block %d: %s", revision, b.SequenceNo, what)
-	}
-	if v := c.Revisions[revision]; v != Proven && v != Redacted {
-		return wrong("it is " + v.String())
-	}
-	if b.Format == journal.JSON {
-		return wrong("JSON does not hold its Ion types")
-	}
-	v := &b.Revisions[revision]
-	r := &Receipt{Version: receiptVersion, Path: append(path, up...), Digest: digest}
-	if r.Hash, err = ParseHash(v.Hash); err != nil {
-		return nil, err
-	}
-	if r.Metadata, err = AppendTyped(nil, v.RawMetadata, b.Symbols); err != nil {
-		return nil, err
-	}
-	switch {
-	case v.RawData != nil:
-		if r.Data, err = AppendTyped(nil, v.RawData, b.Symbols); err != nil {
-			return nil, err
-		}
-	case v.Redacted():
-		if r.DataHash, err = ParseHash(v.DataHash); err != nil {
-			return nil, err
-		}
-	default:
-		for _, r.Deletion = range deletionNames {
-			if r.Check(digest) == nil {
-				break
-			}
-		}
-	}
-	if err := r.Check(digest); err != nil {
-		return nil, fmt.Errorf("make a receipt of revision %d of block %d: %w", revision, b.SequenceNo, err)
-	}
-	return r, nil
+	r.show.out = append(bytes.TrimSuffix(r.show.out, []byte(",\n")), "\n}\n"...)
+	return append(dst, r.show.out...), nil
 }
 
-// Check hashes what the receipt shows and follows it up to digest, which is the
-// one that its reader trusts. It says what does not hold.
-func (r *Receipt) Check(digest Hash) error {
-	shown := 0
-	for _, there := range []bool{r.Data != nil, !r.DataHash.IsEmpty(), r.Deletion != ""} {
-		if there {
-			shown++
-		}
+// member writes a member of the receipt.
+func (r *Receipts) member(name string, v any) {
+	r.show.out = append(append(append(r.show.out, ` "`...), name...), `": `...)
+	r.show.out = append(appendJSON(r.show.out, v), ",\n"...)
+}
+
+func (r *Receipts) receipt(b *journal.Block, revision int, path []Hash) error {
+	if revision < 0 || revision >= len(b.Revisions) || !b.Revisions[revision].HasMetadata {
+		return fmt.Errorf("there is none with metadata: the block has %d revisions", len(b.Revisions))
 	}
-	switch {
-	case r.Version != receiptVersion:
-		return fmt.Errorf("check receipt: it is of version %d, not %d", r.Version, receiptVersion)
-	case shown != 1:
-		return errors.New("check receipt: it shows not exactly one of data, dataHash and deletion")
-	case digest.IsEmpty() || r.Digest != digest:
-		return fmt.Errorf("check receipt: it is for the digest %s, not for %s", r.Digest, digest)
-	case len(r.Path) > maxPath:
-		return fmt.Errorf("check receipt: its path has %d hashes: no ledger needs more than %d", len(r.Path), maxPath)
-	}
-	var h ion.Hasher
-	metadata, err := r.Metadata.hash(&h)
+	rev := &b.Revisions[revision]
+	r.verifier.ChainOnly = true // what the receipt shows is hashed here
+	within, err := RevisionPath(b, r.verifier.Verify(b), revision)
 	if err != nil {
-		return fmt.Errorf("check receipt: metadata: %w", err)
+		return err
 	}
-	got := metadata
+	r.member("Format", ReceiptFormat)
+	hash, err := r.revision(b, rev)
+	if err != nil {
+		return err
+	}
+	block, err := ParseHash(b.Hash)
 	switch {
-	case r.Data != nil:
-		data, err := r.Data.hash(&h)
-		if err != nil {
-			return fmt.Errorf("check receipt: data: %w", err)
-		}
-		got = RevisionHash(metadata, data)
-	case !r.DataHash.IsEmpty():
-		got = RevisionHash(metadata, r.DataHash)
-	case r.Deletion == deletionNames[DeletionOfMetadata]:
-	case r.Deletion == deletionNames[DeletionOfNull]:
-		got = RevisionHash(metadata, hashOfNull)
-	case r.Deletion == deletionNames[DeletionOfNothing]:
-		got = RevisionHash(metadata, hashOfNothing)
-	default:
-		return fmt.Errorf("check receipt: deletion %.20q is none that is known", r.Deletion)
+	case err != nil:
+		return err
+	case Fold(hash, within) != block:
+		return errors.New("the block's hash is not that of its entries and of the block before")
+	case r.Tip < b.SequenceNo || len(path) != InclusionLength(uint64(b.SequenceNo), uint64(r.Tip)+1) || Fold(block, path) != r.Digest:
+		return fmt.Errorf("the path of %d hashes does not lead to the digest %s at block %d", len(path), r.Digest, r.Tip)
 	}
-	if got != r.Hash {
-		return fmt.Errorf("check receipt: what it shows has the hash %s, and it says %s", got, r.Hash)
-	}
-	for i, p := range r.Path {
-		if p.IsEmpty() {
-			return fmt.Errorf("check receipt: hash %d of its path is empty", i)
-		}
-	}
-	if up := Fold(got, r.Path); up != digest {
-		return fmt.Errorf("check receipt: its path leads to %s, and not to the digest %s", up, digest)
-	}
+	r.member("RevisionHash", hash)
+	r.member("ToBlock", within)
+	r.member("BlockHash", block)
+	r.member("ToDigest", append([]Hash{}, path...))
+	r.member("Digest", r.Digest)
+	r.member("NotCovered", struct {
+		Ledger, Strand, Table, TableID, DigestFrom, Object string
+		Block, Tip, Offset                                 int64
+	}{r.Ledger, b.Strand, rev.Table.Name, rev.Table.ID, r.From, b.Object, b.SequenceNo, r.Tip, b.Offset})
 	return nil
+}
+
+// revision shows metadata and data, and returns their hash, which is the stored
+// one.
+func (r *Receipts) revision(b *journal.Block, rev *journal.Revision) (Hash, error) {
+	stored, err := ParseHash(rev.Hash)
+	if err != nil || stored.IsEmpty() {
+		return Hash{}, errors.New("the revision has no hash")
+	}
+	metadata, err := r.metadata(b, rev)
+	if err != nil {
+		return Hash{}, fmt.Errorf("show metadata: %w", err)
+	}
+	var dataHash any
+	hash, deletion := metadata, ""
+	switch {
+	case rev.RawData != nil:
+		r.show.out = append(r.show.out, ` "Data": `...)
+		shown, err := r.data(b, rev, Oracle{metadata, stored})
+		if err != nil {
+			return Hash{}, fmt.Errorf("show data: %w", err)
+		}
+		r.show.out = append(r.show.out, ",\n"...)
+		dataHash, hash = shown, RevisionHash(metadata, shown)
+	case rev.DataHash != nil:
+		h, err := ParseHash(rev.DataHash)
+		if err != nil {
+			return Hash{}, err
+		}
+		r.member("Data", nil)
+		dataHash, hash = h, RevisionHash(metadata, h)
+	default:
+		r.member("Data", nil)
+		for i, h := range [deletionRules]Hash{DeletionOfMetadata: {}, DeletionOfNull: hashOfNull, DeletionOfNothing: hashOfNothing} {
+			if RevisionHash(metadata, h) == stored {
+				deletion, hash, dataHash = deletionNames[i], stored, h
+			}
+		}
+		if deletion == deletionNames[DeletionOfMetadata] {
+			dataHash = nil
+		}
+	}
+	if hash != stored || rev.Deleted() && deletion == "" {
+		return Hash{}, errors.New("the revision's hash is not that of its metadata and data")
+	}
+	r.member("DataHash", dataHash)
+	r.member("Deletion", deletion)
+	return hash, nil
+}
+
+// metadata shows the four fields that QLDB's metadata has, and returns their hash,
+// which is that of what stands in the block.
+func (r *Receipts) metadata(b *journal.Block, rev *journal.Revision) (Hash, error) {
+	m := struct{ ID, Version, TxTime, TxID string }{string(rev.DocumentID), fmt.Sprint(rev.Version), string(rev.TxTime), string(rev.TxID)}
+	r.member("Metadata", m)
+	h := &r.show.hasher
+	h.Begin()
+	h.BeginStruct()
+	h.Field([]byte("id"))
+	h.String(rev.DocumentID)
+	h.Field([]byte("version"))
+	h.Int([]byte(m.Version))
+	h.Field([]byte("txTime"))
+	h.Timestamp(rev.TxTime)
+	h.Field([]byte("txId"))
+	h.String(rev.TxID)
+	h.End()
+	return r.show.sum()
+}
+
+// data shows the data of a revision, and returns its hash.
+func (r *Receipts) data(b *journal.Block, rev *journal.Revision, oracle Oracle) (Hash, error) {
+	s := &r.show
+	if b.Format == journal.JSON {
+		r.typist.Types = r.Types
+		if _, ok := r.typist.DataHash(rev.Table.ID, rev.RawData, oracle); !ok {
+			return Hash{}, errors.New("no Ion types that were tried give the revision's hash: JSON lost them")
+		}
+		s.begin()
+		if err := s.document(&r.typist.doc); err != nil {
+			return Hash{}, err
+		}
+		return s.sum()
+	}
+	s.begin()
+	var c ion.Cursor
+	c.Reset(rev.RawData, 0, len(rev.RawData))
+	if !c.Next() {
+		return Hash{}, errors.Join(errors.New("there is none"), c.Err())
+	}
+	if c.Type() != ion.StructType || c.IsNull() {
+		return Hash{}, fmt.Errorf("it is a %s, and no document", c.Type())
+	}
+	s.element()
+	if err := s.ion(&c, b.Symbols); err != nil {
+		return Hash{}, err
+	}
+	return s.sum()
 }
