@@ -30,6 +30,11 @@ const (
 	LedgerSplit  = "ledger-split"
 	LedgerExport = "ledger-export"
 	LedgerProofs = "ledger-proofs"
+
+	// Of LedgerProve.
+	ProvePlan   = "prove-plan"
+	ProveBlocks = "prove-blocks"
+	ProveReport = "prove-report"
 )
 
 // The variables.
@@ -84,11 +89,11 @@ func Needs(function string) []string {
 		return append(target, AdminSecret)
 	case LedgerPlan:
 		return append(target, Archives, WorkBucket)
-	case LedgerTransform, LedgerCount, LedgerSurvey:
+	case LedgerTransform, LedgerCount, LedgerSurvey, ProveBlocks, ProveReport:
 		return []string{WorkBucket}
 	case LedgerDigest:
 		return []string{Archives}
-	case LedgerSplit, LedgerProofs:
+	case LedgerSplit, LedgerProofs, ProvePlan:
 		return []string{Archives, WorkBucket}
 	case LedgerExport:
 		return []string{Archives, WorkBucket, ExportRole}

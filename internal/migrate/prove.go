@@ -139,11 +139,7 @@ func (l *load) conclude(ctx context.Context, o Objects, bucket string) (*Proof, 
 	if err := readJSON(ctx, o, bucket, evidenceKey(l.plan.LoadID), &files); err != nil {
 		return nil, err
 	}
-	evidence := make([]proof.Evidence, len(files))
-	for i := range files {
-		evidence[i] = files[i].Evidence
-	}
-	v := &Proof{LoadID: l.plan.LoadID, Verify: l.plan.Input.verify(), Kept: len(evidence), Conclusion: l.proof.chain.Conclude(evidence)}
+	v := &Proof{LoadID: l.plan.LoadID, Verify: l.plan.Input.verify(), Kept: len(files), Conclusion: l.proof.chain.Conclude(evidenceOf(files))}
 	if n := v.Conclusion.Blocks.Total(); n != l.plan.Blocks && l.proof.broken == 0 {
 		return nil, &Stop{fmt.Errorf("load %s: %d blocks were verified where the plan gave out %d: %s", l.plan.LoadID, n, l.plan.Blocks, startAgain)}
 	}

@@ -1,9 +1,9 @@
 // Package report owns the report that ends every LedgerLoad, of a load or of a
-// plan: one file for programs, one for people, and tables for the terminal.
+// plan, and every LedgerProve: one file for programs, one for people, and tables for the terminal.
 //
 // It leaves counting to migrate, comparing to verify, predicting to estimate and
-// storing to objects. It reads no clock, no file and no service; the same Load or
-// Plan gives the same bytes.
+// storing to objects. It reads no clock, no file and no service; the same Load,
+// Plan or Prove gives the same bytes.
 //
 // Promises: the verdict is worked out here from the figures, never taken from
 // the caller; figures that do not add up become findings of severity error and
@@ -12,7 +12,8 @@
 // column values, because no member has room for one.
 //
 // The members of report.json are the exported fields of Load, those of
-// plan-report.json the fields of Plan, in that spelling. Members are added, never
-// renamed or given another meaning, while Format says "godwit.ledgerload/1" or
-// "godwit.ledgerplan/1". Lists are never null. Times are RFC 3339 in UTC.
+// plan-report.json the fields of Plan, those of a proof's report.json the fields of
+// Prove, in that spelling. Members are added, never renamed or given another
+// meaning, while Format says "godwit.ledgerload/1", "godwit.ledgerplan/1" or
+// "godwit.ledgerprove/1". Lists are never null. Times are RFC 3339 in UTC.
 package report
