@@ -18,6 +18,8 @@ MAPPING ?=
 SCHEMA ?=
 # Further members of its input, as JSON: INPUT='{"Manifests":"none"}'.
 INPUT ?=
+# Any value changes one letter of the demo's archive before it is loaded.
+TAMPER ?=
 # Any value keeps the local database running after demo and load.
 KEEP ?=
 # An environment of cdk.json.
@@ -47,8 +49,8 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
 	@echo 'Variables: ENV=$(ENV) DOCUMENTS=$(DOCUMENTS) FORMAT=$(FORMAT) LAYOUT=$(LAYOUT) SEED=$(SEED) KEEP=$(KEEP) ARCHIVE=$(ARCHIVE) MAPPING=$(MAPPING) SCHEMA=$(SCHEMA) INPUT=$(INPUT)'
 
-demo: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## export and load a made-up ledger on this machine: DOCUMENTS= FORMAT=ION_BINARY|ION_TEXT|JSON LAYOUT=aws-sample SEED= KEEP=1
-	@build/godwit-local demo -assembly build/cdk.out -documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)' $(if $(KEEP),-keep)
+demo: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## export and load a made-up ledger on this machine: DOCUMENTS= FORMAT=ION_BINARY|ION_TEXT|JSON LAYOUT=aws-sample SEED= KEEP=1 TAMPER=1
+	@build/godwit-local demo -assembly build/cdk.out -documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)' $(if $(KEEP),-keep) $(if $(TAMPER),-tamper)
 
 load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## load your own archive into a database on this machine: ARCHIVE=./folder MAPPING=file SCHEMA=name INPUT=json KEEP=1
 	@[ -n '$(ARCHIVE)' ] || { echo 'which archive? make load ARCHIVE=./folder [MAPPING=file] [SCHEMA=name] [INPUT=json] [KEEP=1]' >&2; exit 2; }

@@ -30,6 +30,7 @@ type Job struct {
 	Generate *ledgergen.Options
 	Archive  string // folder with an archive
 	Plan     bool   // say what the load would take; load nothing
+	Tamper   bool   // change one letter of the archive before it is loaded
 	Mapping  string // mapping file; "" the packaged one
 	Schema   string
 	Input    string // further members of the input, as JSON
@@ -94,8 +95,17 @@ func (j *Job) Run(ctx context.Context) (err error) {
 	if err := j.bringEstimates(c); err != nil {
 		return err
 	}
+	var p *planted
+	if j.Tamper {
+		if p, err = j.tamper(c, bucket); err != nil {
+			return err
+		}
+	}
 	began = time.Now()
 	output, err := j.execute(ctx, c, bar, logs, "LedgerLoad", input)
+	if p != nil {
+		return p.refused(ctx, c, j.Out, err)
+	}
 	if err := errors.Join(err, j.quarantine(c)); err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ func run(ctx context.Context, args []string) error {
 	case "demo":
 		source()
 		target()
+		flags.BoolVar(&j.Tamper, "tamper", false, "change one letter of the archive between export and load, which must find it")
 	case "load":
 		target()
 		archive()
