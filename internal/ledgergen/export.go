@@ -61,6 +61,9 @@ type job struct {
 
 func newExporter(o Options, strand string, write func(Object) error) *exporter {
 	seed := mix(o.Seed+1) ^ mix(uint64(o.Documents)+2) ^ mix(uint64(o.Unmappable)<<32+3) ^ mix(uint64(o.FromBlock)<<1) ^ mix(uint64(o.UntilBlock)<<1|1)
+	if o.Unredacted {
+		seed = mix(seed) // another export has another id
+	}
 	return &exporter{options: o, ledger: Name, strand: strand, encryption: "SSE_S3", ids: idMaker{seed: seed}, write: write}
 }
 

@@ -250,8 +250,9 @@ func (g *generator) update(tx *transaction, i int) error {
 	g.updated++
 	r := revision{id: d.id, version: d.version, data: &data, saidBy: saidBy}
 	if !g.settling && (g.random.chance(3) || !g.redactedOnce) {
-		// The export is made after the redaction: the data is gone already.
-		g.redactedOnce, r.redacted = true, true
+		// Unless asked otherwise the export is made after the redaction: the data is
+		// gone already.
+		g.redactedOnce, r.redacted = true, !g.options.Unredacted
 		address := structure(
 			field{"blockAddress", g.chain.address()},
 			field{"tableId", text(g.ledger.Tables[d.table].ID)},

@@ -52,6 +52,10 @@ type Options struct {
 	// Blocks is how many blocks there are: the ledger as it was when it had so
 	// many. 0: the whole life of the ledger. More than that is an error.
 	Blocks int64
+	// Unredacted exports redacted revisions with their data, as an export that was
+	// made earlier has them. It may hold the blocks that ask for the redactions all
+	// the same: QLDB carried those out later.
+	Unredacted bool
 	// Format of the export; empty: IonBinary.
 	Format Format
 	// Layout of the export; empty: QLDB.
@@ -109,7 +113,7 @@ type Table struct {
 	Revisions int64 // all, redacted ones included
 	Current   int64 // live documents; of a dropped table: at its end
 	Deleted   int64 // documents whose last revision deletes them
-	Redacted  int64 // revisions whose data was redacted
+	Redacted  int64 // revisions whose data was redacted, exported with it or not
 	Refused   int64 // unmappable revisions; as many documents are not current in a target
 }
 

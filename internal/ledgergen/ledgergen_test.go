@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -485,5 +486,46 @@ func BenchmarkGenerate(b *testing.B) {
 			b.SetBytes(size)
 			b.ReportMetric(float64(revisions)/b.Elapsed().Seconds(), "revisions/s")
 		})
+	}
+}
+
+// An early export has the data that a later one has the hash of; nothing else
+// differs.
+func TestUnredactedExportHasTheDataBehindTheHashes(t *testing.T) {
+	for _, format := range []ledgergen.Format{ledgergen.IonBinary, ledgergen.IonText, ledgergen.JSON} {
+		late := generate(t, ledgergen.Options{Seed: 3, Documents: 200, Format: format})
+		early := generate(t, ledgergen.Options{Seed: 3, Documents: 200, Format: format, Unredacted: true})
+		if early.ledger.Digest != late.ledger.Digest || slices.Equal(early.ledger.ExportIDs, late.ledger.ExportIDs) {
+			t.Fatalf("%s: got digest %x of exports %s, then %x of exports %s", format, early.ledger.Digest, early.ledger.ExportIDs, late.ledger.Digest, late.ledger.ExportIDs)
+		}
+		got, want := early.blocks(t), late.blocks(t)
+		redacted := int64(0)
+		for i := range want {
+			revisions := want[i].find("revisions")
+			if revisions == nil {
+				continue
+			}
+			for k := range revisions.children {
+				r := &revisions.children[k].node
+				if r.find("dataHash") == nil {
+					continue
+				}
+				redacted++
+				was := &got[i].at(t, "revisions").children[k].node
+				if was.find("dataHash") != nil || was.at(t, "hash").json() != r.at(t, "hash").json() {
+					t.Errorf("%s: block %d: got %s before the redaction, %s after it", format, i, was.json(), r.json())
+				}
+				if format != ledgergen.JSON && was.at(t, "data").ionHash(t) != r.at(t, "dataHash").hash(t) {
+					t.Errorf("%s: block %d: dataHash is not that of %s", format, i, was.at(t, "data").json())
+				}
+			}
+		}
+		sum := int64(0)
+		for _, x := range early.ledger.Tables {
+			sum += x.Redacted
+		}
+		if redacted == 0 || redacted != sum {
+			t.Errorf("%s: got %d redacted revisions, the oracle counts %d", format, redacted, sum)
+		}
 	}
 }
