@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"godwit/internal/journal"
@@ -218,10 +219,12 @@ func worst(c *proof.Conclusion) (lines []string) {
 	list(c.Contradictions, mostContradictions, false)
 	var tampered []string
 	for i := range c.Findings {
-		if c.Findings[i].Verdict == proof.Tampered {
-			tampered = append(tampered, c.Findings[i].String())
+		f := c.Findings[i].String()
+		named := slices.ContainsFunc(c.Contradictions, func(said string) bool { return strings.Contains(said, f) })
+		if c.Findings[i].Verdict == proof.Tampered && !named {
+			tampered = append(tampered, f)
 		}
 	}
-	list(tampered, mostTampered, c.Unlisted > 0 && len(tampered) == len(c.Findings))
+	list(tampered, mostTampered, c.Unlisted > 0 && c.Findings[len(c.Findings)-1].Verdict == proof.Tampered)
 	return lines
 }
