@@ -137,6 +137,22 @@ func readProofs(ctx context.Context, o Objects, bucket string, r *Range) (kept, 
 	return kept{From: r.Key, Evidence: *e}, nil
 }
 
+// contents are digests and proofs without where they were found, in an order of
+// their own: names of exports are random, and an archive that is exported anew is
+// held against the same.
+func contents(evidence []kept) ([]json.RawMessage, error) {
+	var out []json.RawMessage
+	for i := range evidence {
+		b, err := json.Marshal(&evidence[i].Evidence)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	slices.SortFunc(out, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
+	return slices.CompactFunc(out, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }), nil
+}
+
 // marks are the blocks whose hashes are needed to hold the archive against all of
 // the evidence.
 func marks(evidence []kept) []int64 {

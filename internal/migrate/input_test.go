@@ -143,6 +143,31 @@ func TestLoadIDIsOfTheCauseAlone(t *testing.T) {
 	}
 }
 
+// Exports have random names: which proof lies under which says nothing about the
+// cause.
+func TestLoadIDIsOfProofsNotOfTheirNames(t *testing.T) {
+	m := newMachine(t, `{"Bucket":"archive","Prefix":"exports/"}`)
+	m.generate(ledgergen.Options{Seed: 2, Documents: 40, Prefix: prefix, Layout: ledgergen.AWSSample, Exports: 2})
+	m.objects.changing = func(key string) bool { return strings.HasSuffix(key, "/evidence.json") } // which has the names
+	want, err := m.plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := 0
+	for name, x := range m.objects.under(archiveBucket) {
+		if strings.HasSuffix(name, ".proofs.json") {
+			m.objects.set(archiveBucket, prefix+"OTHER."+strings.Split(name, ".")[1]+".proofs.json", []byte(x))
+			moved++
+		}
+	}
+	if moved != 1 {
+		t.Fatalf("the archive has %d proofs, want one", moved)
+	}
+	if got, err := m.plan(); err != nil || got.LoadId != want.LoadId {
+		t.Errorf("got load %s, %v, want %s", got.LoadId, err, want.LoadId)
+	}
+}
+
 // firstData is the key of an archive's first data object.
 func firstData(m *machine) string {
 	first := ""

@@ -223,6 +223,10 @@ func loadID(plan *Plan, ranges []Range, evidence []kept) (string, error) {
 	tables := append([]string{}, plan.Input.Tables...)
 	slices.Sort(tables)
 	tables = slices.Compact(tables)
+	proofs, err := contents(evidence)
+	if err != nil {
+		return "", err
+	}
 	b, err := json.Marshal(struct {
 		Output   int
 		Ranges   []Range
@@ -233,8 +237,8 @@ func loadID(plan *Plan, ranges []Range, evidence []kept) (string, error) {
 		History  bool
 		Strand   string
 		Verify   string
-		Evidence []kept
-	}{outputVersion, ranges, string(plan.Mapping), plan.Schema, tables, plan.Input.Since, plan.History, plan.Strand, plan.Input.verify(), evidence})
+		Evidence []json.RawMessage
+	}{outputVersion, ranges, string(plan.Mapping), plan.Schema, tables, plan.Input.Since, plan.History, plan.Strand, plan.Input.verify(), proofs})
 	if err != nil {
 		return "", err
 	}
