@@ -102,7 +102,7 @@ func (a *archive) repeatable(object string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, again := Classify(err).(*Again); again {
+	if passes(err) {
 		return err
 	}
 	a.problem(object, err)

@@ -112,6 +112,12 @@ func Classify(err error) error {
 	return &Stop{err}
 }
 
+// passes tells whether an error may pass by itself, so that the step is repeated.
+func passes(err error) bool {
+	_, again := Classify(err).(*Again) //nolint:errorlint // what Classify wraps is not its answer
+	return again
+}
+
 // passing lists the service errors that repeating can mend.
 var passing = map[string]bool{
 	"NoAnswer":                      true, // ours: the connection broke

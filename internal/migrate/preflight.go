@@ -182,7 +182,7 @@ func (p *Preflight) readable(ctx context.Context, bucket, key, etag string, out 
 func (p *Preflight) cluster(ctx context.Context, out *PreflightOut) error {
 	c, err := p.Cluster(ctx, p.ClusterARN)
 	var code interface{ ErrorCode() string }
-	if _, again := Classify(err).(*Again); !again && errors.As(err, &code) {
+	if err != nil && !passes(err) && errors.As(err, &code) {
 		out.Missing = append(out.Missing, fmt.Sprintf("cluster %s cannot be described (%s): check that it exists in %s and that the environment names it: %v", p.ClusterARN, code.ErrorCode(), p.Region, err))
 		return nil
 	}

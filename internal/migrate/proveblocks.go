@@ -156,7 +156,7 @@ func (v *itemProver) ends(r *Range, due, offset int64, err error) error {
 		return nil
 	}
 	var code interface{ ErrorCode() string }
-	if _, again := Classify(err).(*Again); again || errors.As(err, &code) {
+	if passes(err) || errors.As(err, &code) {
 		return err
 	}
 	v.Unread += r.Claim.Last + 1 - due

@@ -203,7 +203,7 @@ func (v *surveyor) ends(r *Range, due, offset int64, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, again := Classify(err).(*Again); again {
+	if passes(err) {
 		return err
 	}
 	v.tell(Finding{Object: r.Key, Block: due, Offset: offset, Text: err.Error()})
