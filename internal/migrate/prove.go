@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -101,6 +102,7 @@ type Proof struct {
 	Kept   int    // digests and proofs that it was held against
 	// Stopped says that the archive is contradicted: the load ended here.
 	Stopped    bool
+	By         []string `json:",omitempty"` // the digests and proofs that contradict it, by where they were kept
 	Conclusion *proof.Conclusion
 }
 
@@ -145,7 +147,22 @@ func (l *load) conclude(ctx context.Context, o Objects, bucket string) (*Proof, 
 		return nil, &Stop{fmt.Errorf("load %s: %d blocks were verified where the plan gave out %d: %s", l.plan.LoadID, n, l.plan.Blocks, startAgain)}
 	}
 	v.Stopped = v.Conclusion.Err() != nil
+	if v.Stopped {
+		v.By = contradicting(&l.proof.chain, files)
+	}
 	return v, nil
+}
+
+// contradicting names the digests and proofs, each by itself, that a chain
+// contradicts.
+func contradicting(c *proof.Chain, files []kept) (names []string) {
+	itself := len(c.Conclude(nil).Contradictions)
+	for i := range files {
+		if len(c.Conclude([]proof.Evidence{files[i].Evidence}).Contradictions) > itself && len(names) < told {
+			names = append(names, cmp.Or(files[i].From, "Digest of the input"))
+		}
+	}
+	return names
 }
 
 // proof reads what the load's blocks proved, for the report.
@@ -204,6 +221,9 @@ const (
 // stopText is what a load says of an archive that is contradicted.
 func (v *Proof) stopText(bucket string) string {
 	lines := append([]string{"the archive was tampered with, or mixed with another, and nothing of the load is visible:"}, worst(v.Conclusion)...)
+	if len(v.By) > 0 {
+		lines = append(lines, "contradicted by: "+strings.Join(v.By[:min(len(v.By), mostContradictions)], ", "))
+	}
 	lines = append(lines, fmt.Sprintf("s3://%s/%s tells all. Copy what is named here again from where it came from, or find another copy, and start LedgerLoad again: other objects are another load. A redrive, or the same objects, stop here again; \"Verify\": \"off\" loads them unproven", bucket, proofKey(v.LoadID)))
 	return strings.Join(lines, "\n")
 }
