@@ -152,3 +152,54 @@ func TestPlanReportTellsWhatIsMissing(t *testing.T) {
 		t.Errorf("the output is %s (%v)", b, err)
 	}
 }
+
+// What plan mode writes holds names, counts and types, and no value of a document:
+// the survey and its turns, the report, the draft, the estimate.
+func TestPlanModeKeepsNoValue(t *testing.T) {
+	m := newMachine(t, `{"Bucket":"archive","Prefix":"`+prefix+`"}`)
+	m.generate(ledgergen.Options{Seed: 5, Documents: 150, Unmappable: 6, Prefix: prefix, Format: ledgergen.JSON})
+	values := map[string]bool{}
+	var collect func(v any)
+	collect = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, x := range v {
+				collect(x)
+			}
+		case []any:
+			for _, x := range v {
+				collect(x)
+			}
+		case string:
+			if len(v) > 5 {
+				values[v] = true
+			}
+		}
+	}
+	for name, body := range m.objects.under(archiveBucket) {
+		for d := json.NewDecoder(strings.NewReader(body)); strings.HasSuffix(name, ".json") && d.More(); {
+			var b struct{ Revisions []struct{ Data any } }
+			if err := d.Decode(&b); err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range b.Revisions {
+				collect(r.Data)
+			}
+		}
+	}
+	if len(values) < 200 {
+		t.Fatalf("only %d values were found to look for", len(values))
+	}
+	m.planned(migrate.PreflightOut{})
+	written := m.objects.under(workBucket)
+	if len(written) < 5 {
+		t.Errorf("only %d objects were written", len(written))
+	}
+	for name, body := range written {
+		for v := range values {
+			if strings.Contains(body, v) {
+				t.Errorf("object %s has the value %q", name, v)
+			}
+		}
+	}
+}
