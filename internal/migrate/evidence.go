@@ -38,11 +38,11 @@ func (in *Input) kept() ([]kept, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil
 	}
-	list := []json.RawMessage{raw}
-	if raw[0] == '[' {
-		if err := json.Unmarshal(raw, &list); err != nil {
-			return nil, fmt.Errorf("Digest of the input: %w", err)
-		}
+	var list []json.RawMessage
+	if raw[0] != '[' {
+		list = append(list, raw)
+	} else if err := json.Unmarshal(raw, &list); err != nil {
+		return nil, fmt.Errorf("Digest of the input: %w", err)
 	}
 	var out []kept
 	for _, item := range list {

@@ -173,8 +173,9 @@ type revision struct {
 	line    string
 	op      string
 	audit   struct {
-		Table   string `json:"ql_tableid"`
-		RevHash string `json:"ql_rev_hash"`
+		Table    string `json:"ql_tableid"`
+		Redacted bool   `json:"ql_redacted"`
+		RevHash  string `json:"ql_rev_hash"`
 	}
 }
 
@@ -195,6 +196,7 @@ type memoryTarget struct {
 	sources map[string]change.LoadSource
 	rows    map[string][]revision // by history table
 	asides  []aside
+	redact  []redaction
 	done    map[string]string // phase/name -> arguments
 	byTable map[string]int64  // imported rows by ledger table id
 	phases  map[string]int    // tasks done by phase
@@ -207,6 +209,12 @@ type memoryTarget struct {
 type aside struct {
 	load, table, doc string
 	version          int64
+}
+
+type redaction struct {
+	table, doc string
+	version    int64
+	outcome    string // "", already, loaded
 }
 
 type storedSum struct {
@@ -259,9 +267,14 @@ func (m *memoryTarget) Begin(ctx context.Context, l change.Load) (published bool
 
 func (m *memoryTarget) Abandon(ctx context.Context, load string) error {
 	return m.change(ctx, "abandon", func() error {
-		if load == m.load.ID && m.state == "published" {
+		if load != m.load.ID {
+			return nil
+		}
+		if m.state == "published" {
 			return errors.New("published")
 		}
+		m.state, m.staged, m.tables = "", "", nil
+		clear(m.rows)
 		return nil
 	})
 }
@@ -270,6 +283,9 @@ func (m *memoryTarget) Stage(ctx context.Context, l change.Load, tables []change
 	return m.change(ctx, "stage", func() error {
 		if l != m.load {
 			return fmt.Errorf("stage %+v, begun was %+v", l, m.load)
+		}
+		if m.state == "" {
+			return errors.New("stage a load that is not registered")
 		}
 		b, err := json.Marshal([]any{tables, sources})
 		if err != nil {
@@ -304,6 +320,7 @@ func (m *memoryTarget) Run(ctx context.Context, load string, t change.Task, _ bo
 			TableID                                            string `json:"table_id"`
 			High                                               *string
 			Rows                                               int64
+			Redact                                             bool
 		}
 		if t.Phase != "indexes" {
 			if err := json.Unmarshal(t.Args, &a); err != nil {
@@ -326,7 +343,7 @@ func (m *memoryTarget) Run(ctx context.Context, load string, t change.Task, _ bo
 				}
 			}
 		case "slices":
-			m.slice(a.Table, a.Low, a.High)
+			m.slice(a.Table, a.Low, a.High, a.Redact)
 		case "indexes":
 		case "visible":
 			if m.phases["slices"] < len(m.tables) || m.phases["keys"] != len(m.tables) || m.phases["indexes"] < 2*len(m.tables) {
@@ -353,7 +370,9 @@ func (m *memoryTarget) importPart(bucket, key, schema, relation, tableID string,
 	if int64(len(lines)) != rows {
 		return fmt.Errorf("it has %d rows, %d are announced", len(lines), rows)
 	}
-	m.byTable[tableID] += rows
+	if relation != "redaction" {
+		m.byTable[tableID] += rows
+	}
 	for _, line := range lines {
 		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if relation == "quarantine" {
@@ -362,6 +381,14 @@ func (m *memoryTarget) importPart(bucket, key, schema, relation, tableID string,
 				return fmt.Errorf("quarantine row %q: %v", line, err)
 			}
 			m.asides = append(m.asides, aside{f[0], f[1], f[3], version})
+			continue
+		}
+		if relation == "redaction" {
+			version, err := strconv.ParseInt(f[3], 10, 64)
+			if err != nil || schema != "godwit" || len(f) != 7 || f[0] != m.load.ID || f[5]+f[6] != `\N\N` {
+				return fmt.Errorf("redaction row %q: %v", line, err)
+			}
+			m.redact = append(m.redact, redaction{table: f[1], doc: f[2], version: version})
 			continue
 		}
 		if schema != m.load.Stage() {
@@ -382,7 +409,27 @@ func (m *memoryTarget) importPart(bucket, key, schema, relation, tableID string,
 	return nil
 }
 
-func (m *memoryTarget) slice(table, low string, high *string) {
+// erase takes the data from a row.
+func (m *memoryTarget) erase(r *revision) {
+	for i := range m.redact {
+		x := &m.redact[i]
+		switch {
+		case x.doc != r.doc || x.version != r.version || x.table != r.audit.Table:
+		case r.op == "D" || r.audit.Redacted:
+			x.outcome = "already"
+		default:
+			x.outcome, r.audit.Redacted = "loaded", true
+			f := strings.Split(r.line, "\t")
+			for i := range f[2 : len(f)-3] {
+				f[2+i] = `\N`
+			}
+			f[len(f)-3] = strings.Replace(f[len(f)-3], `"ql_redacted":false`, `"ql_redacted":true`, 1)
+			r.line = strings.Join(f, "\t")
+		}
+	}
+}
+
+func (m *memoryTarget) slice(table, low string, high *string, redact bool) {
 	i := slices.IndexFunc(m.tables, func(t change.LoadTable) bool { return t.Current.Name == table })
 	latest := map[string]revision{}
 	p := m.sums[table]
@@ -390,10 +437,15 @@ func (m *memoryTarget) slice(table, low string, high *string) {
 		p = &change.Published{Table: table}
 		m.sums[table], m.current[table] = p, map[string]revision{}
 	}
-	for _, r := range m.rows[m.tables[i].History.Name] {
-		if r.doc < low || high != nil && r.doc >= *high {
+	rows := m.rows[m.tables[i].History.Name]
+	for i := range rows {
+		if rows[i].doc < low || high != nil && rows[i].doc >= *high {
 			continue
 		}
+		if redact {
+			m.erase(&rows[i])
+		}
+		r := rows[i]
 		hash, err := base64.StdEncoding.DecodeString(r.audit.RevHash)
 		if err != nil {
 			m.t.Errorf("revision hash %q: %v", r.audit.RevHash, err)
@@ -419,7 +471,7 @@ func (m *memoryTarget) slice(table, low string, high *string) {
 			p.Deleted++
 		case !m.sources[r.audit.Table].Active:
 			p.Dropped++
-		case withheld:
+		case withheld || r.audit.Redacted:
 			p.Withheld++
 		default:
 			p.Current++
@@ -461,6 +513,32 @@ func (m *memoryTarget) Stored(context.Context, string) ([]change.Stored, error) 
 	for _, id := range slices.Sorted(maps.Keys(m.stored)) {
 		s := m.stored[id]
 		out = append(out, change.Stored{TableID: id, Rows: s.rows, Xor: strconv.FormatInt(int64(s.sum.Xor), 10), Sum: strconv.FormatUint(s.sum.Sum, 10)})
+	}
+	return out, nil
+}
+
+func (m *memoryTarget) Redacted(context.Context, string) ([]change.Redacted, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	byTable := map[string]*change.Redacted{}
+	for _, x := range m.redact {
+		c := byTable[x.table]
+		if c == nil {
+			c = &change.Redacted{TableID: x.table, Table: m.sources[x.table].Name}
+			byTable[x.table] = c
+		}
+		switch x.outcome {
+		case "already":
+			c.Already++
+		case "loaded":
+			c.Loaded++
+		default:
+			c.Unknown++
+		}
+	}
+	var out []change.Redacted
+	for _, id := range slices.Sorted(maps.Keys(byTable)) {
+		out = append(out, *byTable[id])
 	}
 	return out, nil
 }
