@@ -41,13 +41,14 @@ var functions = []string{
 	config.LedgerPreflight, config.TargetPrepare, config.LedgerPlan, config.LedgerTransform,
 	config.LedgerCount, config.LedgerSurvey, config.LedgerPhase, config.TargetTask, config.LedgerReport,
 	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
+	config.ProvePlan, config.ProveBlocks, config.ProveReport,
 }
 
 // stacks are all stacks, in the order in which they may refer to each other.
-var stacks = []string{"data", "target", "ledger", "export"}
+var stacks = []string{"data", "target", "ledger", "prove", "export"}
 
 // machines are all state machines.
-var machines = []string{"LedgerLoad", "LedgerExport"}
+var machines = []string{"LedgerLoad", "LedgerProve", "LedgerExport"}
 
 // imported is an environment whose cluster exists already, with an account.
 const imported = `{

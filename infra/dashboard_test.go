@@ -121,7 +121,7 @@ func TestAlarmsSayWhatToLookAtFirst(t *testing.T) {
 
 func TestSavedQueriesReadTheRightLogs(t *testing.T) {
 	s := synthesize(t, "demo")
-	stackOf := map[string]string{"LedgerLoad": "ledger", "LedgerExport": "export"}
+	stackOf := map[string]string{"LedgerLoad": "ledger", "LedgerProve": "prove", "LedgerExport": "export"}
 	want := map[string][]string{} // by the query's name
 	for _, workflow := range machines {
 		var logs []string

@@ -32,6 +32,7 @@ const (
 	partsPrefix    = "parts/"
 	mappingsPrefix = "mappings/"
 	exportsPrefix  = "exports/"
+	proofsPrefix   = "proofs/"
 )
 
 // A DataStack holds what outlives everything else, and what all stacks share: the

@@ -173,6 +173,7 @@ func TestMapsAreBoundedAndWriteTheirResults(t *testing.T) {
 			"Count":     {"LedgerLoad", "LoadId", passes},
 			"Survey":    {"LedgerLoad", "LoadId", passes},
 			"Task":      {"LedgerLoad", "LoadId", float64(s.Environment.Concurrency.Tasks)},
+			"Blocks":    {"LedgerProve", "ProofId", passes},
 			// ledger-digest bounds it.
 			"Export": {"LedgerExport", "ExportId", "{% $states.input.ConcurrentExports %}"},
 		}

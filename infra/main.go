@@ -6,6 +6,7 @@
 //	data    keys, work bucket, access logs, alarm topic
 //	target  network, Aurora PostgreSQL or an imported cluster, secrets, import role
 //	ledger  the functions of the ledger route, LedgerLoad, alarms
+//	prove   LedgerProve and its functions; needs data only
 //	export  LedgerExport and its functions, the role that QLDB writes with; needs
 //	        data only, and is deployed where cdk.json says "ledgerExport": true
 //
@@ -86,6 +87,7 @@ type Stacks struct {
 	Data   *DataStack
 	Target *TargetStack
 	Ledger *LedgerStack
+	Prove  *ProveStack
 	Export *ExportStack // nil where it is not deployed
 }
 
@@ -97,6 +99,9 @@ func NewStacks(app awscdk.App, e Environment, assets string) (Stacks, error) {
 	s.Data = NewDataStack(app, "godwit-"+e.Name+"-data", e)
 	s.Target = NewTargetStack(app, "godwit-"+e.Name+"-target", e, s.Data)
 	if s.Ledger, err = NewLedgerStack(app, "godwit-"+e.Name+"-ledger", e, s.Data, s.Target, assets); err != nil {
+		return s, err
+	}
+	if s.Prove, err = NewProveStack(app, "godwit-"+e.Name+"-prove", e, s.Data, assets); err != nil {
 		return s, err
 	}
 	if e.LedgerExport {

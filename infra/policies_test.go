@@ -18,6 +18,21 @@ var wildcards = []struct{ role, actions, resource, why string }{
 		"<machine>Role", "logs:CreateLogDelivery logs:DeleteLogDelivery logs:DescribeLogGroups logs:DescribeResourcePolicies logs:GetLogDelivery " +
 			"logs:ListLogDeliveries logs:PutResourcePolicy logs:UpdateLogDelivery", "*", "log delivery has no resources (Step Functions Developer Guide, logging)",
 	},
+	{"ProvePlanRole", "s3:GetObject", "<archive>", "manifests and proofs are found by their names"},
+	{"ProveBlocksRole", "s3:GetObject", "<archive>", "the plan names the objects"},
+	{"ProvePlanRole", "s3:PutObject", "${Work.Arn}/proofs/*/plan.json", "keys hold the proof's id"},
+	{"ProvePlanRole", "s3:PutObject", "${Work.Arn}/proofs/*/items.jsonl", "keys hold the proof's id"},
+	{"ProvePlanRole", "s3:PutObject", "${Work.Arn}/proofs/*/evidence.json", "keys hold the proof's id"},
+	{"ProveBlocksRole", "s3:GetObject", "${Work.Arn}/proofs/*/plan.json", "keys hold the proof's id"},
+	{"ProveBlocksRole", "s3:GetObject s3:PutObject", "${Work.Arn}/proofs/*/runs/*", "keys hold the proof's id and the item"},
+	{"ProveReportRole", "s3:GetObject", "${Work.Arn}/proofs/*/plan.json", "keys hold the proof's id"},
+	{"ProveReportRole", "s3:GetObject", "${Work.Arn}/proofs/*/evidence.json", "keys hold the proof's id"},
+	{"ProveReportRole", "s3:GetObject", "${Work.Arn}/proofs/*/runs/*", "keys hold the proof's id and the item"},
+	{"ProveReportRole", "s3:PutObject", "${Work.Arn}/proofs/*/proof.json", "keys hold the proof's id"},
+	{"ProveReportRole", "s3:PutObject", "${Work.Arn}/proofs/*/report.json", "keys hold the proof's id"},
+	{"ProveReportRole", "s3:PutObject", "${Work.Arn}/proofs/*/report.html", "keys hold the proof's id"},
+	{"LedgerProveRole", "s3:GetObject", "${Work.Arn}/proofs/*/items.jsonl", "keys hold the proof's id"},
+	{"LedgerProveRole", "s3:AbortMultipartUpload s3:GetObject s3:ListMultipartUploadParts s3:PutObject", "${Work.Arn}/proofs/*/results/*", "keys hold the ids of proof and map run"},
 	{"PreflightRole", "s3:GetObject", "<archive>", "it reads a byte of the first object: a listing does not prove that objects can be decrypted"},
 	{"PlanRole", "s3:GetObject", "<archive>", "manifests are found by their names"},
 	{"TransformRole", "s3:GetObject", "<archive>", "the plan names the objects"},
@@ -50,6 +65,10 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/mapping-draft.json", "keys hold the load's id"},
 	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/report.html", "keys hold the load's id"},
 	{"ReportRole", "s3:PutObject", "${Work.Arn}/loads/*/report.json", "keys hold the load's id"},
+	{"PlanRole", "s3:PutObject", "${Work.Arn}/loads/*/evidence.json", "keys hold the load's id"},
+	{"PhaseRole", "s3:GetObject", "${Work.Arn}/loads/*/evidence.json", "keys hold the load's id"},
+	{"PhaseRole", "s3:PutObject", "${Work.Arn}/loads/*/proof.json", "keys hold the load's id"},
+	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/proof.json", "keys hold the load's id"},
 	{"ImportRole", "s3:GetObject", "${Work.Arn}/parts/*", "keys hold the load's id, the table and the item"},
 	{"LedgerLoadRole", "s3:GetObject", "${Work.Arn}/loads/*/items.jsonl", "keys hold the load's id"},
 	{"LedgerLoadRole", "s3:GetObject", "${Work.Arn}/loads/*/tasks/*", "keys hold the load's id and the phase"},
@@ -246,7 +265,7 @@ func statements(document any) []map[string]any {
 // that touches an archive, and no other.
 func TestOutputsNameEveryUserOfArchives(t *testing.T) {
 	s := synthesize(t, "prod")
-	for stack, output := range map[string]string{"ledger": "ArchiveReaders", "export": "ArchiveWriters"} {
+	for stack, output := range map[string]string{"ledger": "ArchiveReaders", "prove": "ArchiveReaders", "export": "ArchiveWriters"} {
 		outputs := s.Templates[stack]["Outputs"].(map[string]any)
 		got := strings.Fields(s.text(at(outputs[output], "Value")))
 		var want []string

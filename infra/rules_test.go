@@ -333,6 +333,7 @@ func TestEverythingThatGoesWrongRaisesAnAlarmThatIsHeard(t *testing.T) {
 		}
 		wanted := []string{
 			"LedgerLoadFailed", "LedgerLoadTimedOut", "LedgerLoadAborted", "Quarantined",
+			"LedgerProveFailed", "LedgerProveTimedOut", "LedgerProveAborted",
 			"LedgerExportFailed", "LedgerExportTimedOut", "LedgerExportAborted",
 		}
 		for _, f := range s.resources("AWS::Lambda::Function") {
@@ -399,6 +400,7 @@ func TestImportedClusterPrintsWhatAStackCannotDo(t *testing.T) {
 		"target.ClusterArn":       "arn:aws:rds:eu-west-1:111122223333:cluster:existing",
 		"data.WorkBucket":         "${Work}",
 		"ledger.LedgerLoadArn":    "${LedgerLoad}",
+		"prove.LedgerProveArn":    "${LedgerProve}",
 		"export.LedgerExportArn":  "${LedgerExport}",
 	} {
 		if got[id] != want {

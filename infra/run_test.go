@@ -257,6 +257,62 @@ func TestLoadGoesThroughAllPhases(t *testing.T) {
 	}
 }
 
+// proving is a stage for LedgerProve with n items.
+func proving(t *testing.T, n int) *stage {
+	s := newStage(t)
+	var items []any
+	for i := range n {
+		items = append(items, object{"Number": i})
+	}
+	s.functions[config.ProvePlan] = answers(object{"ProofId": "p1", "ItemCount": n, "Items": s.lines("proofs/p1/items.jsonl", items...)})
+	s.functions[config.ProveBlocks] = func(in map[string]any) (any, error) {
+		if in["Resume"] == nil {
+			return object{"Done": false, "Resume": object{"Item": 1}}, nil
+		}
+		return object{"Done": true}, nil
+	}
+	s.functions[config.ProveReport] = answers(object{"ProofId": "p1", "Level": 3})
+	return s
+}
+
+func TestProofIsConcludedBehindAllBlocks(t *testing.T) {
+	for n, calls := range map[int]int{0: 0, 9: 6} {
+		s := proving(t, n)
+		_, r := s.run(LedgerProveDefinition, object{"Bucket": "b"})
+		if r.Status != asl.Succeeded || string(r.Output) != `{"Level":3,"ProofId":"p1"}` {
+			t.Fatalf("%d items: the proof %s: %v %s", n, r.Status, r.Error, r.Output)
+		}
+		order, times := s.called()
+		if times[config.ProveBlocks] != calls || order[0] != config.ProvePlan || order[len(order)-1] != config.ProveReport {
+			t.Errorf("%d items: calls %v", n, order)
+		}
+		if p := s.payloads(config.ProvePlan)[0]; p["Execution"] != "x" || at(p, "Input", "Bucket") != "b" {
+			t.Errorf("the plan is given %v", p)
+		}
+		for _, p := range s.payloads(config.ProveBlocks) {
+			if p["ProofId"] != "p1" || len(p["Items"].([]any)) == 0 {
+				t.Errorf("a child is given %v", p)
+			}
+		}
+		if p := s.payloads(config.ProveReport)[0]; p["ProofId"] != "p1" || p["Execution"] != "x" || len(p) != 2 {
+			t.Errorf("the report is given %v", p)
+		}
+	}
+}
+
+// What a contradicted archive ends with is what its report says, and no retry.
+func TestContradictedProofFailsOnce(t *testing.T) {
+	s := proving(t, 1)
+	s.functions[config.ProveReport] = func(map[string]any) (any, error) { return nil, fail("Stop", "tampered: block 7") }
+	_, r := s.run(LedgerProveDefinition, object{"Bucket": "b"})
+	if r.Status != asl.Failed || r.Error == nil || r.Error.Name != "Stop" || !strings.Contains(r.Error.Cause, "tampered: block 7") {
+		t.Errorf("the proof %s: %v", r.Status, r.Error)
+	}
+	if _, times := s.called(); times[config.ProveReport] != 1 {
+		t.Errorf("calls: %v", times)
+	}
+}
+
 // exporting is a stage for LedgerExport with n windows, two at once.
 func exporting(t *testing.T, n int) *stage {
 	s := newStage(t)

@@ -13,6 +13,7 @@ var functions = []string{
 	config.LedgerPreflight, config.TargetPrepare, config.LedgerPlan, config.LedgerTransform,
 	config.LedgerCount, config.LedgerPhase, config.TargetTask, config.LedgerReport, config.LedgerSurvey,
 	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
+	config.ProvePlan, config.ProveBlocks, config.ProveReport,
 }
 
 var values = map[string]string{
