@@ -1,12 +1,10 @@
-// Receiptcheck checks a receipt: a JSON file that proves one revision of a document
-// of an Amazon QLDB ledger, without the ledger and without its archive.
+// Receiptcheck checks a receipt: JSON that proves one revision of a document of an Amazon QLDB ledger, without the ledger's archive.
 //
 //	receiptcheck [-digest <hex or base64>] receipt.json
 //
-// It is this one file, uses Go's standard library alone, and shares no code with what
-// makes receipts: read it from top to bottom. It hashes all that a receipt shows, up
-// to the digest; the exit code is 1 when that fails. The rules are QLDB's (developer
-// guide, "Data verification") and the Ion hash's (amazon-ion.github.io/ion-hash).
+// It is this one file, with Go's standard library alone, and shares no code with what makes receipts: read it from top to bottom. It
+// hashes all that a receipt shows, up to the digest; the exit code is 1 when that fails. The rules are QLDB's (developer guide, "Data
+// verification") and those of the Ion hash (amazon-ion.github.io/ion-hash).
 package main
 
 import (
@@ -21,6 +19,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"math/bits"
 	"os"
 	"regexp"
 	"slices"
@@ -50,12 +49,9 @@ type receipt struct {
 func main() {
 	own := flag.String("digest", "", "the ledger's digest from your own records, in hex or base64")
 	flag.Parse()
-	words := ""
 	b, err := os.ReadFile(flag.Arg(0))
-	if err == nil {
-		words, err = check(b, *own)
-	}
-	if err != nil {
+	words, wrong := check(b, *own)
+	if err = cmp.Or(err, wrong); err != nil {
 		fmt.Println("REJECTED:", err)
 		os.Exit(1)
 	}
@@ -64,51 +60,40 @@ func main() {
 
 // check says in words what a receipt proves. own is the auditor's digest, or empty.
 func check(b []byte, own string) (string, error) {
-	var r receipt
-	var again, compact bytes.Buffer
+	r, again, compact := receipt{}, bytes.Buffer{}, bytes.Buffer{}
 	if err := errors.Join(json.Unmarshal(b, &r), json.Compact(&compact, b)); err != nil {
 		return "", err // or something follows it, or it nests too deep
 	}
 	// Repeated or unknown members, other spellings: nobody may read it otherwise than it is read here.
 	encoder := json.NewEncoder(&again)
 	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(r); err != nil || again.String() != compact.String()+"\n" || r.Format != "godwit.receipt/1" {
+	if err := encoder.Encode(r); err != nil || again.String() != compact.String()+"\n" || r.Format != "godwit.receipt/1" || len(b) > 8<<20 {
 		return "", errors.New("it is not spelled as receipts are: something in it is unknown, or could be read in two ways")
 	}
-	var c checker
-	m, n := r.Metadata, r.NotCovered
-
+	c, m, n := checker{}, r.Metadata, r.NotCovered
 	// 1. The revision's hash is that of its metadata and data.
 	hash := sum(c.serial("struct", []any{[]any{"id", "string", m.ID}, []any{"version", "int", m.Version}, []any{"txTime", "timestamp", m.TxTime}, []any{"txId", "string", m.TxID}}))
 	shown := "metadata is as shown; its data, which was removed or is withheld, has the hash shown"
+	data, known := map[string][]byte{"": r.DataHash, "null": sum([]byte("\x0B\x0F\x0E")), "nothing": sum(nil), "metadata": nil}[r.Deletion]
 	if r.Data != nil {
-		c.must(len(r.Data) > 0 && r.Data[0] == "struct" && r.Deletion == "", "the data is no document")
-		c.same("the data", sum(c.serial(r.Data...)), r.DataHash)
-		shown = "metadata and data are as shown"
+		c.must(len(r.Data) > 1 && r.Data[0] == "struct" && r.Deletion == "", "the data is no document")
+		data, shown = sum(c.serial(r.Data...)), "metadata and data are as shown"
 	} else if r.Deletion != "" {
-		c.same("a deletion", map[string][]byte{"null": sum([]byte("\x0B\x0F\x0E")), "nothing": sum(nil)}[r.Deletion], r.DataHash)
 		shown = "metadata is as shown; it deletes the document"
 	}
+	c.must(known && bytes.Equal(data, r.DataHash), "DataHash is not the hash of the data shown, or of a deletion by the rule named")
 	if r.Deletion != "metadata" {
-		hash = c.join(hash, [][]byte{r.DataHash})
+		hash = c.join(hash, [][]byte{data})
 	}
-	c.same("the revision", hash, r.RevisionHash)
-
+	c.must(bytes.Equal(hash, r.RevisionHash), "RevisionHash is not the hash of metadata and data")
 	// 2. The block's hash is that of its entries, the revision among them, and of the block before. The digest is that of all blocks.
 	block := c.join(hash, r.ToBlock)
-	c.same("the block", block, r.BlockHash)
+	c.must(bytes.Equal(block, r.BlockHash), "the revision does not lead to the block: BlockHash is not theirs")
 	digest := c.join(block, r.ToDigest)
-	c.same("the ledger", digest, r.Digest)
-
-	// 3. Of the notes, the block's number and the tip have to fit the length of the path.
-	length := 0
-	for level := 0; n.Tip>>level > 0; level++ {
-		if (n.Block>>level^1)<<level <= n.Tip {
-			length++
-		}
-	}
-	c.must(n.Block <= n.Tip && length == len(r.ToDigest), "no block of its number has such a path to a digest at its tip")
-
+	c.must(bytes.Equal(digest, r.Digest), "the block does not lead to the digest: Digest is not theirs")
+	// 3. Of the notes, the block's number and the tip have to fit the length of the path, in a tree as RFC 6962 has it.
+	inner := bits.Len64(n.Block ^ n.Tip)
+	c.must(n.Block <= n.Tip && len(r.ToDigest) == inner+bits.OnesCount64(n.Block>>inner), "no block of its number has such a path to a digest at its tip")
 	trust := "CONSISTENT with the digest it shows, and no more: anybody can make such a receipt. Compare a digest from your own records (-digest)"
 	if own != "" {
 		c.must(strings.EqualFold(own, fmt.Sprintf("%x", digest)) || own == base64.StdEncoding.EncodeToString(digest), "it does not lead to the digest you gave")
@@ -128,33 +113,30 @@ func (c *checker) must(ok bool, wrong string) {
 	}
 }
 
-func (c *checker) same(what string, got, want []byte) {
-	c.must(bytes.Equal(got, want), fmt.Sprintf("the hash of %s is %x by what is shown, and should be %x", what, got, want))
-}
-
 func (c *checker) join(h []byte, others [][]byte) []byte {
 	c.must(others != nil, "a list of hashes is null")
 	for _, other := range others {
-		if c.must(len(other) == len(h), "a hash has not 32 bytes"); c.err == nil {
-			h = dot(h, other)
-		}
+		c.must(len(other) == sha256.Size, "a hash has not 32 bytes")
+		h = dot(h, other)
 	}
 	return h
 }
 
 // dot hashes two hashes, the smaller one first: as signed bytes, from the last to the first.
 func dot(a, b []byte) []byte {
-	i := sha256.Size - 1
+	i := min(len(a), len(b)) - 1
 	for i > 0 && a[i] == b[i] {
 		i--
 	}
-	if int8(a[i]) > int8(b[i]) {
+	if i >= 0 && int8(a[i]) > int8(b[i]) {
 		a, b = b, a
 	}
 	return sum(slices.Concat(a, b))
 }
 
 func sum(b []byte) []byte { h := sha256.Sum256(b); return h[:] }
+
+func integer(s string) []byte { n, _ := new(big.Int).SetString("0"+s, 10); return n.Bytes() }
 
 var escapes = strings.NewReplacer("\x0B", "\x0C\x0B", "\x0C", "\x0C\x0C", "\x0E", "\x0C\x0E")
 var types = []string{"null", "bool", "int", "", "float", "decimal", "timestamp", "symbol", "string", "clob", "blob", "list", "sexp", "struct"}
@@ -164,8 +146,7 @@ var times = regexp.MustCompile(`^(?:(\d{4}(?:-\d\d)?)T|(\d{4}-\d\d-\d\d)|(\d{4}-
 // serial is what the Ion hash of a value hashes. A value is [type, content, annotations...], behind its name in a struct. Content
 // is text (base64 of lobs; of a null, the type that it is null of), or the list of what a list, sexp or struct holds.
 func (c *checker) serial(v ...any) []byte {
-	if len(v) < 2 || c.err != nil {
-		c.must(false, "a value has no type and content")
+	if c.must(len(v) > 1, "a value has no type and content"); c.err != nil {
 		return nil
 	}
 	kind, _ := v[0].(string)
@@ -183,8 +164,8 @@ func (c *checker) serial(v ...any) []byte {
 	case text == "0" && (kind == "int" || kind == "decimal" || kind == "float"):
 		body = nil
 	case kind == "int" || kind == "decimal":
-		m := append(numbers.FindStringSubmatch(text), make([]string, 5)...)
-		c.must(m[0] != "" && len(text) < 1<<19 && (kind == "decimal" || m[3]+m[4] == "" && text != "-0"), "a number is not spelled as one")
+		m := append(numbers.FindStringSubmatch(text[:min(len(text), 1<<19)]), make([]string, 5)...)
+		c.must(m[0] == text && text != "" && (kind == "decimal" || m[3]+m[4] == "" && text != "-0"), "a number is not spelled as one")
 		exponent, _ := strconv.Atoi(m[4]) // 0 where there is none
 		if code, body = code+byte(len(m[1])<<4), integer(m[2]); kind == "decimal" {
 			code, body = 0x50, decimal(m[1] != "", m[2]+m[3], exponent-len(m[3]))
@@ -223,8 +204,6 @@ func (c *checker) serial(v ...any) []byte {
 	return slices.Concat(notes, s, []byte{0x0E})
 }
 
-func integer(digits string) []byte { n, _ := new(big.Int).SetString("0"+digits, 10); return n.Bytes() }
-
 // decimal is binary Ion's: an exponent, and the coefficient with a sign, of which 0 leaves nothing.
 func decimal(negative bool, digits string, exponent int) []byte {
 	b := integer(digits)
@@ -252,10 +231,10 @@ func varInt(v int, negative bool) []byte {
 
 // timestamp is binary Ion's: the offset, as many fields as there are, in UTC, and the fraction.
 func (c *checker) timestamp(text string) []byte {
-	m := append(times.FindStringSubmatch(text), make([]string, 6)...)
+	m := append(times.FindStringSubmatch(text[:min(len(text), 1<<9)]), make([]string, 6)...)
 	local, fraction, zone := m[1]+m[2]+m[3], m[4], m[5]
 	at, err := time.Parse(time.RFC3339, local+"0001-01-01T00:00:00"[len(local):]+cmp.Or(zone, "Z"))
-	c.must(m[0] != "" && err == nil && zone != "+00:00" && (fraction == "" || len(local) == 19), "a timestamp is not spelled as one")
+	c.must(m[0] == text && text != "" && err == nil && zone != "+00:00" && (fraction == "" || len(local) == 19), "a timestamp is not spelled as one")
 	_, offset := at.Zone()
 	b := varInt(offset/60, offset < 0 || zone == "" || zone == "-00:00")
 	if at = at.UTC(); at.Year() > 127 {
