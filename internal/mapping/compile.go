@@ -13,6 +13,9 @@ import (
 // HistorySuffix makes the name of a history table of its current table's name.
 const HistorySuffix = "_audit_log"
 
+// countsTable is the table that every load makes beside those of the ledger.
+const countsTable = "table_counts"
+
 // The columns that every target table, or its history, has beside the mapped
 // ones.
 const (
@@ -128,6 +131,9 @@ func (n *targetNames) add(name, source string) error {
 	}
 	if len(name)+len(HistorySuffix) > maxName {
 		return fmt.Errorf("the table name %q has %d bytes: with %q behind it more than %d, and PostgreSQL would cut it; choose a shorter target", name, len(name), HistorySuffix, maxName)
+	}
+	if name == countsTable {
+		return fmt.Errorf("the target table of ledger table %q cannot be %s, which every load makes itself: choose another target", source, countsTable)
 	}
 	for _, s := range []string{name, name + HistorySuffix} {
 		o, taken := n.owner[strings.ToLower(s)]

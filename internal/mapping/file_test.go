@@ -248,6 +248,7 @@ func TestNamesThatClashAreRefusedBeforeAnyRow(t *testing.T) {
 		{"a table twice", []string{"Other", "Other"}, ""},
 		{"two that become one", []string{"VehicleType", "Vehicle_Type"}, `have the same target table "vehicle_type"`},
 		{"one that is mapped", []string{"People"}, `have the same target table "people"`},
+		{"the loads' own", []string{"TableCounts"}, "cannot be table_counts, which every load makes itself"},
 		{"a history", []string{"PeopleAuditLog"}, `clashes with that of "Person"`},
 		{"its history is a table", []string{"Order_audit_log", "Order"}, `clashes with that of`},
 		{"too long", []string{strings.Repeat("Abcdefghi", 6)}, `choose a shorter target`},
