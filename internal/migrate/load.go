@@ -33,6 +33,7 @@ type load struct {
 	history   map[string]string   // ledger table name -> history table
 	current   map[string]string   // ledger table name -> current table
 	missing   []Missing
+	redact    map[string]int64 // redactions that the archive asks for, by ledger table id
 	proof     stitching
 }
 
@@ -59,7 +60,7 @@ func readLoad(ctx context.Context, o Objects, bucket, id string) (*load, error) 
 }
 
 func newLoad() *load {
-	return &load{plan: &Plan{}, history: map[string]string{}, current: map[string]string{}, found: map[string][]int64{}}
+	return &load{plan: &Plan{}, history: map[string]string{}, current: map[string]string{}, found: map[string][]int64{}, redact: map[string]int64{}}
 }
 
 // sum takes the tables that add summed up.
@@ -82,6 +83,9 @@ func (l *load) add(s *Segment, byID map[string]*SegmentTable) error {
 	}
 	if s.Quarantine != nil && len(l.asides) < listed {
 		l.asides = append(l.asides, quarantineKey(l.plan.LoadID, s.Item, s.Number))
+	}
+	for id, n := range s.Redactions {
+		l.redact[id] += n
 	}
 	for name, counts := range s.Found {
 		if l.found[name] == nil {

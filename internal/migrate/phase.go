@@ -122,10 +122,14 @@ func (p *Phase) imports(ctx context.Context, l *load, t *tasks) error {
 		return err
 	}
 	add := func(part Part, schema, relation string) error {
-		return t.add(strings.TrimPrefix(part.Key, "parts/"+l.plan.LoadID+"/"), map[string]any{
+		args := map[string]any{
 			"schema": schema, "relation": relation, "table_id": part.TableID,
 			"bucket": p.WorkBucket, "key": part.Key, "region": p.Region, "rows": part.Rows,
-		})
+		}
+		if relation == "redaction" {
+			delete(args, "table_id") // its rows are no revisions
+		}
+		return t.add(strings.TrimPrefix(part.Key, "parts/"+l.plan.LoadID+"/"), args)
 	}
 	return readSegments(ctx, p.Objects, p.WorkBucket, l.plan, func(s *Segment) error {
 		for _, part := range s.Parts {
@@ -134,7 +138,12 @@ func (p *Phase) imports(ctx context.Context, l *load, t *tasks) error {
 			}
 		}
 		if s.Quarantine != nil {
-			return add(*s.Quarantine, "godwit", "quarantine")
+			if err := add(*s.Quarantine, "godwit", "quarantine"); err != nil {
+				return err
+			}
+		}
+		if s.Redact != nil {
+			return add(*s.Redact, "godwit", "redaction")
 		}
 		return nil
 	})
@@ -169,7 +178,9 @@ func (p *Phase) slices(ctx context.Context, l *load, t *tasks) error {
 			return err
 		}
 		for _, s := range slices {
-			err := t.add(fmt.Sprintf("%s/%d", x.Current.Name, s.Number), map[string]any{"table": x.Current.Name, "low": s.Low, "high": s.High})
+			err := t.add(fmt.Sprintf("%s/%d", x.Current.Name, s.Number), map[string]any{
+				"table": x.Current.Name, "low": s.Low, "high": s.High, "redact": l.plan.Input.applyRedactions(),
+			})
 			if err != nil {
 				return err
 			}

@@ -29,8 +29,11 @@ type Input struct {
 	MaxQuarantined int64    `json:",omitempty"` // revisions that may be set aside before the load stops
 	AcceptGaps     bool     `json:",omitempty"` // load although blocks are missing
 	Abandon        string   `json:",omitempty"` // id of an unfinished load into the same schema, to be removed first
-	Mode           string   `json:",omitempty"` // "load" (default), or "plan": read, estimate and report; the target is left alone
-	Verify         string   `json:",omitempty"` // "full" (default) hashes everything again, "chain" blocks only, "off" nothing
+	// ApplyRedactions, unless false, takes data from rows whose revisions the ledger
+	// redacted after they were exported, also from rows of earlier loads.
+	ApplyRedactions *bool  `json:",omitempty"`
+	Mode            string `json:",omitempty"` // "load" (default), or "plan": read, estimate and report; the target is left alone
+	Verify          string `json:",omitempty"` // "full" (default) hashes everything again, "chain" blocks only, "off" nothing
 
 	// What LedgerExport gives; its output is an input. An archive that ends before
 	// LastBlockNum is cut short.
@@ -44,6 +47,10 @@ type Input struct {
 	LastBlockNum       *int64          `json:",omitempty"`
 	LastBlockTimestamp string          `json:",omitempty"`
 }
+
+// applyRedactions tells whether redactions are applied to copies that were
+// exported before them.
+func (in Input) applyRedactions() bool { return in.ApplyRedactions == nil || *in.ApplyRedactions }
 
 // planOnly tells whether the target is left alone.
 func (in Input) planOnly() bool { return in.Mode == "plan" }
@@ -256,8 +263,11 @@ func partKey(load, folder string, item, segment int) string {
 	return fmt.Sprintf("parts/%s/%s/%06d-%06d.copy.gz", load, folder, item, segment)
 }
 
-// quarantineFolder holds the COPY parts of the quarantine list.
-const quarantineFolder = "quarantine"
+// Folders of the COPY parts of a load's lists.
+const (
+	quarantineFolder = "quarantine"
+	redactionFolder  = "redactions"
+)
 
 // folder is a table id as a part of keys. QLDB's ids are 22 letters and digits;
 // what is not like one may not be valid in a key, and is replaced by its hash.
@@ -265,7 +275,7 @@ func folder(tableID string) string {
 	odd := func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	}
-	if tableID == "" || len(tableID) > 64 || strings.ContainsFunc(tableID, odd) || tableID == quarantineFolder {
+	if tableID == "" || len(tableID) > 64 || strings.ContainsFunc(tableID, odd) || tableID == quarantineFolder || tableID == redactionFolder {
 		sum := sha256.Sum256([]byte(tableID))
 		return "id-" + hex.EncodeToString(sum[:16])
 	}

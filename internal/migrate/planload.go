@@ -237,8 +237,9 @@ func loadID(plan *Plan, ranges []Range, evidence []kept) (string, error) {
 		History  bool
 		Strand   string
 		Verify   string
+		Redact   bool
 		Evidence []json.RawMessage
-	}{outputVersion, ranges, string(plan.Mapping), plan.Schema, tables, plan.Input.Since, plan.History, plan.Strand, plan.Input.verify(), proofs})
+	}{outputVersion, ranges, string(plan.Mapping), plan.Schema, tables, plan.Input.Since, plan.History, plan.Strand, plan.Input.verify(), plan.Input.applyRedactions(), proofs})
 	if err != nil {
 		return "", err
 	}

@@ -146,6 +146,9 @@ func (r *Report) data(ctx context.Context, l *load, in ReportIn) (report.Load, e
 	if err := r.times(ctx, l, &d); err != nil {
 		return d, err
 	}
+	if d.Redacted, err = r.redacted(ctx, l); err != nil {
+		return d, err
+	}
 	d.Predicted, err = r.predicted(ctx, l, d.Started)
 	return d, err
 }

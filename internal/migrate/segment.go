@@ -25,6 +25,8 @@ type Segment struct {
 	Events     []journal.TableEvent `json:",omitempty"`
 	Parts      []Part               `json:",omitempty"`
 	Quarantine *Part                `json:",omitempty"` // COPY part of the quarantine list
+	Redactions map[string]int64     `json:",omitempty"` // that the blocks ask for, by ledger table id
+	Redact     *Part                `json:",omitempty"` // COPY part of the list of redactions
 	Found      map[string][]int64   `json:",omitempty"` // by ledger table name: how often each mapped column's path was there
 	Runs       []proof.Run          `json:",omitempty"` // the segment's blocks, verified
 }

@@ -11,6 +11,7 @@ import (
 
 	"godwit/internal/change"
 	"godwit/internal/copytext"
+	"godwit/internal/journal"
 	"godwit/internal/mapping"
 )
 
@@ -23,6 +24,7 @@ type segment struct {
 	parts   []part       // by index of their table
 	list    bytes.Buffer // quarantine list, JSON Lines
 	copy    part         // quarantine list, COPY rows
+	redact  part         // list of redactions, COPY rows
 	line    []byte
 	wrote   int64 // bytes of COPY text
 	read    int64 // bytes of blocks, decompressed
@@ -48,7 +50,7 @@ type packers map[string]*packer // by folder of the part
 
 // trim drops what the segment did not need: tables come and go.
 func (s *segment) trim() {
-	used := map[string]bool{quarantineFolder: s.copy.packer != nil}
+	used := map[string]bool{quarantineFolder: s.copy.packer != nil, redactionFolder: s.redact.packer != nil}
 	for _, p := range s.parts {
 		used[p.folder] = p.packer != nil
 	}
@@ -82,7 +84,7 @@ func (s *segment) write(p *part, row []byte) error {
 
 // newSegment begins a segment, when the one that used packing before is stored.
 func newSegment(plan *Plan, item *Item, number int, rules *mapping.Mapping, packing packers) *segment {
-	s := &segment{packers: packing, copy: part{folder: quarantineFolder}}
+	s := &segment{packers: packing, copy: part{folder: quarantineFolder}, redact: part{folder: redactionFolder}}
 	s.mapper = newMapper(plan, rules, s)
 	s.out.Item, s.out.Number = item.Number, number
 	return s
@@ -93,6 +95,14 @@ func newSegment(plan *Plan, item *Item, number int, rules *mapping.Mapping, pack
 func (s *segment) full(limit, read int64) bool {
 	s.ended = s.wrote >= limit || read >= limit
 	return s.ended
+}
+
+// block takes the next block.
+func (s *segment) block(b *journal.Block) error {
+	if err := s.mapper.block(b); err != nil {
+		return err
+	}
+	return s.redactions(b)
 }
 
 func (s *segment) staged(t *tally, _ *change.Record, row []byte) error {
@@ -115,12 +125,6 @@ func (s *segment) setAside(_ *tally, _ *change.Record, a Aside) error {
 	// The list is kept as it is, rows are kept compressed: where all is set aside,
 	// a segment ends sooner.
 	s.wrote += 4 * int64(len(line))
-	// An id that PostgreSQL cannot hold must not keep the list from being stored.
-	text := func(v string) change.Value {
-		v = strings.ReplaceAll(strings.ToValidUTF8(v, "\ufffd"), "\x00", "\ufffd")
-		return change.Value{Kind: change.Text, Bytes: []byte(v)}
-	}
-	num := func(v int64) change.Value { return change.Value{Kind: change.Int, Int: v} }
 	row := change.Row{Table: &quarantineTable, Values: []change.Value{
 		text(s.plan.LoadID), text(a.TableID), text(a.Table), text(a.Document), num(a.Version),
 		text(a.Object), num(a.Block), num(int64(a.Revision)), text(a.Path), text(a.Reason),
@@ -130,6 +134,15 @@ func (s *segment) setAside(_ *tally, _ *change.Record, a Aside) error {
 	}
 	return s.write(&s.copy, s.line)
 }
+
+// text is a value of a list. An id that PostgreSQL cannot hold must not keep the
+// list from being stored.
+func text(v string) change.Value {
+	v = strings.ReplaceAll(strings.ToValidUTF8(v, "\ufffd"), "\x00", "\ufffd")
+	return change.Value{Kind: change.Text, Bytes: []byte(v)}
+}
+
+func num(v int64) change.Value { return change.Value{Kind: change.Int, Int: v} }
 
 // quarantineTable is godwit.quarantine, column for column.
 var quarantineTable = change.Table{Name: "quarantine", Columns: []change.Column{
@@ -180,6 +193,13 @@ func (s *segment) store(ctx context.Context, o Objects, bucket string, last bool
 		}
 		out.Quarantine = &p
 		uploads = append(uploads, upload{quarantineKey(load, item, number), "application/jsonl", "", s.list.Bytes()})
+	}
+	if s.redact.rows > 0 {
+		p, err := add(&s.redact, partKey(load, redactionFolder, item, number), SegmentTable{})
+		if err != nil {
+			return err
+		}
+		out.Redact = &p
 	}
 	err := each(ctx, len(uploads), func(ctx context.Context, i int) error {
 		return o.Put(ctx, bucket, uploads[i].key, uploads[i].body, uploads[i].kind, uploads[i].encoding)

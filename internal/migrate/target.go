@@ -24,6 +24,8 @@ type Target interface {
 	Published(ctx context.Context, load string) ([]change.Published, error)
 	// Stored reads back the revisions that the slices found, by ledger table id.
 	Stored(ctx context.Context, load string) ([]change.Stored, error)
+	// Redacted counts what became of redactions, by ledger table id.
+	Redacted(ctx context.Context, load string) ([]change.Redacted, error)
 	// Times tells when the load began (phase "load") and when each phase ran.
 	Times(ctx context.Context, load string) ([]change.PhaseTime, error)
 	// Run does a task unless it is done; done is false while an attempt, this

@@ -181,6 +181,7 @@ func (l Load) follow() []Finding {
 	if !l.Target.History && l.Outcome != Stopped {
 		add("no-history", Note, "", "The history was not kept, as the input asks: the target holds current documents only.")
 	}
+	out = append(out, l.redacted()...)
 	out = append(out, l.Proof.follow()...)
 	if n := l.uncounted(); n > 0 {
 		add("not-counted", Warning, "Start the load again: it counts what it did not.", "%s not counted by the independent pass.", count(n, "ledger table", "was", "were"))

@@ -33,7 +33,8 @@ type Load struct {
 	Target     Target
 	Tables     []Table // one per ledger table name; sorted by name when rendered
 	Quarantine Quarantine
-	Findings   []Finding // what the caller has to say; findings that follow from the figures are added
+	Redacted   []Redacted `json:",omitempty"`
+	Findings   []Finding  // what the caller has to say; findings that follow from the figures are added
 	NeverFound []MappingPath
 	Phases     []Phase
 	Predicted  *estimate.Estimate `json:",omitempty"` // made before the load; nil when there was none
@@ -147,7 +148,7 @@ type Table struct {
 	Current   int64 // rows in the current table
 	Deleted   int64 // the latest revision deletes them
 	Dropped   int64 // of dropped ledger tables: in the history only
-	Withheld  int64 // not current, because the latest revision is in quarantine
+	Withheld  int64 // not current, because the latest revision is in quarantine or redacted
 
 	Evidence *Evidence `json:",omitempty"` // nil when nothing else counted this table
 }

@@ -154,7 +154,7 @@ func (db *DB) Times(ctx context.Context, load string) ([]change.PhaseTime, error
 FROM (SELECT 'load' AS phase, started_at AS started, coalesce(published_at, started_at) AS finished, 0::bigint AS tasks, 0::bigint AS rows
       FROM godwit.load WHERE load_id = :load
       UNION ALL
-      SELECT phase, min(begun_at), max(done_at), count(*), coalesce(sum(rows), 0)::bigint
+      SELECT phase, min(begun_at), max(done_at), count(*), coalesce(sum(rows) FILTER (WHERE phase <> 'import' OR table_id IS NOT NULL), 0)::bigint
       FROM godwit.task WHERE load_id = :load GROUP BY phase) AS p
 ORDER BY 2`, Param{"load", load})
 	if err != nil {
