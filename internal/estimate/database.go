@@ -34,6 +34,9 @@ func (m *model) database() []step {
 	}
 	// The cluster reads every part once, with its own role.
 	out[0].reads += m.parts
+	// What the archive is held against, and what came of it.
+	out[0].reads++
+	out[0].writes++
 	out[0].ios = m.rowBytes * m.rate(rateStored) * m.rate(rateIO) / 4096
 	out[0].said = []string{"The storage's I/O of all steps is counted here."}
 	return out

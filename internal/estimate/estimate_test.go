@@ -147,10 +147,10 @@ func TestPhasesByHand(t *testing.T) {
 	equal(t, "statements of the import", unit(s, "data-api"), 2+32)
 	// NextPhase, AnyTasks, AnotherPhase, the map; 5 a child.
 	equal(t, "transitions of the import", unit(s, "states-transitions"), 4+32*5)
-	// Plan, segments twice, tasks, parts.
-	equal(t, "reads of the import", unit(s, "s3-reads"), 1+32+1+32)
-	// Tasks, the segments' list twice, results.
-	equal(t, "writes of the import", unit(s, "s3-writes"), 1+2+2)
+	// Plan, segments twice, evidence, tasks, parts.
+	equal(t, "reads of the import", unit(s, "s3-reads"), 1+32+1+1+32)
+	// Tasks, the segments' list twice, the proof, results.
+	equal(t, "writes of the import", unit(s, "s3-writes"), 1+2+1+2)
 	// The function's time: planning, and 2.55 + 0.2 s a part, in 2 GB.
 	equal(t, "GB-seconds of the import", unit(s, "lambda-arm64"), (0.332+32*2.75)*2)
 	equal(t, "ACU-hours of the import", unit(s, "aurora-acu"), 5*37.332/3600)

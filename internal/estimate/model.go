@@ -232,6 +232,9 @@ func (m *model) begin(functions, statements float64) tally {
 		api:         statements,
 	}
 	t.gbSeconds = t.seconds * m.memory()
+	if statements > 0 {
+		t.writes++ // what the archive is held against
+	}
 	if m.f.Place.MinACU == 0 && statements > 0 {
 		t.seconds += m.rate(rateResume)
 	}
@@ -250,7 +253,7 @@ func (m *model) report(segments, statements float64) tally {
 		calls:       1,
 		transitions: 1,
 		writes:      2 + 1 + math.Max(1, ceil(segments, 1000)), // two files; lists of the prediction and of the segments
-		reads:       2 + small,
+		reads:       3 + small,                                 // the plan, the prediction, the proof
 		api:         statements,
 	}
 	t.gbSeconds = t.seconds * m.memory()
