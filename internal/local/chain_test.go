@@ -53,7 +53,7 @@ func TestBrokenChainIsNeverRetried(t *testing.T) {
 		}
 		break
 	}
-	refuse(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/"}, "block 2 does not follow block 1", "the archive was altered", "object exports/")
+	refuse(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/"}, "tampered: block 2 in object exports/", "block 2 of strand", "does not follow block 1")
 	if len(retried) > 0 {
 		t.Errorf("retried: %s", strings.Join(retried, ", "))
 	}
