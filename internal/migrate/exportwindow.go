@@ -102,7 +102,7 @@ type doneWindow struct {
 
 // Handle begins the next export of the batch, or looks at the one under way. It
 // may be repeated with any input that it was given before: an export that began
-// is found again, and none begins twice.
+// is found again, and none begins twice, as long as no two calls run at once.
 func (e *ExportWindow) Handle(ctx context.Context, in ExportWindowIn) (ExportWindowOut, error) {
 	out, err := e.handle(ctx, in)
 	return out, Classify(err)
@@ -212,7 +212,10 @@ func (e *ExportWindow) begin(ctx context.Context, plan *ExportPlan, w Window) (s
 	if id == "" {
 		return "", fmt.Errorf("blocks %d to %d: QLDB gave the export no id", w.First, w.Last)
 	}
-	// Begun. A crash here loses the id; the next call finds it in the list.
+	// Begun. A crash here loses the id; the next call finds it in the list. A call
+	// beside one that still runs, whose reply was lost or whose execution was
+	// redriven at once, may find nothing there yet and begin the window again: one
+	// of the two counts, and the other takes a place and is named nowhere.
 	return id, nil
 }
 

@@ -75,6 +75,7 @@ type Function struct {
 // Stats tells what a function has used since it was made.
 type Stats struct {
 	Calls        int   // invocations begun
+	Running      int   // of them under way, those that nobody waits for any more included
 	Environments int   // processes started
 	Failures     int   // calls that ended in an *Error
 	PeakRSS      int64 // greatest resident memory of any one process, in bytes; 0 where unknown
@@ -144,6 +145,7 @@ func (f *Function) Stats() Stats {
 	for e := range f.alive {
 		f.stats.PeakRSS = max(f.stats.PeakRSS, e.sampleRSS())
 	}
+	f.stats.Running = f.flying
 	return f.stats
 }
 

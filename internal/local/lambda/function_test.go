@@ -225,6 +225,9 @@ func TestKillTakesExactlyOneEnvironment(t *testing.T) {
 	for deadline := time.Now().Add(5 * time.Second); f.Stats().Calls < 2 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
+	if s := f.Stats(); s.Running != 2 {
+		t.Errorf("%d calls are under way, want 2", s.Running)
+	}
 	time.Sleep(200 * time.Millisecond)
 	kills[0]()
 	var ok, dead int
@@ -239,8 +242,8 @@ func TestKillTakesExactlyOneEnvironment(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if ok != 1 || dead != 1 {
-		t.Errorf("%d calls succeeded and %d died, want one each", ok, dead)
+	if s := f.Stats(); ok != 1 || dead != 1 || s.Running != 0 {
+		t.Errorf("%d calls succeeded, %d died and %d are under way, want one, one and none", ok, dead, s.Running)
 	}
 }
 
