@@ -58,8 +58,8 @@ func usd(x float64) string {
 func usdRange(r estimate.Range) string {
 	low, high := usd(r.Low), usd(r.High)
 	switch {
-	case low == high:
-		return low
+	case low == high, r.High < 0.005:
+		return high
 	case r.Low < 0.005:
 		return "up to " + high
 	}
