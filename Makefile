@@ -18,7 +18,9 @@ MAPPING ?=
 SCHEMA ?=
 # Further members of its input, as JSON: INPUT='{"Manifests":"none"}'.
 INPUT ?=
-# Any value changes one letter of the demo's archive before it is loaded.
+# A file with a digest, or a proof, that `make prove` holds the archive against.
+DIGEST ?=
+# Any value changes one letter of the demo's archive before it is loaded or proven.
 TAMPER ?=
 # Any value keeps the local database running after demo and load.
 KEEP ?=
@@ -41,7 +43,7 @@ FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal
 LOCAL_SOURCES := go.mod go.sum $(call sources,internal)
 INFRA_SOURCES := go.mod go.sum $(call sources,infra internal/config)
 
-.PHONY: help demo load plan unload test bench lint build synth diff bootstrap deploy destroy soak golden
+.PHONY: help demo load plan prove unload test bench lint build synth diff bootstrap deploy destroy soak golden
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -58,6 +60,9 @@ load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## loa
 
 plan: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## say what a load would take, cost and refuse, without loading: ARCHIVE=./folder MAPPING= SCHEMA= INPUT=, or the demo's ledger
 	@build/godwit-local plan -assembly build/cdk.out $(if $(ARCHIVE),-archive '$(ARCHIVE)',-documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)') $(if $(MAPPING),-mapping '$(MAPPING)') $(if $(SCHEMA),-schema '$(SCHEMA)') $(if $(INPUT),-input '$(INPUT)')
+
+prove: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## prove an archive offline, and load nothing: ARCHIVE=./folder DIGEST=file INPUT=, or the demo's ledger; TAMPER=1
+	@build/godwit-local prove -assembly build/cdk.out $(if $(ARCHIVE),-archive '$(ARCHIVE)',-documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)') $(if $(DIGEST),-digest '$(DIGEST)') $(if $(INPUT),-input '$(INPUT)') $(if $(TAMPER),-tamper)
 
 unload: $(if $(ENV),,build/godwit-local) ## remove one load as if it had never been, or say why not: LOAD=id, in ENV= or from what KEEP=1 keeps on this machine
 	@[ -n '$(LOAD)' ] || { echo 'which load? make unload LOAD=id [ENV=dev]; its report names it' >&2; exit 2; }

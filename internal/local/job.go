@@ -30,6 +30,8 @@ type Job struct {
 	Generate *ledgergen.Options
 	Archive  string // folder with an archive
 	Plan     bool   // say what the load would take; load nothing
+	Prove    bool   // say how far the archive is proven; load nothing
+	Digest   string // file with a digest or a proof to hold it against; "" what the archive and the export have
 	Tamper   bool   // change one letter of the archive before it is loaded
 	Mapping  string // mapping file; "" the packaged one
 	Schema   string
@@ -100,6 +102,9 @@ func (j *Job) Run(ctx context.Context) (err error) {
 		if p, err = j.tamper(c, bucket); err != nil {
 			return err
 		}
+	}
+	if j.Prove {
+		return j.prove(ctx, c, bar, logs, input)
 	}
 	began = time.Now()
 	output, err := j.execute(ctx, c, bar, logs, "LedgerLoad", input)

@@ -1,6 +1,7 @@
 // Command godwit-local runs the synthesized stacks on this machine: demo exports
 // and loads a made-up ledger, load loads an archive from a folder, plan says what
-// loading either would take, unload takes a load back.
+// loading either would take, prove how far either is proven, unload takes a load
+// back.
 package main
 
 import (
@@ -30,7 +31,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say demo, load, plan, unload or archive; each with -help")
+		return errors.New("say demo, load, plan, prove, unload or archive; each with -help")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	j := local.Job{Out: os.Stdout}
@@ -65,6 +66,13 @@ func run(ctx context.Context, args []string) error {
 		source()
 		target()
 		archive()
+	case "prove":
+		source()
+		target()
+		flags.StringVar(&j.Archive, "archive", "", "folder that holds the archive; default the demo's ledger")
+		flags.StringVar(&j.Digest, "digest", "", "file with a digest, or with an answer of GetDigest, GetBlock or GetRevision")
+		flags.StringVar(&j.Input, "input", "", "further members of the input, as JSON")
+		flags.BoolVar(&j.Tamper, "tamper", false, "change one letter of the archive before, which the proof must find")
 	case "unload":
 		flags.StringVar(&j.Folder, "out", "build", "folder of the demo or load that keeps the database")
 		flags.StringVar(&load, "load", "", "id of the load, as its report names it")
@@ -72,7 +80,7 @@ func run(ctx context.Context, args []string) error {
 		source()
 		flags.StringVar(&j.Archive, "to", "", "folder to write the made-up ledger's export to")
 	default:
-		return fmt.Errorf("no command is named %s: say demo, load, plan, unload or archive", args[0])
+		return fmt.Errorf("no command is named %s: say demo, load, plan, prove, unload or archive", args[0])
 	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -81,8 +89,9 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "demo":
 		j.Generate = &generate
-	case "plan":
-		if j.Plan = true; j.Archive == "" {
+	case "plan", "prove":
+		j.Plan, j.Prove = args[0] == "plan", args[0] == "prove"
+		if j.Archive == "" {
 			j.Generate = &generate // the demo's
 		}
 	case "archive":
