@@ -127,8 +127,8 @@ func (l Load) follow() []Finding {
 		add("quarantined", Warning, next, "%s of %s did not map exactly and %s set aside.", number(total.Quarantined), count(total.Read, "revision"), was(total.Quarantined))
 	}
 	if total.Withheld > 0 {
-		add("withheld", Warning, "Mend what the quarantine says of them: godwit shows no older revision in place of the latest.",
-			"%s not in the current tables, because the latest revision is in quarantine.", count(total.Withheld, "document", "is", "are"))
+		add("withheld", Warning, "Mend what the quarantine says of them, and load the export with the revision that follows a redacted one: godwit shows no older revision in place of the latest.",
+			"%s not in the current tables, because the latest revision is in quarantine, or redacted.", count(total.Withheld, "document", "is", "are"))
 	}
 	a := l.Archive
 	missing, within := new(big.Int), new(big.Int) // blocks; within: between the first and the last that were read

@@ -60,10 +60,10 @@ func (l Load) redacted() []Finding {
 		shown, _ := sum(func(r Redacted) int64 { return r.Shown })
 		earlier := ""
 		if shown > 0 {
-			earlier = fmt.Sprintf(", %s in rows of earlier loads", number(shown))
+			earlier = fmt.Sprintf("; %s in rows of earlier loads", number(shown))
 		}
 		out = append(out, Finding{"redacted", Warning,
-			fmt.Sprintf("%s redacted after the export that the archive has of %s, and the data was taken from the rows (%s)%s.", count(n, "revision", "was", "were"), them(n), tables, earlier),
+			fmt.Sprintf("%s redacted after the export that the archive has of %s, and the data was taken from the rows (%s%s).", count(n, "revision", "was", "were"), them(n), tables, earlier),
 			fmt.Sprintf("It is still in the exports that were made before, in parts/%s/ of the work bucket for 30 days, in backups of the database, and in its tables' free space until VACUUM %s. Delete it where it must not be kept.",
 				l.LoadID, cmp.Or(l.histories(), "has run on their history"))})
 	}

@@ -287,6 +287,21 @@ func TestEveryFaultIsAFinding(t *testing.T) {
 			t.Staged, t.Quarantined, t.Current, t.Withheld = t.Staged-1, 1, t.Current-1, 1
 			l.Quarantine.Total = 1
 		}},
+		{"redactions-kept", "The archive asks for 3 redactions (Person 1, Vehicle 2), which were not applied, as the input asks: rows keep the data that was exported before.", func(l *report.Load) {
+			l.Redacted = []report.Redacted{{Table: "Vehicle", Kept: 1}, {Table: "Person", Kept: 1}, {Table: "Vehicle", Kept: 1}}
+		}},
+		{"redacted", "1 revision was redacted after the export that the archive has of it, and the data was taken from the rows (Person 1).", func(l *report.Load) {
+			l.Redacted = []report.Redacted{{Table: "Person", Loaded: 1}}
+		}},
+		{"redacted", "3 revisions were redacted after the export that the archive has of them, and the data was taken from the rows (Person 3; 2 in rows of earlier loads).", func(l *report.Load) {
+			l.Redacted = []report.Redacted{{Table: "Person", Loaded: 1, Shown: 2}}
+		}},
+		{"redacted-already redacted-unknown", "1 revision was redacted and held no data any more (Person 1).", func(l *report.Load) {
+			l.Redacted = []report.Redacted{{Table: "Person", Already: 1, Unknown: 2}}
+		}},
+		{"redacted-unknown", "The archive asks for 2 redactions of revisions that are in no loaded row (T9 2).", func(l *report.Load) {
+			l.Redacted = []report.Redacted{{Table: "T9", Unknown: 2}}
+		}},
 		{"present", "1 revision was already in the target, with the same hashes; nothing was written for it.", func(l *report.Load) { l.Tables[2].Present = 1 }},
 	} {
 		t.Run(c.code, func(t *testing.T) {
