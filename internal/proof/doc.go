@@ -18,6 +18,7 @@
 //	Chain.Conclude    Chain and Evidence become a Conclusion: level, ties to digests,
 //	                  what holds, what is open and what would lift it
 //	Receipts.Append   one revision's proof, by itself; the program receiptcheck checks it
+//	HashWriter        all block hashes in a file, from which a HashFile makes any path
 //
 // A Learner finds the Ion types that JSON exports lost, as Types; a Typist is the
 // Verifier's Typing under them.

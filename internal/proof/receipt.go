@@ -118,7 +118,7 @@ func (r *Receipts) revision(b *journal.Block, rev *journal.Revision) (Hash, erro
 	if err != nil || stored.IsEmpty() {
 		return Hash{}, errors.New("the revision has no hash")
 	}
-	metadata, err := r.metadata(b, rev)
+	metadata, err := r.metadata(rev)
 	if err != nil {
 		return Hash{}, fmt.Errorf("show metadata: %w", err)
 	}
@@ -159,10 +159,14 @@ func (r *Receipts) revision(b *journal.Block, rev *journal.Revision) (Hash, erro
 	return hash, nil
 }
 
-// metadata shows the four fields that QLDB's metadata has, and returns their hash,
-// which is that of what stands in the block.
-func (r *Receipts) metadata(b *journal.Block, rev *journal.Revision) (Hash, error) {
-	m := struct{ ID, Version, TxTime, TxID string }{string(rev.DocumentID), fmt.Sprint(rev.Version), string(rev.TxTime), string(rev.TxID)}
+// metadata shows the four fields that QLDB's metadata has, and returns their hash:
+// that of what stands in the block, unless it has others.
+func (r *Receipts) metadata(rev *journal.Revision) (Hash, error) {
+	txTime, err := onlyTimestamp(rev.TxTime)
+	if err != nil {
+		return Hash{}, fmt.Errorf("txTime: %w", err)
+	}
+	m := struct{ ID, Version, TxTime, TxID string }{string(rev.DocumentID), fmt.Sprint(rev.Version), string(txTime), string(rev.TxID)}
 	r.member("Metadata", m)
 	h := &r.show.hasher
 	h.Begin()
@@ -172,7 +176,7 @@ func (r *Receipts) metadata(b *journal.Block, rev *journal.Revision) (Hash, erro
 	h.Field([]byte("version"))
 	h.Int([]byte(m.Version))
 	h.Field([]byte("txTime"))
-	h.Timestamp(rev.TxTime)
+	h.Timestamp(txTime)
 	h.Field([]byte("txId"))
 	h.String(rev.TxID)
 	h.End()

@@ -517,3 +517,48 @@ func TestReceiptOfARealRevisionIsAccepted(t *testing.T) {
 		})
 	}
 }
+
+func TestNoReceiptIsMadeOfWhatWasTamperedWith(t *testing.T) {
+	ledger, objects := generate(t, ledgergen.Options{Seed: 4, Documents: 60})
+	var leaves []proof.Hash
+	eachBlock(t, objects, func(b *journal.Block) { leaves = append(leaves, parse(t, b.Hash)) })
+	r := proof.Receipts{Digest: ledger.Digest, Tip: ledger.Tip}
+	made := map[string]int{}
+	for name, tamper := range map[string]func(b *journal.Block, r *journal.Revision){
+		"nothing":         func(*journal.Block, *journal.Revision) {},
+		"document":        func(_ *journal.Block, r *journal.Revision) { r.DocumentID = []byte("another") },
+		"version":         func(_ *journal.Block, r *journal.Revision) { r.Version++ },
+		"transaction":     func(_ *journal.Block, r *journal.Revision) { r.TxID = []byte("another") },
+		"time":            func(_ *journal.Block, r *journal.Revision) { r.TxTime = []byte("2019-09-16T19:37:05.344Z") },
+		"no time":         func(_ *journal.Block, r *journal.Revision) { r.TxTime = nil },
+		"data is no more": func(_ *journal.Block, r *journal.Revision) { r.RawData, r.DataHash = nil, nil; r.Version += 9 },
+		"data":            func(_ *journal.Block, r *journal.Revision) { r.RawData, r.DataHash = []byte{0xD0}, nil },
+		"data is null":    func(_ *journal.Block, r *journal.Revision) { r.RawData, r.DataHash = []byte{0x0F}, nil },
+		"dataHash":        func(_ *journal.Block, r *journal.Revision) { r.RawData, r.DataHash = nil, number(1).Bytes() },
+		"hash":            func(_ *journal.Block, r *journal.Revision) { r.Hash = number(1).Bytes() },
+		"no hash":         func(_ *journal.Block, r *journal.Revision) { r.Hash = nil },
+		"entries":         func(b *journal.Block, _ *journal.Revision) { b.EntriesHashList[0] = number(1).Bytes() },
+		"previous block":  func(b *journal.Block, _ *journal.Revision) { b.PreviousHash = number(1).Bytes() },
+		"block":           func(b *journal.Block, _ *journal.Revision) { b.Hash = number(1).Bytes() },
+	} {
+		eachBlock(t, objects, func(b *journal.Block) {
+			if len(b.Revisions) == 0 || !b.Revisions[0].HasMetadata {
+				return
+			}
+			path, err := proof.Inclusion(uint64(b.SequenceNo), uint64(len(leaves)), proof.Leaves(leaves))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tamper(b, &b.Revisions[0])
+			receipt, err := r.Append([]byte("before"), b, 0, path)
+			if err == nil {
+				made[name]++
+			} else if string(receipt) != "before" {
+				t.Errorf("%s: left %s", name, receipt)
+			}
+		})
+	}
+	if len(made) != 1 || made["nothing"] < 15 {
+		t.Errorf("receipts were made: %v", made)
+	}
+}
