@@ -112,7 +112,8 @@ func adminSQL(database, role, verifier string) string {
 	}
 	// Functions are qualified: where everybody may create in schema public, as in
 	// databases older than PostgreSQL 15, another's function of that name could
-	// fit the arguments better and run as the admin.
+	// fit the arguments better and run as the admin. The loader, whose functions are
+	// many, looks in pg_catalog alone, in sessions that begin from now on.
 	return fmt.Sprintf(`DO $prepare$
 BEGIN
 PERFORM pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('godwit prepare', 0));
@@ -121,6 +122,7 @@ IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = %[1]s) THEN
   CREATE ROLE %[2]s;
 END IF;
 %[3]s
+ALTER ROLE %[2]s IN DATABASE %[4]s SET search_path = pg_catalog;
 GRANT CONNECT, CREATE ON DATABASE %[4]s TO %[2]s;
 GRANT USAGE ON SCHEMA aws_s3, aws_commons TO %[2]s;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA aws_s3, aws_commons TO %[2]s;

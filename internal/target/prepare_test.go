@@ -195,3 +195,17 @@ func TestPasswordsOutsideASCIIAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// Where everybody may create in schema public, as in databases older than
+// PostgreSQL 15, a function there that fits the arguments better than the server's
+// own is not called with the loader's rights.
+func TestLoaderCallsNoFunctionOfOthers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rdsdata.Config{})
+	b.exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1`, b.db.Loader) // from before the role's setting
+	for _, f := range []string{`concat_ws(text, text, text)`, `concat_ws(text, text, text, text)`, `format(text, text)`, `format(text, text, text)`} {
+		b.exec(`CREATE FUNCTION public.` + f + ` RETURNS text LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION $$called as %$$, current_user; END'`)
+	}
+	b.load(two("load1"))
+	b.unloads("load1")
+}
