@@ -182,14 +182,16 @@ func (v *Proof) told(where string) *report.Proof {
 	c := v.Conclusion
 	p := &report.Proof{
 		Asked: v.Verify, Level: c.Level, Kept: v.Kept, Tip: c.Last, Blocks: verdicts(&c.Blocks), Revisions: verdicts(&c.Revisions),
-		Holds: some(c.Holds), Unlisted: c.Unlisted, Where: where,
+		Holds: some(unique(c.Holds)), Unlisted: c.Unlisted, Where: where,
 	}
 	if !c.Digest.IsEmpty() {
 		p.Digest, p.Hex = c.Digest.String(), hex.EncodeToString(c.Digest.Bytes())
 	}
-	for _, t := range some(c.Ties) {
-		p.Ties = append(p.Ties, report.Tie{Digest: t.Digest.String(), Hex: t.Hex, Ledger: t.Ledger, Tip: t.Tip, From: t.From, To: t.To, How: t.How})
+	var ties []report.Tie
+	for _, t := range c.Ties {
+		ties = append(ties, report.Tie{Digest: t.Digest.String(), Hex: t.Hex, Ledger: t.Ledger, Tip: t.Tip, From: t.From, To: t.To, How: t.How})
 	}
+	p.Ties = some(unique(ties))
 	for _, o := range some(c.Open) {
 		p.Open = append(p.Open, report.Open(o))
 	}
@@ -202,6 +204,17 @@ func (v *Proof) told(where string) *report.Proof {
 // some ends a list where a report's does; what is left out stands in proof.json. A
 // list's end is of the last blocks, and says most.
 func some[T any](list []T) []T { return list[max(0, len(list)-listed):] }
+
+// unique is a list without what stands in it before: every file of proofs beside
+// the exports has the digest that they share.
+func unique[T comparable](list []T) []T {
+	seen := map[T]bool{}
+	return slices.DeleteFunc(slices.Clone(list), func(x T) bool {
+		was := seen[x]
+		seen[x] = true
+		return was
+	})
+}
 
 func verdicts(n *proof.Counts) (out []report.Verdicts) {
 	for v, n := range n {

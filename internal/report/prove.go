@@ -224,7 +224,7 @@ func newProvePage(p Prove, css template.CSS) provePage {
 		{"level " + number(int64(p.Proof.Level)), "of 3", ""},
 		{number(p.Archive.Blocks), "blocks read", "in " + size(float64(p.Archive.Bytes)) + ", " + count(p.Archive.Objects, "object")},
 		{number(again), "revisions hashed again that fit", bad},
-		{number(int64(len(p.Proof.Ties))), "digests reached", "of " + number(int64(p.Proof.Kept)) + " given"},
+		{number(int64(len(p.Proof.Ties))), "ways to a digest", "of " + count(int64(p.Proof.Kept), "digest or proof given", "digests or proofs given")},
 	}
 	return v
 }
@@ -247,7 +247,7 @@ func (p Prove) Text(width int) string {
 	if p.Proof.Digest != "" {
 		b.WriteString(wrap("Digest at block "+number(p.Proof.Tip)+", computed: "+p.Proof.Digest+" (hex "+p.Proof.Hex+")", width, ""))
 	}
-	for _, t := range p.Proof.Ties {
+	for _, t := range widest(p.Proof.Ties) {
 		of, at := "", ""
 		if t.Ledger != "" {
 			of = " of ledger " + plain(t.Ledger)
@@ -257,7 +257,7 @@ func (p Prove) Text(width int) string {
 		}
 		b.WriteString(wrap(fmt.Sprintf("Reached: the digest%s%s that was kept, %s (hex %s), which covers %s, by %s", of, at, t.Digest, t.Hex, Blocks{t.From, t.To}, plain(t.How)), width, ""))
 	}
-	const most = 12 // of each list; the report has them whole
+	const most = 8 // of each list; the report has them whole
 	section := func(title string, lines []string) {
 		if len(lines) == 0 {
 			return
@@ -276,7 +276,7 @@ func (p Prove) Text(width int) string {
 		open = append(open, o.What+": "+o.Why+". What would prove it: "+o.Lift+".")
 	}
 	section("What is open:", open)
-	section("What does not hold:", p.Proof.Findings)
+	section("Findings:", p.Proof.Findings)
 	var wrong []string
 	for _, f := range p.Findings {
 		if f.Severity == Error {
@@ -287,6 +287,21 @@ func (p Prove) Text(width int) string {
 	b.WriteString("\n" + wrap("VERDICT: "+string(p.Verdict)+". "+plain(p.Sentence), width, ""))
 	b.WriteString(wrap("Next: "+plain(p.Next), width, ""))
 	return b.String()
+}
+
+// widest keeps of the ties to each digest the one that covers most.
+func widest(ties []Tie) []Tie {
+	var out []Tie
+	for _, t := range ties {
+		i := slices.IndexFunc(out, func(o Tie) bool { return o.Digest == t.Digest && o.From == t.From })
+		switch {
+		case i < 0:
+			out = append(out, t)
+		case t.To > out[i].To:
+			out[i] = t
+		}
+	}
+	return out
 }
 
 // A verdictRow counts the blocks and revisions of one verdict.
