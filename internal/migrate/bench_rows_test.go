@@ -38,6 +38,7 @@ type liner struct {
 	fields  *change.Fields
 	mapping *mapping.Mapping
 	line    []byte
+	each    func(*journal.Block) error // is given each block, too; may be nil
 }
 
 // newLiner compiles the packaged mapping. Notes are not in it: without, they
@@ -72,6 +73,11 @@ func (l *liner) lines(object []byte, out io.Writer) error {
 		}
 		if err != nil {
 			return err
+		}
+		if l.each != nil {
+			if err := l.each(block); err != nil {
+				return err
+			}
 		}
 		for i := range block.Revisions {
 			v := &block.Revisions[i]
