@@ -140,7 +140,7 @@ func (g grants) workObjects(r awsiam.Role, patterns ...string) []string {
 		arns[i] = *g.data.Work.ArnForObjects(jsii.String(p))
 	}
 	for _, p := range patterns {
-		suppress(r, "AwsSolutions-IAM5", "names of objects hold the load's id; the folder is named", "/^Resource::.*/"+regexp.QuoteMeta(p)+"$/")
+		suppress(r, "AwsSolutions-IAM5", "names of objects hold the run's id; the folder is named", "/^Resource::.*/"+regexp.QuoteMeta(p)+"$/")
 	}
 	return arns
 }

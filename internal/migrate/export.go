@@ -279,14 +279,16 @@ func exportCancelledKey(id, export string) string {
 }
 
 // ArchiveKey is the ARN of the KMS key that new objects of a place, which a prefix
-// or a key names, are encrypted with; "" leaves that to the bucket.
+// or a key names, are encrypted with; "" leaves that to the bucket. Of archives
+// within each other the narrowest says it.
 func ArchiveKey(archives []AllowedArchive, bucket, prefix string) string {
+	narrowest := AllowedArchive{}
 	for _, a := range archives {
-		if AllowArchive([]AllowedArchive{a}, bucket, prefix) == nil {
-			return a.KMSKeyARN
+		if AllowArchive([]AllowedArchive{a}, bucket, prefix) == nil && len(a.Prefix) >= len(narrowest.Prefix) {
+			narrowest = a
 		}
 	}
-	return ""
+	return narrowest.KMSKeyARN
 }
 
 // exists tells whether there is an object of a key.

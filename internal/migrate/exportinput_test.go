@@ -156,6 +156,18 @@ func TestDigestIsWhatIsExported(t *testing.T) {
 	}
 }
 
+// The narrowest archive says with which key.
+func TestArchiveKeyIsThatOfTheNarrowestArchive(t *testing.T) {
+	archives := []migrate.AllowedArchive{{Bucket: "a", KMSKeyARN: "arn:wide"}, {Bucket: "a", Prefix: "secret/", KMSKeyARN: "arn:secret"}, {Bucket: "a", Prefix: "secret/plain/"}, {Bucket: "b"}}
+	for _, c := range []struct{ bucket, key, want string }{
+		{"a", "x", "arn:wide"}, {"a", "secret/x", "arn:secret"}, {"a", "secret/plain/x", ""}, {"b", "secret/x", ""}, {"work", "x", ""},
+	} {
+		if got := migrate.ArchiveKey(archives, c.bucket, c.key); got != c.want {
+			t.Errorf("s3://%s/%s: got %q, want %q", c.bucket, c.key, got, c.want)
+		}
+	}
+}
+
 // A window takes the archive's key along.
 func TestExportIsEncryptedAsTheArchive(t *testing.T) {
 	e := newExporting(t, time.Date(2021, 8, 3, 17, 4, 5, 0, time.UTC))
