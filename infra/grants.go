@@ -21,6 +21,7 @@ const (
 	estimate   = loadsPrefix + "*/estimate.json"
 	evidence   = loadsPrefix + "*/evidence.json"
 	proof      = loadsPrefix + "*/proof.json"
+	types      = loadsPrefix + "*/types.json"
 )
 
 // grants are the permissions of the ledger route's functions, one method a
@@ -51,9 +52,15 @@ func (g grants) plan(r awsiam.Role) {
 	g.database(r, g.target.LoaderSecret)
 }
 
+func (g grants) typing(r awsiam.Role) {
+	g.readArchives(r)
+	g.readWork(r, planFile, surveyPlan, itemsFile)
+	g.writeWork(r, types)
+}
+
 func (g grants) transform(r awsiam.Role) {
 	g.readArchives(r)
-	g.readWork(r, planFile)
+	g.readWork(r, planFile, types)
 	g.writeWork(r, segments, quarantine, partsPrefix+"*")
 }
 
@@ -65,7 +72,7 @@ func (g grants) count(r awsiam.Role) {
 
 func (g grants) survey(r awsiam.Role) {
 	g.readArchives(r)
-	g.readWork(r, survey)
+	g.readWork(r, survey, types)
 	g.writeWork(r, survey)
 }
 

@@ -20,7 +20,7 @@ const (
 )
 
 // archiveReaders are the functions of LedgerLoad that list or read archives.
-var archiveReaders = []string{config.LedgerPreflight, config.LedgerPlan, config.LedgerTransform, config.LedgerCount, config.LedgerSurvey}
+var archiveReaders = []string{config.LedgerPreflight, config.LedgerPlan, config.LedgerTyping, config.LedgerTransform, config.LedgerCount, config.LedgerSurvey}
 
 // A LedgerStack is the ledger route: functions, LedgerLoad, alarms, dashboard,
 // saved queries.
@@ -56,6 +56,7 @@ func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, t
 		{"Preflight", config.LedgerPreflight, "Names everything that a load lacks", preflightMinutes, g.preflight},
 		{"Prepare", config.TargetPrepare, "Extension, schemas, loader role and grants", prepareMinutes, g.prepare},
 		{"Plan", config.LedgerPlan, "Manifests or a listing to work items", workMinutes, g.plan},
+		{"Typing", config.LedgerTyping, "Finds the Ion types that an archive's JSON lost", workMinutes, g.typing},
 		{"Transform", config.LedgerTransform, "Blocks to COPY-ready parts", workMinutes, g.transform},
 		{"Count", config.LedgerCount, "Counts the archive's revisions, independently of the loader", workMinutes, g.count},
 		{"Survey", config.LedgerSurvey, "Shapes and counts of what a load would do, for a plan", workMinutes, g.survey},

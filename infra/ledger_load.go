@@ -5,8 +5,9 @@ import "godwit/internal/config"
 // The definition of LedgerLoad, in JSONata throughout:
 //
 //	Preflight -> Prepare -> Plan -> published already? ------------------------+
-//	    |                    ^ |      | no                                     |
-//	    +---- plan only? ----+ |      v                                        |
+//	    |                    ^ |     any JSON? -> Typing, and on               |
+//	    +---- plan only? ----+ |      | no                                     |
+//	                           |      v                                        |
 //	                           |  Parallel { Map(Transform) ; Map(Count) }     |
 //	         plan only?        |      |                                        |
 //	    +----------------------+      v                                        v
@@ -18,7 +19,8 @@ import "godwit/internal/config"
 //
 //	Preflight  the execution's input   -> {Missing, Warnings}
 //	Prepare    {Input, Preflight}      -> {}
-//	Plan       {Input, Execution}      -> {LoadId, Published, Items: {Bucket, Key}, ItemCount}
+//	Plan       {Input, Execution}      -> {LoadId, Published, Items: {Bucket, Key}, ItemCount, Typed}
+//	Typing     {LoadId, Mode}          -> {}
 //	Transform  {LoadId, Items, Resume} -> {Done, Resume?}
 //	Count      {LoadId, Items, Resume} -> {Done, Resume?}
 //	Survey     {LoadId, Items, Resume} -> {Done, Resume?}
@@ -86,11 +88,19 @@ func LedgerLoadDefinition(p DefinitionProps) (string, error) {
 				{"Condition": "{% $load.Published %}", "Next": "Report"},
 				// A map over an empty object fails.
 				{"Condition": "{% $mode = 'plan' and $load.ItemCount = 0 %}", "Next": "Report"},
-				{"Condition": "{% $mode = 'plan' %}", "Next": "Survey"},
 				{"Condition": "{% $load.ItemCount = 0 %}", "Next": "NextPhase"},
+				{"Condition": "{% $load.Typed %}", "Next": "Typing"},
+				{"Condition": "{% $mode = 'plan' %}", "Next": "Survey"},
 			},
 			"Default": "Read",
 		},
+		// And back to the choice, like a load that has nothing to type.
+		"Typing": with(w.call(config.LedgerTyping, object{"LoadId": "{% $load.LoadId %}", "Mode": "{% $mode %}"}), object{
+			"Comment": "Finds the Ion types that JSON lost, on a sample, once for all who read the archive",
+			"Output":  "{% $load %}",
+			"Assign":  object{"load": "{% $merge([$load, {'Typed': false}]) %}"},
+			"Next":    "Published",
+		}),
 		"Survey": with(w.eachItem("Survey", config.LedgerSurvey), object{
 			"Comment": "Reads the archive as a load would, and writes shapes and counts instead of parts",
 			"Next":    "Report",

@@ -173,7 +173,7 @@ func loading(t *testing.T, n int) *stage {
 	}
 	s.functions[config.LedgerPreflight] = answers(object{"Missing": []string{"a role"}, "Warnings": []string{}})
 	s.functions[config.TargetPrepare] = answers(object{})
-	s.functions[config.LedgerPlan] = answers(object{"LoadId": "l1", "Published": false, "ItemCount": n, "Items": s.lines("loads/l1/items.jsonl", items...)})
+	s.functions[config.LedgerPlan] = answers(object{"LoadId": "l1", "Published": false, "ItemCount": n, "Typed": false, "Items": s.lines("loads/l1/items.jsonl", items...)})
 	twice := func(in map[string]any) (any, error) {
 		if in["Resume"] == nil {
 			return object{"Done": false, "Resume": object{"Item": 1}, "WaitSeconds": 0}, nil
@@ -232,6 +232,35 @@ func TestPlanOfNothingIsReported(t *testing.T) {
 	}
 	if order, _ := s.called(); !slices.Equal(order, []string{config.LedgerPreflight, config.LedgerPlan, config.LedgerReport}) {
 		t.Errorf("called are %v", order)
+	}
+}
+
+// Types are learned once, before anybody reads, in plan mode as in a load.
+func TestTypesAreLearnedBeforeThePasses(t *testing.T) {
+	for mode, want := range map[string][]string{
+		"plan": {config.LedgerPreflight, config.LedgerPlan, config.LedgerTyping, config.LedgerSurvey, config.LedgerReport},
+		"load": {config.LedgerPreflight, config.TargetPrepare, config.LedgerPlan, config.LedgerTyping, config.LedgerCount, config.LedgerTransform, config.LedgerPhase, config.TargetTask, config.LedgerReport},
+	} {
+		s := loading(t, 6)
+		plan := s.functions[config.LedgerPlan]
+		s.functions[config.LedgerPlan] = func(in map[string]any) (any, error) {
+			out, err := plan(in)
+			return with(out.(object), object{"Typed": true}), err
+		}
+		s.functions[config.LedgerTyping] = answers(object{"Tables": 3})
+		if _, r := s.run(LedgerLoadDefinition, object{"Bucket": "b", "Mode": mode}); r.Status != asl.Succeeded {
+			t.Fatalf("%s %s: %v", mode, r.Status, r.Error)
+		}
+		order, times := s.called()
+		if i := slices.Index(order, config.LedgerTransform); i > 0 && order[i+1] == config.LedgerCount { // they run side by side
+			order[i], order[i+1] = order[i+1], order[i]
+		}
+		if !slices.Equal(order, want) || times[config.LedgerTyping] != 1 {
+			t.Errorf("%s: called are %v, the typing %d times, want %v", mode, order, times[config.LedgerTyping], want)
+		}
+		if p := s.payloads(config.LedgerTyping)[0]; len(p) != 2 || p["LoadId"] != "l1" || p["Mode"] != mode {
+			t.Errorf("%s: the typing is given %v", mode, p)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 	TargetTask      = "target-task"
 	LedgerReport    = "ledger-report"
 	LedgerSurvey    = "ledger-survey"
+	LedgerTyping    = "ledger-typing"
 
 	// Of LedgerExport.
 	LedgerDigest = "ledger-digest"
@@ -89,7 +90,7 @@ func Needs(function string) []string {
 		return append(target, AdminSecret)
 	case LedgerPlan:
 		return append(target, Archives, WorkBucket)
-	case LedgerTransform, LedgerCount, LedgerSurvey, ProveBlocks, ProveReport:
+	case LedgerTyping, LedgerTransform, LedgerCount, LedgerSurvey, ProveBlocks, ProveReport:
 		return []string{WorkBucket}
 	case LedgerDigest:
 		return []string{Archives}

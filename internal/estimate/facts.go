@@ -18,6 +18,7 @@ type Facts struct {
 	Unread    int64
 	Asides    int64 // revisions that would be set aside
 	NoHistory bool  // current tables only
+	Typed     bool  // types that JSON lost are learned before the passes, on a sample
 	Place     Place
 }
 
@@ -58,6 +59,8 @@ const (
 	SegmentBytes  = 64 << 20  // of rows written, or of one object read, that end a segment
 	SliceRows     = 200_000   // revisions of a publish slice
 	LongestWait   = 60        // seconds between two looks at a task
+	SampleObjects = 32        // whose JSON types are learned of
+	SampleBytes   = 256 << 20 // of them, decompressed
 
 	partsDays = 30 // until the work bucket's lifecycle rule deletes parts
 

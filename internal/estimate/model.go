@@ -64,6 +64,9 @@ func (m model) run() run {
 	add := func(name string, t tally, alone float64, said ...string) {
 		r.steps = append(r.steps, step{name: name, tally: t, alone: alone, said: said})
 	}
+	if m.f.Typed {
+		mapping.reads += mapping.calls // each reads the types
+	}
 	plan := m.begin(3, statements)
 	add(StepPlan, plan, plan.seconds)
 	mapping.transitions++ // Read, the state that holds both maps
@@ -204,6 +207,9 @@ func (m *model) idle(t *tally) { t.acuSeconds = m.f.Place.MinACU * t.seconds }
 // the report. It leaves the database alone, even asleep.
 func (m *model) planning() tally {
 	begin, read, end := m.begin(2, 0), m.pass(func(c Content) float64 { return m.rate(rateOfMap+c.Format) * m.rate(rateSurvey) }, 0, false), m.report(0, 0)
+	if m.f.Typed {
+		read.reads += read.calls
+	}
 	end.writes = 4 // report twice, estimate, drafted mapping
 	end.reads = 1 + m.items
 	var t tally
@@ -219,7 +225,7 @@ func (m *model) planning() tally {
 }
 
 // begin is Preflight, the choice whether to plan only, Prepare unless so, Plan
-// and the choice behind it.
+// and the choice behind it; with JSON Typing as well, and that choice again.
 func (m *model) begin(functions, statements float64) tally {
 	lists := 2 * math.Max(1, ceil(m.objects, 1000)) // Preflight and Plan each list the archive
 	manifests := 2 * float64(m.f.Exports)           // started, completed
@@ -231,6 +237,14 @@ func (m *model) begin(functions, statements float64) tally {
 		reads:       manifests + 1,
 		api:         statements,
 	}
+	if m.f.Typed {
+		objects, bytes := m.json()
+		t.seconds += m.rate(rateCall) + m.rate(rateChild) + (objects+2)*32/m.rate(rateSmall) + mb(bytes, m.rate(rateOfCount+formatJSON)) + mb(bytes, m.rate(rateNetwork))
+		t.calls++
+		t.transitions += 2
+		t.reads += objects + 2 // plan, items
+		t.writes++
+	}
 	t.gbSeconds = t.seconds * m.memory()
 	if statements > 0 {
 		t.writes++ // what the archive is held against
@@ -240,6 +254,18 @@ func (m *model) begin(functions, statements float64) tally {
 	}
 	m.idle(&t)
 	return t
+}
+
+// json is how much JSON is sampled. What is learned of it takes less than reading
+// it does.
+func (m *model) json() (objects, bytes float64) {
+	for _, c := range m.f.Archive {
+		if c.Format == formatJSON {
+			objects += float64(c.Objects)
+			bytes += m.inflate(c)
+		}
+	}
+	return math.Min(objects, SampleObjects), math.Min(bytes, SampleBytes)
 }
 
 // Prepare and Plan each send three statements.

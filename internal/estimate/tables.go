@@ -165,7 +165,9 @@ const (
 var priceNames = []string{priceARM, priceX86, priceRequests, priceTransitions, priceWrites, priceReads, priceS3, priceAPI, priceACU, priceStorage, priceIO}
 
 // Formats are the formats of an export, as its manifest names them.
-var Formats = []string{"ION_BINARY", "ION_TEXT", "JSON"}
+var Formats = []string{"ION_BINARY", "ION_TEXT", formatJSON}
+
+const formatJSON = "JSON"
 
 func rateNames() []string {
 	names := []string{rateGunzip, rateNetwork, rateSurvey, rateImport, rateKeys, rateSlices, rateIndexes, rateACU, rateCall, rateChild, rateMapRun, rateAPI, rateSmall, rateResume, ratePack, rateStored, rateIO}

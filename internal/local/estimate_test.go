@@ -18,6 +18,12 @@ import (
 // A plan predicts, to the last one, the state transitions, calls and requests
 // that its load then makes, and those that planning itself made.
 func TestPlanCountsWhatTheLoadDoes(t *testing.T) {
+	for _, format := range []ledgergen.Format{ledgergen.IonBinary, ledgergen.JSON} {
+		t.Run(string(format), func(t *testing.T) { planCounts(t, format) })
+	}
+}
+
+func planCounts(t *testing.T, format ledgergen.Format) {
 	var mu sync.Mutex
 	counts := map[string]float64{} // by the name of the unit's price
 	count := func(name string) {
@@ -32,7 +38,7 @@ func TestPlanCountsWhatTheLoadDoes(t *testing.T) {
 		counts = map[string]float64{}
 		return was
 	}
-	alone := map[string]bool{"Preflight": true, "Prepare": true, "Plan": true, "NextPhase": true, "Report": true}
+	alone := map[string]bool{"Preflight": true, "Prepare": true, "Plan": true, "Typing": true, "NextPhase": true, "Report": true}
 	actions := map[string]string{
 		"rds-data:ExecuteStatement": "data-api", "s3:GetObject": "s3-reads", "s3:PutObject": "s3-writes", "s3:ListBucket": "s3-writes",
 	}
@@ -55,7 +61,7 @@ func TestPlanCountsWhatTheLoadDoes(t *testing.T) {
 			return gateway.None
 		},
 	})
-	archive(t, c, ledgergen.Options{Seed: 1, Documents: 300, Prefix: "exports/"})
+	archive(t, c, ledgergen.Options{Seed: 1, Documents: 300, Prefix: "exports/", Format: format})
 	counted() // what starting took
 	out := load(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/", "Mode": "plan"})
 	planning := counted()

@@ -185,7 +185,7 @@ func mapped(t *testing.T) *local.Cloud {
 func planned(t *testing.T) *local.Cloud {
 	t.Helper()
 	c := start(t, local.Options{})
-	archive(t, c, ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Prefix: "exports/"})
+	archive(t, c, ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Prefix: "exports/", Format: ledgergen.JSON})
 	in := object{"Bucket": archiveBucket, "Prefix": "exports/", "MaxQuarantined": 3}
 	load(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/", "MaxQuarantined": 3, "Mode": "plan"})
 	load(t, c, in)

@@ -206,11 +206,7 @@ func kinds(ranges []Range) []ObjectKind {
 	at := map[ObjectKind]int{}
 	var out []ObjectKind
 	for _, r := range ranges {
-		name, compressed := strings.CutSuffix(r.Key, ".gz")
-		k := ObjectKind{Format: r.Announced, Gzip: compressed, Class: cmp.Or(r.class, "STANDARD")}
-		if k.Format == "" && strings.HasSuffix(name, ".json") {
-			k.Format = journal.JSON.String()
-		}
+		k := ObjectKind{Format: r.format(), Gzip: strings.HasSuffix(r.Key, ".gz"), Class: cmp.Or(r.class, "STANDARD")}
 		i, ok := at[k]
 		if !ok {
 			i = len(out)

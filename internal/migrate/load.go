@@ -111,6 +111,7 @@ func (l *load) add(s *Segment, byID map[string]*SegmentTable) error {
 			sum.Staged += t.Staged
 			sum.Quarantined += t.Quarantined
 			sum.Filtered += t.Filtered
+			sum.TypeUnproven += t.TypeUnproven
 		}
 	}
 	return errors.Join(errs...)

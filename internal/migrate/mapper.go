@@ -16,6 +16,7 @@ import (
 type mapper struct {
 	plan   *Plan
 	rules  *mapping.Mapping
+	types  *retyper // nil: what JSON shows is taken as it looks
 	to     outcomes
 	tables map[change.SourceTable]*tally
 	order  []*tally
@@ -85,9 +86,11 @@ func (m *mapper) open(count SegmentTable) *tally {
 	return st
 }
 
-// block maps the revisions of one block. An error of outcomes apart, it fails
-// before it counted anything of the block.
+// block maps the revisions of one block, which was verified before where types are
+// recovered. An error of outcomes apart, it fails before it counted anything of the
+// block.
 func (m *mapper) block(b *journal.Block) error {
+	defer m.types.forget()
 	early, err := m.plan.early(b)
 	if err != nil {
 		return err
@@ -111,6 +114,9 @@ func (m *mapper) block(b *journal.Block) error {
 			c.FirstBlock = b.SequenceNo
 		}
 		c.LastBlock = b.SequenceNo
+		if m.types.unproven(b, r) {
+			c.TypeUnproven++
+		}
 		switch {
 		case st.err != nil:
 			err = m.to.stopped(st)
@@ -130,6 +136,7 @@ func (m *mapper) block(b *journal.Block) error {
 func (m *mapper) revision(b *journal.Block, i int, st *tally) error {
 	rec, err := b.Record(i)
 	if err == nil {
+		m.types.apply(&b.Revisions[i], rec.Fields)
 		var row change.Row
 		if row, err = st.plan.Map(rec); err == nil {
 			if m.row, err = copytext.AppendRow(m.row[:0], row); err == nil {

@@ -34,6 +34,7 @@ type PlanOut struct {
 	Published bool // the load is visible already
 	Items     ObjectRef
 	ItemCount int
+	Typed     bool // there is JSON, whose types LearnTypes is to find first
 }
 
 // packaged names the mapping that comes with godwit.
@@ -88,7 +89,7 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 			return PlanOut{}, err
 		}
 	}
-	out := PlanOut{LoadId: plan.LoadID, Items: ObjectRef{p.WorkBucket, itemsKey(plan.LoadID)}, ItemCount: len(work)}
+	out := PlanOut{LoadId: plan.LoadID, Items: ObjectRef{p.WorkBucket, itemsKey(plan.LoadID)}, ItemCount: len(work), Typed: plan.typed()}
 	if err := putLines(ctx, p.Objects, out.Items.Bucket, out.Items.Key, work); err != nil {
 		return PlanOut{}, err
 	}
@@ -213,7 +214,8 @@ func gapError(gaps []Blocks, since Since) error {
 }
 
 // outputVersion changes with a release whose transform would write other objects
-// for the same plan: parts of two such releases are never one load.
+// for the same plan, or whose typing would learn other types: parts of two such
+// releases are never one load.
 const outputVersion = 2
 
 // loadID derives a load's name from its cause alone: the objects, as they are

@@ -14,12 +14,13 @@ import (
 	"godwit/internal/report"
 )
 
-// newVerifier is what the plan asks to verify with; nil is nothing.
+// newVerifier is what the plan asks to verify with; nil is nothing. JSON is read
+// with the types that are usual, unless whoever learned better gives a Typing.
 func newVerifier(plan *Plan) *proof.Verifier {
 	if plan.Input.verify() == verifyOff {
 		return nil
 	}
-	return &proof.Verifier{ChainOnly: plan.Input.verify() == verifyChain}
+	return &proof.Verifier{ChainOnly: plan.Input.verify() == verifyChain, Typing: &proof.Typist{}}
 }
 
 // A prover verifies the blocks of one segment, as they pass. nil verifies nothing.

@@ -36,6 +36,7 @@ type Segment struct {
 type SegmentTable struct {
 	ID, Name                            string
 	Read, Staged, Quarantined, Filtered int64
+	TypeUnproven                        int64 `json:",omitempty"` // of Read: in JSON, whose types were not found
 	FirstBlock, LastBlock               int64
 }
 

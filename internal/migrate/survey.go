@@ -9,6 +9,7 @@ import (
 	"godwit/internal/change"
 	"godwit/internal/journal"
 	"godwit/internal/mapping"
+	"godwit/internal/proof"
 )
 
 // SurveyArchive finds out what a load would do, revision by revision, by the code that
@@ -70,6 +71,10 @@ func (s *SurveyArchive) handle(ctx context.Context, in WorkIn) (WorkOut, error) 
 	if err := readJSON(ctx, s.Objects, s.WorkBucket, surveyPlanKey(in.LoadId), &plan); err != nil {
 		return WorkOut{}, err
 	}
+	types, err := readTypes(ctx, s.Objects, s.WorkBucket, &plan)
+	if err != nil {
+		return WorkOut{}, err
+	}
 	at := Resume{}
 	if in.Resume != nil {
 		at = *in.Resume
@@ -77,7 +82,7 @@ func (s *SurveyArchive) handle(ctx context.Context, in WorkIn) (WorkOut, error) 
 	late := func() bool { return limited && s.Now().After(stop) }
 	for at.Item < len(in.Items) {
 		item := &in.Items[at.Item]
-		v, err := s.begin(ctx, &plan, item, &at)
+		v, err := s.begin(ctx, &plan, types, item, &at)
 		if err != nil {
 			return WorkOut{}, err
 		}
@@ -114,13 +119,16 @@ type surveyTurn struct {
 // begin begins an item, or goes on where another call handed on within it. The
 // mapping is compiled for each item anew: which tables the items before it had
 // must not show.
-func (s *SurveyArchive) begin(ctx context.Context, plan *Plan, item *Item, at *Resume) (*surveyor, error) {
+func (s *SurveyArchive) begin(ctx context.Context, plan *Plan, types *proof.Types, item *Item, at *Resume) (*surveyor, error) {
 	v := &surveyor{fields: &change.Fields{}}
 	rules, err := compileMapping(plan, v.fields)
 	if err != nil {
 		return nil, err
 	}
 	v.mapper = newMapper(plan, rules, v)
+	if v.types = newRetyper(types); v.types != nil {
+		v.verifier = proof.Verifier{Typing: v.types}
+	}
 	v.out.Item, v.out.Last = item.Number, true
 	v.Volumes, v.Shapes = map[string]*Volume{}, map[string]*mapping.Shape{}
 	if at.Range == 0 && at.Next == 0 {
@@ -164,6 +172,9 @@ func (s *SurveyArchive) read(ctx context.Context, v *surveyor, r *Range, at *Res
 		if err != nil {
 			return true, v.ends(r, max(w.due, r.Claim.First), w.reader.Position().Offset, err)
 		}
+		if v.types != nil && b.Format == journal.JSON {
+			v.verifier.Verify(b) // for the types alone: a plan proves nothing
+		}
 		if err := v.block(b); err != nil { // of this block alone
 			v.tell(Finding{Object: r.Key, Block: b.SequenceNo, Offset: b.Offset, Text: err.Error()})
 			v.Unread++
@@ -184,10 +195,11 @@ func (s *SurveyArchive) read(ctx context.Context, v *surveyor, r *Range, at *Res
 // A surveyor collects the survey of one item.
 type surveyor struct {
 	mapper
-	Survey // but for the mapper's Segment
-	fields *change.Fields
-	found  map[string][]int64 // by earlier calls: see Segment.Found
-	hash   []byte             // see surveyTurn
+	Survey   // but for the mapper's Segment
+	fields   *change.Fields
+	verifier proof.Verifier     // of JSON alone
+	found    map[string][]int64 // by earlier calls: see Segment.Found
+	hash     []byte             // see surveyTurn
 }
 
 // survey returns what is known so far.

@@ -43,6 +43,9 @@ func (m *machine) planMode() (migrate.PlanOut, []*migrate.Survey) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
+	if err := m.typing(p, "plan"); err != nil {
+		m.t.Fatal(err)
+	}
 	items := lines[migrate.Item](m.t, m.objects, p.Items)
 	for i := 0; i < len(items); i += batch {
 		c := &child{name: fmt.Sprintf("survey of items from %d", i), call: m.surveyOnce, in: migrate.WorkIn{LoadId: p.LoadId, Items: items[i:min(i+batch, len(items))]}}
@@ -287,6 +290,9 @@ func (m *machine) surveyTurns(calls *int) map[string]string {
 	m.t.Helper()
 	m.input = strings.TrimSuffix(m.input, "}") + `,"Mode":"plan"}`
 	p, err := m.plan()
+	if err == nil {
+		err = m.typing(p, "plan")
+	}
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -508,6 +514,9 @@ func TestSurveyIsBounded(t *testing.T) {
 		m.generate(ledgergen.Options{Seed: 7, Documents: documents, Unmappable: documents / 4, Prefix: prefix, Format: ledgergen.JSON})
 		m.merge()
 		p, err := m.plan()
+		if err == nil {
+			err = m.typing(p, "plan")
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

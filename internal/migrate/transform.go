@@ -87,6 +87,10 @@ func (t *Transform) handle(ctx context.Context, in WorkIn, stored func(*segment)
 	if err != nil {
 		return WorkOut{}, err
 	}
+	types, err := readTypes(ctx, t.Objects, t.WorkBucket, &plan)
+	if err != nil {
+		return WorkOut{}, err
+	}
 	at := Resume{}
 	if in.Resume != nil {
 		at = *in.Resume
@@ -100,13 +104,16 @@ func (t *Transform) handle(ctx context.Context, in WorkIn, stored func(*segment)
 		packing = &packers{}
 	}
 	defer t.spare.Store(packing)
-	verifier := newVerifier(&plan)
+	verifier, retyper := newVerifier(&plan), newRetyper(types)
+	if retyper != nil {
+		verifier.Typing = retyper
+	}
 	var w *walk // stays open between two segments of one range
 	defer func() { w.close() }()
 	for at.Item < len(in.Items) {
 		item := &in.Items[at.Item]
 		seg := newSegment(&plan, item, at.Segment, rules, *packing)
-		seg.prover = newProver(verifier, &plan, item)
+		seg.prover, seg.types = newProver(verifier, &plan, item), retyper
 		for !seg.ended && at.Range < len(item.Ranges) {
 			if w == nil {
 				if w, err = openRange(ctx, t.Objects, &plan, &item.Ranges[at.Range], &at, fields); err != nil {
@@ -167,10 +174,10 @@ func (w *walk) fill(ctx context.Context, seg *segment, at *Resume, limit int64) 
 		if err != nil {
 			return false, err
 		}
-		if err := seg.block(b); err != nil {
+		if err := seg.prover.add(b); err != nil {
 			return false, err
 		}
-		if err := seg.prover.add(b); err != nil {
+		if err := seg.block(b); err != nil {
 			return false, err
 		}
 		at.Position, at.Next = w.reader.Position(), w.due

@@ -33,6 +33,7 @@ type machine struct {
 	target       *memoryTarget
 	input        string
 	segmentBytes int64
+	sampleBytes  int64
 	// late tells whether the next call has no time left: it then hands on as
 	// soon as it may. nil: never.
 	late func() bool
@@ -112,6 +113,33 @@ func (m *machine) plan() (migrate.PlanOut, error) {
 		Archives: []migrate.AllowedArchive{{Bucket: archiveBucket}},
 	}
 	return h.Handle(context.Background(), migrate.PlanIn{Input: json.RawMessage(m.input), Execution: "x"})
+}
+
+// typing learns types where the plan says that there are any.
+func (m *machine) typing(p migrate.PlanOut, mode string) error {
+	if !p.Typed {
+		return nil
+	}
+	_, err := m.learn(p, mode)
+	return err
+}
+
+// begun is a load that waits for its passes.
+func (m *machine) begun() migrate.PlanOut {
+	m.t.Helper()
+	p, err := m.plan()
+	if err == nil {
+		err = m.typing(p, "load")
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return p
+}
+
+func (m *machine) learn(p migrate.PlanOut, mode string) (migrate.TypingOut, error) {
+	h := &migrate.LearnTypes{Objects: m.objects, WorkBucket: workBucket, SampleBytes: m.sampleBytes}
+	return h.Handle(context.Background(), migrate.TypingIn{LoadId: p.LoadId, Mode: mode})
 }
 
 // A child is one child of a Distributed Map.
@@ -213,6 +241,9 @@ func (m *machine) report(p migrate.PlanOut) (migrate.ReportOut, error) {
 func (m *machine) read() (migrate.PlanOut, error) {
 	p, err := m.plan()
 	if err != nil || p.Published {
+		return p, err
+	}
+	if err := m.typing(p, "load"); err != nil {
 		return p, err
 	}
 	for _, c := range m.children(p) {

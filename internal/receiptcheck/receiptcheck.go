@@ -74,16 +74,16 @@ func check(b []byte, own string) (string, error) {
 	// 1. The revision's hash is that of its metadata and data.
 	hash := sum(c.serial("struct", []any{[]any{"id", "string", m.ID}, []any{"version", "int", m.Version}, []any{"txTime", "timestamp", m.TxTime}, []any{"txId", "string", m.TxID}}))
 	shown := "metadata is as shown; its data, which was removed or is withheld, has the hash shown"
-	rules := map[string]string{"": "metadata", string(sum(nil)): "nothing", string(sum([]byte("\x0B\x0F\x0E"))): "null"}
-	c.must(r.Deletion == rules[string(r.DataHash)], "Deletion is not the rule that DataHash follows")
+	data, known := map[string][]byte{"": r.DataHash, "null": sum([]byte("\x0B\x0F\x0E")), "nothing": sum(nil), "metadata": nil}[r.Deletion]
 	if r.Data != nil {
-		c.must(len(r.Data) > 1 && r.Data[0] == "struct" && bytes.Equal(sum(c.serial(r.Data...)), r.DataHash), "DataHash is not the hash of the data shown")
-		shown = "metadata and data are as shown"
+		c.must(len(r.Data) > 1 && r.Data[0] == "struct" && r.Deletion == "", "the data is no document")
+		data, shown = sum(c.serial(r.Data...)), "metadata and data are as shown"
 	} else if r.Deletion != "" {
 		shown = "metadata is as shown; it deletes the document"
 	}
+	c.must(known && bytes.Equal(data, r.DataHash), "DataHash is not the hash of the data shown, or of a deletion by the rule named")
 	if r.Deletion != "metadata" {
-		hash = c.join(hash, [][]byte{r.DataHash})
+		hash = c.join(hash, [][]byte{data})
 	}
 	c.must(bytes.Equal(hash, r.RevisionHash), "RevisionHash is not the hash of metadata and data")
 	// 2. The block's hash is that of its entries, the revision among them, and of the block before. The digest is that of all blocks.
