@@ -52,8 +52,8 @@ func equal(t *testing.T, what string, got, want float64) {
 // handRates are the likely rates that the cases below reckon with; when the
 // table changes, so must their arithmetic.
 var handRates = map[string]float64{
-	"map-ION_BINARY": 100, "count-ION_BINARY": 340, "network": 65, "small-objects": 1000, "pack": 4.2, "child": 1, "call": 0.2, "map-run": 5,
-	"import": 9, "keys": 40, "slices": 11, "indexes": 160, "acu-per-connection": 4, "data-api-call": 0.05, "stored": 1.8, "io": 2, "gunzip": 300, "inflate-JSON": 4.1, "map-JSON": 150,
+	"map-ION_BINARY": 40, "count-ION_BINARY": 340, "network": 65, "small-objects": 1000, "pack": 4.2, "child": 1, "call": 0.2, "map-run": 5,
+	"import": 9, "keys": 40, "slices": 11, "indexes": 160, "acu-per-connection": 4, "data-api-call": 0.05, "stored": 1.8, "io": 2, "gunzip": 300, "inflate-JSON": 4.1, "map-JSON": 60,
 }
 
 func TestHandComputedCasesStandOnTheTable(t *testing.T) {
@@ -90,20 +90,20 @@ func TestPassesByHand(t *testing.T) {
 	// Segments: 900 MB of rows in 8 items are 112.5 MB an item, and a segment
 	// ends at 67.1 MB: 2 an item, 16. Parts: 2 tables in each, 32.
 	// One function would work for
-	//	1000 MB / 100 MB/s                    = 10 s   mapping
+	//	1000 MB / 40 MB/s                     = 25 s   verifying and mapping
 	//	1000 MB / 65 MB/s                     = 15.384615385 s   from S3
 	//	40 objects * 32/1000 s                =  1.28 s   first bytes
 	//	900 MB / 4.2 / 65 MB/s                =  3.296703297 s   parts to S3
 	//	16 segments * 2 * 32/1000 s           =  1.024 s   writing them
-	//	                                        30.985318682 s
-	const work = 10 + 1000.0/65 + 1.28 + 900/4.2/65 + 1.024
+	//	                                        45.985318682 s
+	const work = 25 + 1000.0/65 + 1.28 + 900/4.2/65 + 1.024
 	// Each of 2 children half of it, a start of 1 s and a call of 0.2 s; the map
-	// 5 s: 5 + 1 + 0.2 + 15.492659341 = 21.692659341 s.
+	// 5 s: 5 + 1 + 0.2 + 22.992659341 = 29.192659341 s.
 	equal(t, "minutes", s.Minutes.Likely, (5+1+0.2+work/2)/60)
 	equal(t, "calls", unit(s, "lambda-requests"), 2)
 	// Read and the map; a child's start, Begin, Work, Done, Finished: 2 + 2*5.
 	equal(t, "transitions", unit(s, "states-transitions"), 12)
-	// Each call's time in 2 GB: (30.985318682 + 2*0.2) * 2.
+	// Each call's time in 2 GB: (45.985318682 + 2*0.2) * 2.
 	equal(t, "GB-seconds", unit(s, "lambda-arm64"), (work+0.4)*2)
 	// 32 parts, 16 segments, 2 results.
 	equal(t, "writes", unit(s, "s3-writes"), 50)
@@ -214,10 +214,10 @@ func TestItemsAreSharedOut(t *testing.T) {
 func TestGzipByHand(t *testing.T) {
 	f := gigabyte()
 	f.Archive = []estimate.Content{{Format: "JSON", Gzip: true, Objects: 40, Bytes: 1e9}}
-	// 1 GB holds 4.1: 4100/150 to map, 1000/65 to fetch, 4100/300 to decompress.
+	// 1 GB holds 4.1: 4100/60 to verify and map, 1000/65 to fetch, 4100/300 to decompress.
 	// Objects of 102 MB each end segments themselves: 4.1 GB in 8 items are 512.5
 	// MB an item, 8 segments each, 64; 128 parts.
-	const work = 4100.0/150 + 1000.0/65 + 4100.0/300 + 1.28 + 900/4.2/65 + 64*0.064
+	const work = 4100.0/60 + 1000.0/65 + 4100.0/300 + 1.28 + 900/4.2/65 + 64*0.064
 	equal(t, "minutes", step(t, made(t, f), estimate.StepRead).Minutes.Likely, (6.2+work/2)/60)
 	equal(t, "parts", unit(step(t, made(t, f), estimate.StepImport), "data-api"), 2+128)
 	// A size that is known is taken.
