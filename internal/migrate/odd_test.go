@@ -1,8 +1,11 @@
 package migrate_test
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,9 +15,11 @@ import (
 
 // edit changes the text of every data object of a JSON archive.
 func edit(m *machine, to func(body string) string) {
-	for name, o := range m.objects.objects {
+	// Of the same hour the shorter name has the smaller block number.
+	inOrder := func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) }
+	for _, name := range slices.SortedFunc(maps.Keys(m.objects.objects), inOrder) {
 		if strings.HasPrefix(name, archiveBucket+"/") && strings.HasSuffix(name, ".json") {
-			m.objects.objects[name] = memoryObject{body: []byte(to(string(o.body)))}
+			m.objects.objects[name] = memoryObject{body: []byte(to(string(m.objects.objects[name].body)))}
 		}
 	}
 }
