@@ -234,16 +234,14 @@ const (
 
 // stopText is what a load says of an archive that is contradicted.
 func (v *Proof) stopText(bucket string) string {
-	lines := append([]string{"the archive was tampered with, or mixed with another, and nothing of the load is visible:"}, worst(v.Conclusion)...)
-	if len(v.By) > 0 {
-		lines = append(lines, "contradicted by: "+strings.Join(v.By[:min(len(v.By), mostContradictions)], ", "))
-	}
+	lines := append([]string{"the archive was tampered with, or mixed with another, and nothing of the load is visible:"}, v.worst()...)
 	lines = append(lines, fmt.Sprintf("s3://%s/%s tells all. Copy what is named here again from where it came from, or find another copy, and start LedgerLoad again: other objects are another load. A redrive, or the same objects, stop here again; \"Verify\": \"off\" loads them unproven", bucket, proofKey(v.LoadID)))
 	return strings.Join(lines, "\n")
 }
 
-// worst names what contradicts an archive: the first of it.
-func worst(c *proof.Conclusion) (lines []string) {
+// worst names what contradicts the archive: the first of it.
+func (v *Proof) worst() (lines []string) {
+	c := v.Conclusion
 	list := func(of []string, most int, more bool) {
 		lines = append(lines, of[:min(len(of), most)]...)
 		if more || len(of) > most {
@@ -260,5 +258,8 @@ func worst(c *proof.Conclusion) (lines []string) {
 		}
 	}
 	list(tampered, mostTampered, c.Unlisted > 0 && c.Findings[len(c.Findings)-1].Verdict == proof.Tampered)
+	if len(v.By) > 0 {
+		lines = append(lines, "contradicted by: "+strings.Join(v.By[:min(len(v.By), mostContradictions)], ", "))
+	}
 	return lines
 }

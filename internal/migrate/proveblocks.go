@@ -64,6 +64,13 @@ func (p *ProveBlocks) handle(ctx context.Context, in ProveIn) (WorkOut, error) {
 		at = *in.Resume
 	}
 	verifier := newVerifier(&plan)
+	if plan.typed() {
+		types := &proof.Types{}
+		if err := readJSON(ctx, p.Objects, p.WorkBucket, proveTypesKey(in.ProofId), types); err != nil {
+			return WorkOut{}, err
+		}
+		verifier.Typing = &proof.Typist{Types: types}
+	}
 	late := func() bool { return limited && p.Now().After(stop) }
 	for at.Item < len(in.Items) {
 		item := &in.Items[at.Item]
@@ -160,11 +167,7 @@ func (v *itemProver) ends(r *Range, due, offset int64, err error) error {
 		return err
 	}
 	v.Unread += r.Claim.Last + 1 - due
-	if len(v.Findings) < told {
-		v.Findings = append(v.Findings, Finding{Object: r.Key, Block: due, Offset: offset, Text: err.Error()})
-		return nil
-	}
-	v.Untold++
+	v.tell(Finding{Object: r.Key, Block: due, Offset: offset, Text: err.Error()})
 	return nil
 }
 

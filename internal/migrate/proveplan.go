@@ -14,6 +14,7 @@ import (
 func provePlanKey(id string) string     { return "proofs/" + id + "/plan.json" }
 func proveItemsKey(id string) string    { return "proofs/" + id + "/items.jsonl" }
 func proveEvidenceKey(id string) string { return "proofs/" + id + "/evidence.json" }
+func proveTypesKey(id string) string    { return "proofs/" + id + "/types.json" }
 func proveProofKey(id string) string    { return "proofs/" + id + "/proof.json" }
 
 // ParseProveInput reads the input of LedgerProve: those members of LedgerLoad's
@@ -30,6 +31,7 @@ func ParseProveInput(b []byte) (Input, error) {
 	}{
 		{"Mapping", in.Mapping != ""}, {"Schema", in.Schema != ""}, {"Tables", in.Tables != nil}, {"History", in.History != ""},
 		{"MaxQuarantined", in.MaxQuarantined != 0}, {"AcceptGaps", in.AcceptGaps}, {"Abandon", in.Abandon != ""}, {"Mode", in.Mode != ""},
+		{"ApplyRedactions", in.ApplyRedactions != nil},
 	} {
 		if x.given {
 			return in, fmt.Errorf("%s is a member of LedgerLoad's input: LedgerProve reads whole blocks and loads nothing; leave it out", x.name)
@@ -44,8 +46,8 @@ func ParseProveInput(b []byte) (Input, error) {
 	return in, nil
 }
 
-// ProvePlan collects what an archive is to be proven with, and shares the archive
-// out into work items.
+// ProvePlan collects what an archive is to be proven with, the Ion types that its
+// JSON lost included, and shares the archive out into work items.
 type ProvePlan struct {
 	Objects    Objects
 	WorkBucket string
@@ -97,7 +99,15 @@ func (p *ProvePlan) handle(ctx context.Context, in PlanIn) (ProvePlanOut, error)
 	if err := putJSON(ctx, p.Objects, p.WorkBucket, proveEvidenceKey(out.ProofId), evidence); err != nil {
 		return ProvePlanOut{}, err
 	}
-	return out, putLines(ctx, p.Objects, out.Items.Bucket, out.Items.Key, work)
+	if err := putLines(ctx, p.Objects, out.Items.Bucket, out.Items.Key, work); err != nil || !plan.typed() {
+		return out, err
+	}
+	learner := LearnTypes{Objects: p.Objects, WorkBucket: p.WorkBucket}
+	types, _, err := learner.learn(ctx, plan, out.Items.Key)
+	if err != nil {
+		return ProvePlanOut{}, err
+	}
+	return out, putJSON(ctx, p.Objects, p.WorkBucket, proveTypesKey(out.ProofId), types)
 }
 
 // proveVersion changes with a release that would find something else in the same

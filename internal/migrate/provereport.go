@@ -65,7 +65,10 @@ func (r *ProveReport) handle(ctx context.Context, in ProveReportIn) (ProveReport
 	if n := v.Conclusion.Blocks.Total() + all.Unread; n != plan.Blocks && v.Conclusion.Err() == nil {
 		return ProveReportOut{}, &Stop{fmt.Errorf("proof %s: %d blocks were read where the plan gave out %d: %s", in.ProofId, n, plan.Blocks, proveAgain)}
 	}
-	v.Stopped = v.Conclusion.Err() != nil || len(all.Findings) > 0
+	if v.Conclusion.Err() != nil {
+		v.Stopped, v.By = true, contradicting(&all.Chain, files)
+	}
+	v.Stopped = v.Stopped || len(all.Findings) > 0
 	if err := putJSON(ctx, r.Objects, r.WorkBucket, proveProofKey(in.ProofId), v); err != nil {
 		return ProveReportOut{}, err
 	}
@@ -79,7 +82,7 @@ func (r *ProveReport) handle(ctx context.Context, in ProveReportIn) (ProveReport
 	}
 	if v.Stopped {
 		// Written. Whoever repeats this writes the same and stops again.
-		return ProveReportOut{}, &Stop{errors.New(all.stopText(v.Conclusion, page))}
+		return ProveReportOut{}, &Stop{errors.New(all.stopText(v, page))}
 	}
 	return ProveReportOut{ProofId: in.ProofId, Verdict: string(d.Verdict), Level: v.Conclusion.Level, Said: d.Sentence, Digest: d.Proof.Digest, Report: page}, nil
 }
@@ -113,12 +116,12 @@ func (r *ProveReport) join(ctx context.Context, plan *Plan, id string) (*Proved,
 	return all, nil
 }
 
-func (v *Proved) tell(f Finding) {
-	if len(v.Findings) < told {
-		v.Findings = append(v.Findings, f)
+func (all *Proved) tell(f Finding) {
+	if len(all.Findings) < told {
+		all.Findings = append(all.Findings, f)
 		return
 	}
-	v.Untold++
+	all.Untold++
 }
 
 // evidenceOf is what was kept, without where it was.
@@ -168,14 +171,14 @@ func (r *ProveReport) put(ctx context.Context, id string, d *report.Prove) (page
 }
 
 // stopText is what a proof says of an archive that is bad.
-func (v *Proved) stopText(c *proof.Conclusion, page string) string {
+func (all *Proved) stopText(v *Proof, page string) string {
 	var lines []string
-	if c.Err() != nil {
-		lines = append([]string{"the archive was tampered with, or mixed with another, or what it is held against is of another:"}, worst(c)...)
+	if v.Conclusion.Err() != nil {
+		lines = append([]string{"the archive was tampered with, or mixed with another, or what it is held against is of another:"}, v.worst()...)
 	}
-	if len(v.Findings) > 0 {
+	if len(all.Findings) > 0 {
 		lines = append(lines, "the archive is not as its manifests, its objects' names or the input say:")
-		for i, f := range v.Findings {
+		for i, f := range all.Findings {
 			if i == mostContradictions {
 				lines = append(lines, "and others")
 				break

@@ -65,9 +65,18 @@ func (l *LearnTypes) handle(ctx context.Context, in TypingIn) (TypingOut, error)
 	if !plan.typed() {
 		return TypingOut{}, nil
 	}
-	ranges, err := l.choose(ctx, &plan)
+	types, out, err := l.learn(ctx, &plan, itemsKey(plan.LoadID))
 	if err != nil {
 		return TypingOut{}, err
+	}
+	return out, putJSON(ctx, l.Objects, l.WorkBucket, typesKey(plan.LoadID), types)
+}
+
+// learn learns from the items of a plan, which lie at a key.
+func (l *LearnTypes) learn(ctx context.Context, plan *Plan, items string) (*proof.Types, TypingOut, error) {
+	ranges, err := l.choose(ctx, plan, items)
+	if err != nil {
+		return nil, TypingOut{}, err
 	}
 	left := l.SampleBytes
 	if left == 0 {
@@ -76,9 +85,9 @@ func (l *LearnTypes) handle(ctx context.Context, in TypingIn) (TypingOut, error)
 	var learner proof.Learner
 	out := TypingOut{Objects: len(ranges)}
 	for i := range ranges {
-		read, err := l.sample(ctx, &plan, &ranges[i], left/int64(len(ranges)-i), &learner)
+		read, err := l.sample(ctx, plan, &ranges[i], left/int64(len(ranges)-i), &learner)
 		if _, again := Classify(err).(*Again); again {
-			return TypingOut{}, err
+			return nil, TypingOut{}, err
 		}
 		left = max(left-read, 0)
 		out.Bytes += read
@@ -89,13 +98,12 @@ func (l *LearnTypes) handle(ctx context.Context, in TypingIn) (TypingOut, error)
 		out.Samples += t.Samples
 		out.Proven += t.Proven
 	}
-	return out, putJSON(ctx, l.Objects, l.WorkBucket, typesKey(plan.LoadID), types)
+	return types, out, nil
 }
 
 // choose reads the plan's items, of which there may be many, and keeps the ranges
 // to look into.
-func (l *LearnTypes) choose(ctx context.Context, plan *Plan) ([]Range, error) {
-	key := itemsKey(plan.LoadID)
+func (l *LearnTypes) choose(ctx context.Context, plan *Plan, key string) ([]Range, error) {
 	r, err := l.Objects.Open(ctx, l.WorkBucket, key, "", 0)
 	if err != nil {
 		return nil, err
