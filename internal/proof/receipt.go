@@ -19,7 +19,8 @@ const ReceiptFormat = "godwit.receipt/1"
 //
 //	Format        "godwit.receipt/1"
 //	Metadata      {ID, Version, TxTime, TxID}: text of string, int, timestamp, string
-//	Data          a value, as shower writes it; null of redacted and deleted revisions
+//	Data          a value, as shower writes it; null of redacted and deleted revisions,
+//	              and where whoever shows the receipt withholds it, which changes no hash
 //	DataHash      H(Data), or of what was redacted; of a deletion, as Deletion says
 //	Deletion      "" of none; "null": DataHash is H(null); "nothing": it is
 //	              SHA256(""); "metadata": it is null, and RevisionHash is H(Metadata)

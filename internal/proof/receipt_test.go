@@ -562,3 +562,39 @@ func TestNoReceiptIsMadeOfWhatWasTamperedWith(t *testing.T) {
 		t.Errorf("receipts were made: %v", made)
 	}
 }
+
+func TestDeletionsAreToldFromRemovedData(t *testing.T) {
+	c := newChecker(t)
+	done := map[string]bool{}
+	eachReceipt(t, ledgergen.Options{Seed: 9, Documents: 60}, func(b *journal.Block, i int, receipt []byte, _ proof.Hash) {
+		r := &b.Revisions[i]
+		kind, words := "document", "metadata and data are as shown"
+		var changes [][2]string
+		switch {
+		case r.Deleted():
+			kind, words = "deletion", "it deletes the document"
+			changes = [][2]string{{`"Deletion": "null"`, `"Deletion": ""`}, {`"Deletion": "null"`, `"Deletion": "nothing"`}, {`"Deletion": "null"`, `"Deletion": "metadata"`}, {`"Data": null`, `"Data": ["null","null"]`}}
+		case r.Redacted():
+			kind, words = "redaction", "its data, which was removed or is withheld, has the hash shown"
+			changes = [][2]string{{`"Deletion": ""`, `"Deletion": "null"`}, {`"Data": null`, `"Data": []`}, {`"Data": null`, `"Data": ["struct",[]]`}}
+		default:
+			changes = [][2]string{{`"Deletion": ""`, `"Deletion": "null"`}, {`"Deletion": ""`, `"Deletion": "metadata"`}}
+		}
+		if done[kind] {
+			return
+		}
+		done[kind] = true
+		if got, ok := c.check(t, receipt, ""); !ok || !strings.Contains(got, words) {
+			t.Errorf("%s: %s", kind, got)
+		}
+		for _, change := range changes {
+			altered := bytes.Replace(receipt, []byte(change[0]), []byte(change[1]), 1)
+			if got, ok := c.check(t, altered, ""); ok || bytes.Equal(altered, receipt) {
+				t.Errorf("%s, %s for %s: %s", kind, change[1], change[0], got)
+			}
+		}
+	})
+	if len(done) != 3 {
+		t.Errorf("the ledger has %v only", done)
+	}
+}

@@ -72,18 +72,18 @@ func check(b []byte, own string) (string, error) {
 	}
 	c, m, n := checker{}, r.Metadata, r.NotCovered
 	// 1. The revision's hash is that of its metadata and data.
-	hash := sum(c.serial("struct", []any{[]any{"id", "string", m.ID}, []any{"version", "int", m.Version}, []any{"txTime", "timestamp", m.TxTime}, []any{"txId", "string", m.TxID}}))
+	hash := sum(c.serial(0, "struct", []any{[]any{"id", "string", m.ID}, []any{"version", "int", m.Version}, []any{"txTime", "timestamp", m.TxTime}, []any{"txId", "string", m.TxID}}))
 	shown := "metadata is as shown; its data, which was removed or is withheld, has the hash shown"
-	data, known := map[string][]byte{"": r.DataHash, "null": sum([]byte("\x0B\x0F\x0E")), "nothing": sum(nil), "metadata": nil}[r.Deletion]
+	rules := map[string]string{"": "metadata", string(sum(nil)): "nothing", string(sum([]byte("\x0B\x0F\x0E"))): "null"}
+	c.must(r.Deletion == rules[string(r.DataHash)], "Deletion is not the rule that DataHash follows")
 	if r.Data != nil {
-		c.must(len(r.Data) > 1 && r.Data[0] == "struct" && r.Deletion == "", "the data is no document")
-		data, shown = sum(c.serial(r.Data...)), "metadata and data are as shown"
+		c.must(len(r.Data) > 1 && r.Data[0] == "struct" && bytes.Equal(sum(c.serial(0, r.Data...)), r.DataHash), "DataHash is not the hash of the data shown")
+		shown = "metadata and data are as shown"
 	} else if r.Deletion != "" {
 		shown = "metadata is as shown; it deletes the document"
 	}
-	c.must(known && bytes.Equal(data, r.DataHash), "DataHash is not the hash of the data shown, or of a deletion by the rule named")
 	if r.Deletion != "metadata" {
-		hash = c.join(hash, [][]byte{data})
+		hash = c.join(hash, [][]byte{r.DataHash})
 	}
 	c.must(bytes.Equal(hash, r.RevisionHash), "RevisionHash is not the hash of metadata and data")
 	// 2. The block's hash is that of its entries, the revision among them, and of the block before. The digest is that of all blocks.
@@ -145,8 +145,8 @@ var times = regexp.MustCompile(`^(?:(\d{4}(?:-\d\d)?)T|(\d{4}-\d\d-\d\d)|(\d{4}-
 
 // serial is what the Ion hash of a value hashes. A value is [type, content, annotations...], behind its name in a struct. Content
 // is text (base64 of lobs; of a null, the type that it is null of), or the list of what a list, sexp or struct holds.
-func (c *checker) serial(v ...any) []byte {
-	if c.must(len(v) > 1, "a value has no type and content"); c.err != nil {
+func (c *checker) serial(depth int, v ...any) []byte {
+	if c.must(len(v) > 1 && depth < 600, "a value has no type and content, or nests deeper than QLDB's"); c.err != nil {
 		return nil
 	}
 	kind, _ := v[0].(string)
@@ -187,9 +187,9 @@ func (c *checker) serial(v ...any) []byte {
 	for _, item := range list {
 		h, _ := item.([]any)
 		if kind == "struct" && len(h) > 0 {
-			fields = append(fields, sum(append(c.serial("symbol", h[0]), c.serial(h[1:]...)...)))
+			fields = append(fields, sum(append(c.serial(depth+1, "symbol", h[0]), c.serial(depth+1, h[1:]...)...)))
 		} else {
-			body = append(body, c.serial(h...)...) // fails in a struct
+			body = append(body, c.serial(depth+1, h...)...) // fails in a struct
 		}
 	}
 	slices.SortFunc(fields, bytes.Compare)
@@ -199,7 +199,7 @@ func (c *checker) serial(v ...any) []byte {
 	}
 	notes := []byte{0x0B, 0xE0}
 	for _, note := range v[2:] {
-		notes = append(notes, c.serial("symbol", note)...)
+		notes = append(notes, c.serial(depth+1, "symbol", note)...)
 	}
 	return slices.Concat(notes, s, []byte{0x0E})
 }
