@@ -30,7 +30,7 @@ func (l Load) Complete() (Load, error) {
 		}
 		l.Input = compact.Bytes()
 	}
-	l.Archive = l.Archive.whole()
+	l.Archive, l.Proof = l.Archive.whole(), l.Proof.whole()
 	l.Quarantine.First = list(l.Quarantine.First)
 	l.NeverFound = list(l.NeverFound)
 	l.Tables = list(l.Tables)

@@ -47,6 +47,15 @@ func clean() report.Load {
 			{Name: "visible", Started: at(150), Finished: at(150.8), Tasks: 1},
 		},
 	}
+	digest, hex := "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=", "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+	l.Proof = &report.Proof{
+		Asked: "full", Level: 3, Kept: 1, Digest: digest, Hex: hex, Tip: 1873,
+		Ties:   []report.Tie{{Digest: digest, Hex: hex, Ledger: "vehicle-registration", Tip: 1873, From: 0, To: 1873, How: "all block hashes"}},
+		Blocks: []report.Verdicts{{Verdict: "proven", Count: 1874}}, Revisions: []report.Verdicts{{Verdict: "proven", Count: 5240}, {Verdict: "redacted", Count: 2}, {Verdict: "opaque", Count: 11}},
+		Holds: []string{"blocks 0 to 1873 of strand 3aIHk6vmvrGKHfOXnE0wqz are an unbroken chain", "5242 of 5242 revisions of documents were hashed again and have the hash that their block holds"},
+		Open:  []report.Open{{What: "11 revisions of QLDB's own catalogue", Why: "the journal holds nothing of them but their hashes, which their blocks cover", Lift: "nothing: their content was never exported"}},
+		Where: "s3://godwit-work/loads/3f9a61c07d52be84/proof.json",
+	}
 	l.Tables = []report.Table{
 		table("VehicleRegistration", "vehicle_registration", "Iz0Xo4xyqhOJ5EXyLzTmNL", 2310, 512, 0),
 		table("Person", "person", "GsYlgUVWJcRLkrXN9kF63A", 1204, 600, 4),
@@ -94,6 +103,14 @@ func troubled() report.Load {
 		{Table: "Person", Column: "middle_name", Path: "MiddelName"},
 		{Table: "Vehicle", Column: "colour", Path: "Colour"},
 	}
+	l.Proof.Level, l.Proof.Digest, l.Proof.Hex, l.Proof.Ties = 0, "", "", nil
+	l.Proof.Blocks = []report.Verdicts{{Verdict: "proven", Count: 1600}, {Verdict: "type-unproven", Count: 43}, {Verdict: "unattested", Count: 1}}
+	l.Proof.Revisions = append(l.Proof.Revisions, report.Verdicts{Verdict: "type-unproven", Count: 90}, report.Verdicts{Verdict: "unattested", Count: 1})
+	l.Proof.Open = append(l.Proof.Open,
+		report.Open{What: "blocks 0 to 117", Why: "the archive begins with block 118: a digest over all blocks cannot be computed", Lift: "add the exports from block 0 on"},
+		report.Open{What: "90 revisions from JSON", Why: "JSON lost Ion types that their hashes cover", Lift: "an export of the same blocks in Ion"})
+	l.Proof.Findings = []string{"unattested: block 130 in object dmv/2024/05/01/08/3aIHk6vmvrGKHfOXnE0wqz.118-1873.ion: transactionInfo is absent, and entriesHashList has its hash"}
+	l.Proof.Unlisted = 90
 	l.Findings = []report.Finding{{Code: "cold-start", Severity: report.Note, Text: "The cluster was paused; resuming it took 24 s."}}
 	return l
 }
@@ -173,6 +190,10 @@ func hostile() report.Load {
 	t := &l.Tables[0]
 	t.Name, t.Target, t.History, t.IDs[0].ID = evil, evil, evil, evil
 	t.Evidence = &report.Evidence{Revisions: 9, Checksum: evil, Loader: evil + "x"}
+	l.Proof = &report.Proof{
+		Asked: evil, Level: 1, Digest: evil, Hex: evil, Ties: []report.Tie{{Digest: evil, Hex: evil, Ledger: evil, How: evil}}, Blocks: []report.Verdicts{{Verdict: evil, Count: 1}},
+		Revisions: []report.Verdicts{{Verdict: evil, Count: 1}}, Holds: []string{evil}, Open: []report.Open{{What: evil, Why: evil, Lift: evil}}, Findings: []string{evil}, Where: evil,
+	}
 	l.Quarantine.Where = evil
 	l.Quarantine.First = []report.Quarantined{{Table: evil, Document: evil, Object: evil, Path: evil, Reason: evil}}
 	l.NeverFound = []report.MappingPath{{Table: evil, Column: evil, Path: evil}}

@@ -48,6 +48,17 @@ type Verdicts struct {
 // An Open is something that is not proven.
 type Open struct{ What, Why, Lift string }
 
+// whole returns a proof whose lists are not nil.
+func (p *Proof) whole() *Proof {
+	if p == nil {
+		return nil
+	}
+	w := *p
+	w.Ties, w.Blocks, w.Revisions = list(p.Ties), list(p.Blocks), list(p.Revisions)
+	w.Holds, w.Open, w.Findings = list(p.Holds), list(p.Open), list(p.Findings)
+	return &w
+}
+
 func (p *Proof) made() bool { return p != nil && p.Asked != "off" }
 
 // most is the level that can be reached by what was asked.
@@ -58,13 +69,25 @@ func (p *Proof) most() int {
 	return 3
 }
 
-func (p *Proof) revisions(verdict string) int64 {
-	for _, v := range p.Revisions {
+// with is how many blocks or revisions got a verdict.
+func with(verdict string, list []Verdicts) int64 {
+	for _, v := range list {
 		if v.Verdict == verdict {
 			return v.Count
 		}
 	}
 	return 0
+}
+
+// odd says that something is absent or contradicts itself, whatever level is
+// reached without it.
+func (p *Proof) odd() bool {
+	for _, list := range [][]Verdicts{p.Blocks, p.Revisions} {
+		if with("unattested", list)+with("inconsistent", list) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // line says it in a sentence or two.
@@ -93,8 +116,8 @@ func (p *Proof) line() string {
 	for _, v := range p.Revisions {
 		all += v.Count
 	}
-	opaque = p.revisions("opaque")
-	again := p.revisions("proven") + p.revisions("redacted")
+	opaque = with("opaque", p.Revisions)
+	again := with("proven", p.Revisions) + with("redacted", p.Revisions)
 	if again == all-opaque {
 		return s + "; every revision was hashed again and has the hash that its block holds (" + number(again) + ")."
 	}
@@ -114,12 +137,12 @@ func (p *Proof) follow() []Finding {
 		return nil
 	case !p.made():
 		return []Finding{{Code: "not-verified", Severity: Note, Text: "The archive was not verified, as the input asks: nothing shows whether it is what QLDB wrote."}}
-	case p.Level >= p.most():
+	case p.Level >= p.most() && !p.odd():
 		return nil
 	}
 	// What nobody gave is nothing wrong; what was given and does not fit may be.
 	severity := Note
-	if p.Kept > 0 && p.Level < 2 || p.Level == 0 || p.revisions("unattested")+p.revisions("inconsistent") > 0 {
+	if p.Kept > 0 && p.Level < 2 || p.Level == 0 || p.odd() {
 		severity = Warning
 	}
 	var whats, lifts []string

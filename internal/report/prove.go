@@ -215,8 +215,8 @@ func newProvePage(p Prove, css template.CSS) provePage {
 	}
 	v.Title = "LedgerProve: " + plain(p.Archive.Bucket) + "/" + plain(p.Archive.Prefix) + ": " + string(p.Verdict)
 	v.Gaps, v.Overlaps, v.Unused = head(p.Archive.Gaps), head(p.Archive.Overlaps), head(p.Archive.Unused)
-	again := p.Proof.revisions("proven") + p.Proof.revisions("redacted")
-	bad, tampered := "", p.Proof.revisions("tampered")
+	again := with("proven", p.Proof.Revisions) + with("redacted", p.Proof.Revisions)
+	bad, tampered := "", with("tampered", p.Proof.Revisions)
 	if tampered > 0 {
 		bad = number(tampered) + " tampered with"
 	}
