@@ -19,6 +19,7 @@ func (f Facts) words(t *tables) []string {
 	if f.Survey && f.Unread > 0 {
 		said = append(said, fmt.Sprintf("%d of %d blocks could not be read; they are taken to hold as much as the others.", f.Unread, f.Blocks))
 	}
+	said = append(said, "The load verifies every hash of the archive, the default; with Verify \"chain\" or \"off\" it reads faster than is said here.")
 	if f.NoHistory {
 		said = append(said, "The history is staged and then left out; what stays in the database is counted as if it were kept.")
 	}
