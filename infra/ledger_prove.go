@@ -23,7 +23,7 @@ func LedgerProveDefinition(p DefinitionProps) (string, error) {
 	w := workflow{DefinitionProps: p, id: "ProofId", folder: proofsPrefix, anew: "start LedgerProve again with the same input"}
 	return w.definition("Proves an archived ledger offline, and loads nothing", "Plan", object{
 		"Plan": with(w.call(config.ProvePlan, object{"Input": "{% $states.input %}", "Execution": "{% $states.context.Execution.Name %}"}), object{
-			"Comment": "Checks the input, collects digests and proofs, cuts the archive into items of block ranges",
+			"Comment": "Checks the input, collects digests and proofs, learns the types that JSON lost, cuts the archive into items of block ranges",
 			"Next":    "AnyItems",
 		}),
 		"AnyItems": object{

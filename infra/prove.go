@@ -28,7 +28,7 @@ func NewProveStack(app awscdk.App, id string, e Environment, data *DataStack, as
 	g := proveGrants{grants{e: e, data: data, partition: *s.Partition()}}
 	values := map[string]string{config.Archives: archives, config.WorkBucket: *data.Work.BucketName()}
 	s.Functions, err = newFunctions(s.Stack, e, data, assets, values, []step{
-		{"ProvePlan", config.ProvePlan, "Digests and proofs, and work items of an archive", workMinutes, g.plan},
+		{"ProvePlan", config.ProvePlan, "Digests, proofs, types that JSON lost, and work items of an archive", workMinutes, g.plan},
 		{"ProveBlocks", config.ProveBlocks, "Hashes blocks again", workMinutes, g.blocks},
 		{"ProveReport", config.ProveReport, "Concludes how far an archive is proven, writes the report", workMinutes, g.report},
 	})
@@ -70,6 +70,7 @@ const (
 	provePlan     = proofsPrefix + "*/plan.json"
 	proveItems    = proofsPrefix + "*/items.jsonl"
 	proveEvidence = proofsPrefix + "*/evidence.json"
+	proveTypes    = proofsPrefix + "*/types.json"
 	proveRuns     = proofsPrefix + "*/runs/*"
 	proveResults  = proofsPrefix + "*/results/*"
 )
@@ -81,12 +82,13 @@ type proveGrants struct{ grants }
 func (g proveGrants) plan(r awsiam.Role) {
 	g.listArchives(r)
 	g.readArchives(r)
-	g.writeWork(r, provePlan, proveItems, proveEvidence)
+	g.readWork(r, proveItems)
+	g.writeWork(r, provePlan, proveItems, proveEvidence, proveTypes)
 }
 
 func (g proveGrants) blocks(r awsiam.Role) {
 	g.readArchives(r)
-	g.readWork(r, provePlan, proveRuns)
+	g.readWork(r, provePlan, proveTypes, proveRuns)
 	g.writeWork(r, proveRuns)
 }
 
