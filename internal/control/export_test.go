@@ -131,7 +131,7 @@ func (w *world) exported(t *testing.T, in migrate.Input) {
 		must(t, err)
 		e, err := proof.ParseEvidence(kept)
 		must(t, err)
-		if e.Proof == nil || e.Proof.Block != last[id] || e.Tip != *in.DigestTip || e.Digest.String() != in.Digest || proof.Fold(j.Hash(last[id]), e.Proof.Path) != j.Digest(e.Tip) {
+		if e.Proof == nil || e.Proof.Block != last[id] || e.Tip != *in.DigestTip || `"`+e.Digest.String()+`"` != string(in.Digest) || proof.Fold(j.Hash(last[id]), e.Proof.Path) != j.Digest(e.Tip) {
 			t.Errorf("proofs of export %s: %s", id, kept)
 		}
 	}
