@@ -28,6 +28,8 @@ func TestParseInput(t *testing.T) {
 		},
 		{name: "a time", input: `{"Bucket":"b","Since":"2024-05-01T02:00:00.5+02:00"}`, want: migrate.Input{Bucket: "b", Since: migrate.Since{Time: "2024-05-01T00:00:00.5Z"}}},
 		{name: "block 0", input: `{"Bucket":"b","Since":0}`, want: migrate.Input{Bucket: "b"}},
+		{name: "redacted data is kept", input: `{"Bucket":"b","ApplyRedactions":false}`, want: migrate.Input{Bucket: "b", ApplyRedactions: new(bool)}},
+		{name: "neither true nor false", input: `{"Bucket":"b","ApplyRedactions":"no"}`, refused: []string{"ApplyRedactions"}},
 		{name: "null is absent", input: `{"Bucket":"b","Since":null,"Tables":null,"ExportIds":null,"Mapping":null}`, want: migrate.Input{Bucket: "b"}},
 		{name: "the last block there can be", input: `{"Bucket":"b","Since":9223372036854775807}`, want: migrate.Input{Bucket: "b", Since: migrate.Since{Block: 1<<63 - 1}}},
 		{name: "without manifests", input: `{"Bucket":"b","Manifests":"none"}`, want: migrate.Input{Bucket: "b", Manifests: "none"}},

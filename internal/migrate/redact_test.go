@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"godwit/internal/ledgergen"
-	"godwit/internal/migrate"
 	"godwit/internal/report"
 )
 
@@ -152,11 +151,5 @@ func TestRedactionsOfWhatIsNotThere(t *testing.T) {
 		if !slices.ContainsFunc(rep.Findings, func(f report.Finding) bool { return f.Code == "redacted-unknown" }) {
 			t.Errorf("%s: %+v", input, rep.Findings)
 		}
-	}
-}
-
-func TestApplyRedactionsIsTrueOrFalse(t *testing.T) {
-	if _, err := migrate.ParseInput([]byte(`{"Bucket":"b","ApplyRedactions":"no"}`)); err == nil {
-		t.Error("got no error for a text")
 	}
 }
