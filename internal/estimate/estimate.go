@@ -121,7 +121,7 @@ func Make(f Facts) (Estimate, error) {
 
 // check refuses what is not a load.
 func (f Facts) check() error {
-	numbers := []int64{f.Largest, f.Exports, f.Items, f.Segments, f.Parts, f.Asides, f.Blocks, f.Unread, f.Place.MemoryMB, f.Place.Transform, f.Place.Tasks}
+	numbers := []int64{f.Largest, f.Exports, f.Items, f.Segments, f.Parts, f.Asides, f.Redactions, f.Blocks, f.Unread, f.Place.MemoryMB, f.Place.Transform, f.Place.Tasks}
 	for _, c := range f.Archive {
 		numbers = append(numbers, c.Objects, c.Bytes, c.Inflated, c.Revisions)
 	}

@@ -11,15 +11,16 @@ type Facts struct {
 	Exports int64     // whose manifests are read
 	Items   int64     // work items of each pass; 0: worked out of the archive's size
 	// Segments and Parts of the load; 0: worked out of the row bytes.
-	Segments  int64
-	Parts     int64
-	Tables    []Table // target tables with staged rows
-	Blocks    int64   // of the archive, of which the survey could not read Unread
-	Unread    int64
-	Asides    int64 // revisions that would be set aside
-	NoHistory bool  // current tables only
-	Typed     bool  // types that JSON lost are learned before the passes, on a sample
-	Place     Place
+	Segments   int64
+	Parts      int64
+	Tables     []Table // target tables with staged rows
+	Redactions int64   // that the archive asks for and the load applies
+	Blocks     int64   // of the archive, of which the survey could not read Unread
+	Unread     int64
+	Asides     int64 // revisions that would be set aside
+	NoHistory  bool  // current tables only
+	Typed      bool  // types that JSON lost are learned before the passes, on a sample
+	Place      Place
 }
 
 // A Content is the objects of an archive that are alike.

@@ -75,7 +75,7 @@ func (m model) run() run {
 	for _, s := range m.database() {
 		add(s.name, s.tally, s.seconds, s.said...)
 	}
-	end := m.report(m.segments, 4)
+	end := m.report(m.segments, 5)
 	add(StepReport, end, end.seconds)
 	r.holdings = []holding{
 		{"rows in the database, with keys and indexes", 0, priceStorage, m.rowBytes * m.rate(rateStored)},
@@ -132,7 +132,7 @@ func (m *model) measure() {
 			sources := math.Max(1, float64(t.Sources))
 			m.parts += math.Min(sources*m.segments, float64(t.Revisions))
 		}
-		m.parts += math.Min(m.segments, float64(m.f.Asides))
+		m.parts += math.Min(m.segments, float64(m.f.Asides)) + math.Min(m.segments, float64(m.f.Redactions))
 	}
 }
 

@@ -103,6 +103,11 @@ func (s *survey) facts() estimate.Facts {
 	f := s.plan.facts()
 	f.Survey, f.Asides = true, s.total.Quarantined
 	f.Blocks, f.Unread = s.blocks+s.unread, s.unread
+	if s.plan.Input.applyRedactions() {
+		for _, n := range s.redact {
+			f.Redactions += n
+		}
+	}
 	for _, x := range s.targets {
 		t := estimate.Table{Indexes: int64(len(x.Current.Indexes) + len(x.History.Indexes))}
 		for _, source := range s.tables {

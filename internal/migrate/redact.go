@@ -28,15 +28,11 @@ var redactionTable = change.Table{Name: "redaction", Columns: []change.Column{
 // removed it. The target applies the list before anything is shown; it counts
 // also for tables that this load leaves out.
 func (s *segment) redactions(b *journal.Block) error {
+	if !s.plan.Input.applyRedactions() {
+		return nil
+	}
 	for i := range b.Redactions {
 		r := &b.Redactions[i]
-		if s.out.Redactions == nil {
-			s.out.Redactions = map[string]int64{}
-		}
-		s.out.Redactions[r.TableID]++
-		if !s.plan.Input.applyRedactions() {
-			continue
-		}
 		null := change.Value{Kind: change.Null}
 		row := change.Row{Table: &redactionTable, Values: []change.Value{
 			text(s.plan.LoadID), text(r.TableID), text(string(r.DocumentID)), num(int64(r.Version)), num(b.SequenceNo), null, null,
