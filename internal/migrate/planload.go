@@ -85,7 +85,7 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 		return PlanOut{}, err
 	}
 	if !input.planOnly() && input.verify() != verifyOff {
-		if err := putJSON(ctx, p.Objects, p.WorkBucket, evidenceKey(plan.LoadID), evidence); err != nil {
+		if err := putJSON(ctx, p.Objects, p.WorkBucket, evidenceKey(plan.LoadID), append([]kept{}, evidence...)); err != nil {
 			return PlanOut{}, err
 		}
 	}
