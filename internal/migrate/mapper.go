@@ -90,12 +90,6 @@ func (m *mapper) open(count SegmentTable) *tally {
 // recovered. An error of outcomes apart, it fails before it counted anything of the
 // block.
 func (m *mapper) block(b *journal.Block) error {
-	for i := range b.Redactions {
-		if m.out.Redactions == nil {
-			m.out.Redactions = map[string]int64{}
-		}
-		m.out.Redactions[b.Redactions[i].TableID]++
-	}
 	defer m.types.forget()
 	early, err := m.plan.early(b)
 	if err != nil {
@@ -107,6 +101,12 @@ func (m *mapper) block(b *journal.Block) error {
 	m.out.Blocks++
 	m.out.LastBlock = b.SequenceNo
 	m.out.HashOnly += int64(b.HashOnly)
+	for i := range b.Redactions {
+		if m.out.Redactions == nil {
+			m.out.Redactions = map[string]int64{}
+		}
+		m.out.Redactions[b.Redactions[i].TableID]++
+	}
 	m.out.Events = append(m.out.Events, b.TableEvents()...)
 	for i := range b.Revisions {
 		r := &b.Revisions[i]
