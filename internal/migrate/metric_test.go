@@ -109,7 +109,7 @@ func TestALoadTellsWhatItReadAndImported(t *testing.T) {
 // that it left one running.
 func TestTasksTellRowsAndWaits(t *testing.T) {
 	part := func(rows int) change.Task {
-		return change.Task{Phase: "import", Args: fmt.Appendf(nil, `{"rows":%d}`, rows)}
+		return change.Task{Phase: "import", Args: fmt.Appendf(nil, `{"table_id":"t","rows":%d}`, rows)}
 	}
 	for name, test := range map[string]struct {
 		target *turnTarget
