@@ -588,7 +588,7 @@ func TestEverySampleIsRun(t *testing.T) {
 	}
 	for _, file := range files {
 		name := filepath.Base(file)
-		if ok := strings.HasSuffix(name, ".json") && (strings.HasPrefix(name, "ledger-load-") || strings.HasPrefix(name, "ledger-export-")); !ok {
+		if ok := strings.HasSuffix(name, ".json") && (strings.HasPrefix(name, "ledger-load-") || strings.HasPrefix(name, "ledger-prove-") || strings.HasPrefix(name, "ledger-export-")); !ok {
 			t.Errorf("no test runs events/%s", name)
 		}
 	}

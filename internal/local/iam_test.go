@@ -69,6 +69,12 @@ func TestEveryStatementIsUsedOrReviewed(t *testing.T) {
 		note(c)
 		c.Close()
 	}
+	for _, file := range proveSamples(t) {
+		c, _ := proveSample(t, file)
+		note(c)
+		c.Close()
+	}
+	note(provenExport(t, ledgergen.JSON))
 	note(redriven(t))
 	note(mapped(t))
 	note(planned(t))

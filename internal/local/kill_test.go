@@ -300,7 +300,7 @@ var (
 
 // cannotDie names the callers that are no functions: a kill breaks their
 // connection.
-var cannotDie = map[string]bool{"LedgerLoad": true, "LedgerExport": true, "Import": true, "Qldb": true}
+var cannotDie = map[string]bool{"LedgerLoad": true, "LedgerExport": true, "LedgerProve": true, "Import": true, "Qldb": true}
 
 // callerOf is the name of the role that calls.
 func callerOf(c gateway.Call) string {
@@ -362,7 +362,7 @@ func objects(t testing.TB, c *local.Cloud) map[string]string {
 	}
 	out := map[string]string{}
 	for _, e := range all {
-		if regexp.MustCompile(`^(loads|exports)/[0-9a-f]+/results/`).MatchString(e.Key) {
+		if regexp.MustCompile(`^(loads|exports|proofs)/[0-9a-f]+/results/`).MatchString(e.Key) {
 			continue
 		}
 		body, e, err := c.S3.Get(work, e.Key)
@@ -372,18 +372,14 @@ func objects(t testing.TB, c *local.Cloud) map[string]string {
 		text := string(body)
 		switch {
 		case strings.HasSuffix(e.Key, "/report.json"):
-			text = timeless(t, body)
+			text = timeless(t, e.Key, body)
 		case strings.HasSuffix(e.Key, "/report.html"):
 			// It shows what report.json holds.
 			twin, _, err := c.S3.Get(work, strings.TrimSuffix(e.Key, "html")+"json")
 			if err != nil {
 				t.Fatal(err)
 			}
-			l, err := report.Parse(twin)
-			if err != nil {
-				t.Fatal(err)
-			}
-			html, err := l.HTML()
+			html, err := parseReport(t, e.Key, twin).HTML()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -397,21 +393,44 @@ func objects(t testing.TB, c *local.Cloud) map[string]string {
 	return out
 }
 
-// timeless is a report without its times.
-func timeless(t testing.TB, body []byte) string {
+// A page is a report that was read back.
+type page interface{ HTML() ([]byte, error) }
+
+// parseReport reads the report of a load, or of a proof, by its key.
+func parseReport(t testing.TB, key string, body []byte) page {
 	t.Helper()
-	l, err := report.Parse(body)
+	var p page
+	var err error
+	if strings.HasPrefix(key, "proofs/") {
+		p, err = report.ParseProve(body)
+	} else {
+		p, err = report.Parse(body)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Started, l.Finished = time.Time{}, time.Time{}
-	for i := range l.Phases {
-		l.Phases[i].Started, l.Phases[i].Finished = time.Time{}, time.Time{}
+	return p
+}
+
+// timeless is a report without its times.
+func timeless(t testing.TB, key string, body []byte) string {
+	t.Helper()
+	r := parseReport(t, key, body)
+	switch x := r.(type) {
+	case report.Prove:
+		x.Finished = time.Time{}
+		r = x
+	case report.Load:
+		x.Started, x.Finished = time.Time{}, time.Time{}
+		for i := range x.Phases {
+			x.Phases[i].Started, x.Phases[i].Finished = time.Time{}, time.Time{}
+		}
+		if x.Predicted != nil {
+			x.Predicted.Made = time.Time{}
+		}
+		r = x
 	}
-	if l.Predicted != nil {
-		l.Predicted.Made = time.Time{}
-	}
-	text, err := json.MarshalIndent(l, "", " ")
+	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
