@@ -365,7 +365,8 @@ CREATE OR REPLACE FUNCTION godwit.redact(p_load text, p_history text, p_mapped t
 RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE
   v_which text := $q$r.load_id = $1 AND r.outcome IS NULL AND r.doc_id >= $2 AND ($3 IS NULL OR r.doc_id < $3)$q$;
-  v_same text := $q$h.doc_id = r.doc_id AND h.version = r.version AND h.ql_audit->>'ql_tableid' = r.table_id$q$;
+  -- The range is said of both sides, for a plan that reads no more of the history than it.
+  v_same text := $q$h.doc_id = r.doc_id AND h.version = r.version AND h.ql_audit->>'ql_tableid' = r.table_id AND h.doc_id >= $2 AND ($3 IS NULL OR h.doc_id < $3)$q$;
 BEGIN
   EXECUTE format($q$
     UPDATE godwit.redaction r SET outcome = 'already', data_hash = nullif(h.ql_audit->>'ql_data_hash', '')
@@ -462,7 +463,7 @@ BEGIN
     EXECUTE format($q$
       INSERT INTO godwit.redaction (load_id, table_id, doc_id, version, data_hash)
       SELECT $3, r.table_id, r.doc_id, r.version, max(r.data_hash) FROM godwit.redaction r JOIN %I.%I s USING (doc_id, version)
-      WHERE r.load_id = ANY ($4) AND r.doc_id >= $1 AND ($2 IS NULL OR r.doc_id < $2)
+      WHERE r.load_id = ANY ($4) AND r.doc_id >= $1 AND ($2 IS NULL OR r.doc_id < $2) AND s.doc_id >= $1 AND ($2 IS NULL OR s.doc_id < $2)
         AND s.ql_audit->>'ql_tableid' = r.table_id AND (s.ql_audit->>'ql_redacted')::boolean IS NOT TRUE
       GROUP BY r.table_id, r.doc_id, r.version HAVING NOT bool_or(r.load_id = $3)$q$, l.stage_schema, t.history_name) USING v_low, v_high, p_load, v_loads;
     PERFORM godwit.redact(p_load, format('%I.%I', l.stage_schema, t.history_name), t.mapped, v_low, v_high, 'loaded');
