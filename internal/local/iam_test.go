@@ -75,7 +75,8 @@ func TestEveryStatementIsUsedOrReviewed(t *testing.T) {
 		c.Close()
 	}
 	note(provenExport(t, ledgergen.JSON))
-	note(redriven(t))
+	note(redriven(t, smallProve{}, "ProveBlocks"))
+	note(redriven(t, smallLoad{}, "Task"))
 	note(mapped(t))
 	note(planned(t))
 	note(exportedAndGrown(t))
@@ -145,28 +146,27 @@ func like(pattern, name string) bool {
 	return ok && err == nil
 }
 
-// redriven is a cloud in which a load failed in the middle of a map and was
+// redriven is a cloud in which a function of a map failed and the execution was
 // redriven.
-func redriven(t *testing.T) *local.Cloud {
+func redriven(t *testing.T, w workload, function string) *local.Cloud {
 	t.Helper()
 	var once sync.Once
 	c := start(t, local.Options{Fault: func(x gateway.Call) (f gateway.Fault) {
-		if callerOf(x) == "Task" {
+		if callerOf(x) == function {
 			once.Do(func() { f = gateway.KillBefore })
 		}
 		return f
 	}})
 	c.Engine.NoRetry = true
-	archive(t, c, ledgergen.Options{Seed: 1, Documents: 20, Prefix: "exports/"})
-	x, r := run(t, c, object{"Bucket": archiveBucket, "Prefix": "exports/"})
+	x, r := execute(t, c, w.machine(), w.prepare(t, c))
 	if r.Status != asl.Failed {
-		t.Fatalf("LedgerLoad %s, want it to fail", r.Status)
+		t.Fatalf("%s %s, want it to fail", w.machine(), r.Status)
 	}
 	if err := x.Redrive(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := x.Wait(t.Context()); err != nil || r.Status != asl.Succeeded {
-		t.Fatalf("the redriven LedgerLoad %s: %v %s", r.Status, err, local.Cause(x))
+		t.Fatalf("the redriven %s %s: %v %s", w.machine(), r.Status, err, local.Cause(x))
 	}
 	return c
 }

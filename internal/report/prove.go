@@ -61,7 +61,7 @@ func (p Prove) Complete() (Prove, error) {
 		}
 		p.Input = compact.Bytes()
 	}
-	p.Archive = p.Archive.whole()
+	p.Archive, p.Proof = p.Archive.whole(), *p.Proof.whole()
 	p.Contradictions, p.Stops, p.Findings = list(p.Contradictions), list(p.Stops), list(p.Findings)
 	for _, f := range p.follow() {
 		if !slices.Contains(p.Findings, f) {
@@ -273,7 +273,11 @@ func (p Prove) Text(width int) string {
 	section("What holds:", p.Proof.Holds)
 	var open []string
 	for _, o := range p.Proof.Open {
-		open = append(open, o.What+": "+o.Why+". What would prove it: "+o.Lift+".")
+		line := o.What + ": " + o.Why + "."
+		if !strings.HasPrefix(o.Lift, "nothing") {
+			line += " What would prove it: " + o.Lift + "."
+		}
+		open = append(open, line)
 	}
 	section("What is open:", open)
 	section("Findings:", p.Proof.Findings)
