@@ -90,7 +90,7 @@ func (g grants) task(r awsiam.Role) {
 
 func (g grants) report(r awsiam.Role) {
 	g.listWork(r, segments, estimate)
-	g.readWork(r, planFile, segments, counts, quarantine, survey, estimate, proof)
+	g.readWork(r, planFile, segments, counts, quarantine, survey, estimate, proof, types)
 	g.writeWork(r, loadsPrefix+"*/report.json", loadsPrefix+"*/report.html", estimate,
 		loadsPrefix+"*/plan-report.json", loadsPrefix+"*/plan-report.html", loadsPrefix+"*/mapping-draft.json")
 	g.database(r, g.target.LoaderSecret)

@@ -63,6 +63,7 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"PhaseRole", "s3:GetObject", "${Work.Arn}/loads/*/counts/*", "keys hold the load's id and the item"},
 	{"PhaseRole", "s3:PutObject", "${Work.Arn}/loads/*/tasks/*", "keys hold the load's id and the phase"},
 	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/plan.json", "keys hold the load's id"},
+	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/types.json", "keys hold the load's id"},
 	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/segments/*", "keys hold the load's id and the item"},
 	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/counts/*", "keys hold the load's id and the item"},
 	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/quarantine/*", "keys hold the load's id and the item"},

@@ -76,6 +76,9 @@ func (m model) run() run {
 		add(s.name, s.tally, s.seconds, s.said...)
 	}
 	end := m.report(m.segments, 5)
+	if m.f.Typed {
+		end.reads++
+	}
 	add(StepReport, end, end.seconds)
 	r.holdings = []holding{
 		{"rows in the database, with keys and indexes", 0, priceStorage, m.rowBytes * m.rate(rateStored)},

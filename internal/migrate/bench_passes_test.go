@@ -63,7 +63,7 @@ func BenchmarkPasses(b *testing.B) {
 				fmt.Printf("\npasses over %s: %d bytes%s, CPU time of one core (median of %d rounds)\n", name, size, ratio, len(mapped))
 				fmt.Printf("  read, map and pack %31s %8.1f MB/s\n  count independently %30s %8.1f MB/s\n  survey, in plan mode %29s %8.1f MB/s, %.2f of the load's\n",
 					"", middle(mapped), "", middle(counted), "", middle(surveyed), middle(surveyed)/middle(mapped))
-				m.rowFigures(b, p.LoadId, size)
+				m.rowFigures(b, p.LoadId, size, middle(mapped))
 			})
 		}
 	}
@@ -79,8 +79,9 @@ func (m *machine) dataBytes() (n int64) {
 	return n
 }
 
-// rowFigures prints how much of rows and parts comes of the archive.
-func (m *machine) rowFigures(b *testing.B, load string, size int64) {
+// rowFigures prints how much of rows and parts comes of the archive, and how many
+// revisions are hashed again, mapped and packed at a rate in MB/s.
+func (m *machine) rowFigures(b *testing.B, load string, size int64, mapped float64) {
 	b.Helper()
 	var rows, parts, text int64
 	for name, o := range m.objects.under(workBucket + "/loads/" + load + "/segments/") {
@@ -96,7 +97,7 @@ func (m *machine) rowFigures(b *testing.B, load string, size int64) {
 			rows, parts, text = rows+p.Rows, parts+p.Bytes, text+int64(len(body))
 		}
 	}
-	fmt.Printf("  %.0f bytes a revision become rows of %.0f bytes, %.0f in parts\n", float64(size)/float64(rows), float64(text)/float64(rows), float64(parts)/float64(rows))
+	fmt.Printf("  %.0f bytes a revision become rows of %.0f bytes, %.0f in parts; fully verified %.0f revisions/s\n", float64(size)/float64(rows), float64(text)/float64(rows), float64(parts)/float64(rows), mapped*1e6*float64(rows)/float64(size))
 }
 
 // BenchmarkSteps prints what each step in the database does a second, on one

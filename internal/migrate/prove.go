@@ -175,7 +175,13 @@ func (r *Report) proof(ctx context.Context, l *load) (*report.Proof, error) {
 	if err := readJSON(ctx, r.Objects, r.WorkBucket, proofKey(l.plan.LoadID), &v); err != nil {
 		return nil, err
 	}
-	return v.told("s3://" + r.WorkBucket + "/" + proofKey(l.plan.LoadID)), nil
+	types, err := readTypes(ctx, r.Objects, r.WorkBucket, l.plan)
+	if err != nil {
+		return nil, err
+	}
+	told := v.told("s3://" + r.WorkBucket + "/" + proofKey(l.plan.LoadID))
+	told.Open = append(told.Open, l.untyped(types)...)
+	return told, nil
 }
 
 // told is what reports say of a proof, which lies at where.

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"godwit/internal/change"
 	"godwit/internal/journal"
 	"godwit/internal/proof"
+	"godwit/internal/report"
 )
 
 // LearnTypes finds, before the passes over an archive with JSON, the Ion types
@@ -195,4 +197,31 @@ func readTypes(ctx context.Context, o Objects, bucket string, plan *Plan) (*proo
 	}
 	types := &proof.Types{}
 	return types, readJSON(ctx, o, bucket, typesKey(plan.LoadID), types)
+}
+
+// untyped tells, table by table, of revisions in JSON that no types prove, and what
+// was learned of their table: where all others are proven, the odd one was altered
+// as likely as not.
+func (l *load) untyped(types *proof.Types) (out []report.Open) {
+	if types == nil {
+		return nil
+	}
+	learned := types.Tables()
+	for _, t := range l.tables {
+		if t.TypeUnproven == 0 {
+			continue
+		}
+		why := "none of the table was in the sample that types were learned of"
+		if s := learned[t.ID]; s.Samples > 0 {
+			why = fmt.Sprintf("%d of %d revisions in the sample of the table were proven", s.Proven, s.Samples)
+			if s.Proven*100 >= s.Samples*95 {
+				why += ": its types are known, so these hold values of rarer ones, or were altered"
+			}
+		}
+		out = append(out, report.Open{
+			What: fmt.Sprintf("%d of %d revisions of %s in JSON", t.TypeUnproven, t.Read, cmp.Or(t.Name, "no known table")), Why: why,
+			Lift: "an export of the same blocks in Ion, if one was made",
+		})
+	}
+	return out
 }
