@@ -76,8 +76,7 @@ func compressions(object []byte) (int, error) {
 }
 
 // verified is a contestant that verifies and maps, as the transform does.
-func verified(objects [][]byte, size int64, l *liner, chainOnly bool) contestant {
-	v := proof.Verifier{ChainOnly: chainOnly}
+func verified(objects [][]byte, size int64, l *liner, v *proof.Verifier) contestant {
 	var out bytes.Buffer
 	return contestant{name: "godwit", bytes: size, run: func() error {
 		var rec proof.Recorder
@@ -105,7 +104,7 @@ func BenchmarkVerifiedIonToRows(b *testing.B) {
 	message := make([]byte, n*sha256.BlockSize)
 	var out bytes.Buffer
 	race(b, fmt.Sprintf("Ion binary, fully verified and mapped to rows: %d bytes, %d compressions of SHA-256, CPU time of one core", size, n), cpu,
-		verified(objects, size, l, false),
+		verified(objects, size, l, &proof.Verifier{}),
 		contestant{name: "SHA-256 of one message of as many compressions", bytes: size, least: 0.20, run: func() error { sha256.Sum256(message); return nil }},
 		contestant{name: "ion-go Unmarshal of blocks to rows, no hash", bytes: size, run: every(objects, func(o []byte) error { out.Reset(); return plainIon(o, &out) })},
 		contestant{name: "godwit, not verified", bytes: size, run: every(objects, func(o []byte) error { out.Reset(); return l.lines(o, &out) })},
@@ -119,8 +118,44 @@ func BenchmarkVerifiedJSONToRows(b *testing.B) {
 	l := newLiner(b, true)
 	var out bytes.Buffer
 	race(b, fmt.Sprintf("JSON Lines, the chain verified and mapped to rows: %d bytes, CPU time of one core", size), cpu,
-		verified(objects, size, l, true),
+		verified(objects, size, l, &proof.Verifier{ChainOnly: true}),
 		contestant{name: "encoding/json into structs, no hash", bytes: size, run: every(objects, func(o []byte) error { out.Reset(); return plainJSON(o, &out) })},
 		contestant{name: "godwit, not verified", bytes: size, run: every(objects, func(o []byte) error { out.Reset(); return l.lines(o, &out) })},
 	)
+}
+
+// BenchmarkProvenJSONToRows does so with every revision of JSON, by the types that
+// were learned before.
+func BenchmarkProvenJSONToRows(b *testing.B) {
+	oneProcessor(b)
+	objects, size := benchObjects(b, ledgergen.JSON)
+	l := newLiner(b, true)
+	var learner proof.Learner
+	all := 0
+	l.each = func(block *journal.Block) error {
+		for i := range block.Revisions {
+			learner.Add(&block.Revisions[i])
+		}
+		all += len(block.Revisions) - block.HashOnly
+		return nil
+	}
+	var out bytes.Buffer
+	for _, o := range objects {
+		if err := l.lines(o, &out); err != nil {
+			b.Fatal(err)
+		}
+	}
+	full := verified(objects, size, l, &proof.Verifier{Typing: &proof.Typist{Types: learner.Learn()}})
+	chain := verified(objects, size, l, &proof.Verifier{ChainOnly: true})
+	chain.name = "godwit, the chain alone"
+	var took []float64
+	run := full.run
+	full.run = func() error {
+		began := cpu()
+		err := run()
+		took = append(took, float64(all)/(cpu()-began).Seconds())
+		return err
+	}
+	race(b, fmt.Sprintf("JSON Lines, every revision proven and mapped to rows: %d bytes, CPU time of one core", size), cpu, full, chain)
+	fmt.Printf("  %.0f revisions/s (60,000 are asked for)\n", middle(took))
 }
