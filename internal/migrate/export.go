@@ -274,6 +274,7 @@ func exportDonePrefix(id string) string { return "exports/" + id + "/done/" }
 func exportDoneKey(id string, window int) string {
 	return fmt.Sprintf("%s%06d.json", exportDonePrefix(id), window)
 }
+
 func exportCancelledKey(id, export string) string {
 	return "exports/" + id + "/cancelled/" + export + ".json"
 }

@@ -72,8 +72,6 @@ func (m *machine) readProof(load string) (p migrate.Proof) {
 	return p
 }
 
-const hashText = `\{\{[^}]{44}\}\}`
-
 // bump makes another letter or digit of the last one.
 func bump(s string) string {
 	b := []byte(s)

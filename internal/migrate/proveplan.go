@@ -29,8 +29,14 @@ func ParseProveInput(b []byte) (Input, error) {
 		name  string
 		given bool
 	}{
-		{"Mapping", in.Mapping != ""}, {"Schema", in.Schema != ""}, {"Tables", in.Tables != nil}, {"History", in.History != ""},
-		{"MaxQuarantined", in.MaxQuarantined != 0}, {"AcceptGaps", in.AcceptGaps}, {"Abandon", in.Abandon != ""}, {"Mode", in.Mode != ""},
+		{"Mapping", in.Mapping != ""},
+		{"Schema", in.Schema != ""},
+		{"Tables", in.Tables != nil},
+		{"History", in.History != ""},
+		{"MaxQuarantined", in.MaxQuarantined != 0},
+		{"AcceptGaps", in.AcceptGaps},
+		{"Abandon", in.Abandon != ""},
+		{"Mode", in.Mode != ""},
 		{"ApplyRedactions", in.ApplyRedactions != nil},
 	} {
 		if x.given {

@@ -88,7 +88,7 @@ func (l *LearnTypes) learn(ctx context.Context, plan *Plan, items string) (*proo
 	out := TypingOut{Objects: len(ranges)}
 	for i := range ranges {
 		read, err := l.sample(ctx, plan, &ranges[i], left/int64(len(ranges)-i), &learner)
-		if _, again := Classify(err).(*Again); again {
+		if err != nil && passes(err) {
 			return nil, TypingOut{}, err
 		}
 		left = max(left-read, 0)

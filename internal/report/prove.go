@@ -99,6 +99,7 @@ func (p Prove) sentence() string {
 		if len(p.Stops) > 0 {
 			return "The archive is not what its manifests, its objects' names or the input say, so that it is not proven as a whole: " + p.Stops[0].Text
 		}
+	case PartlyProven, Proven:
 	}
 	line := p.Proof.line()
 	return strings.ToUpper(line[:1]) + line[1:]

@@ -52,9 +52,11 @@ func (l Load) redacted() []Finding {
 	}
 	var out []Finding
 	if n, tables := sum(func(r Redacted) int64 { return r.Kept }); n > 0 {
-		out = append(out, Finding{"redactions-kept", Warning,
+		out = append(out, Finding{
+			"redactions-kept", Warning,
 			fmt.Sprintf("The archive asks for %s (%s), which %s not applied, as the input asks: rows keep the data that was exported before.", count(n, "redaction"), tables, was(n)),
-			"To redact the rows, load the same archive into the same schema without \"ApplyRedactions\": false."})
+			"To redact the rows, load the same archive into the same schema without \"ApplyRedactions\": false.",
+		})
 	}
 	if n, tables := sum(func(r Redacted) int64 { return r.Loaded + r.Shown }); n > 0 {
 		shown, _ := sum(func(r Redacted) int64 { return r.Shown })
@@ -62,10 +64,12 @@ func (l Load) redacted() []Finding {
 		if shown > 0 {
 			earlier = fmt.Sprintf("; %s in rows of earlier loads", number(shown))
 		}
-		out = append(out, Finding{"redacted", Warning,
+		out = append(out, Finding{
+			"redacted", Warning,
 			fmt.Sprintf("%s redacted after the export that the archive has of %s, and the data was taken from the rows (%s%s).", count(n, "revision", "was", "were"), them(n), tables, earlier),
 			fmt.Sprintf("It is still in the exports that were made before, in parts/%s/ of the work bucket for 30 days, in backups of the database, and in its tables' free space until VACUUM %s. Delete it where it must not be kept.",
-				l.LoadID, cmp.Or(l.histories(), "has run on their history"))})
+				l.LoadID, cmp.Or(l.histories(), "has run on their history")),
+		})
 	}
 	if n, tables := sum(func(r Redacted) int64 { return r.Already }); n > 0 {
 		out = append(out, Finding{"redacted-already", Note, fmt.Sprintf("%s redacted and held no data any more (%s).", count(n, "revision", "was", "were"), tables), ""})
