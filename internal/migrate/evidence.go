@@ -75,6 +75,33 @@ func (in *Input) kept() ([]kept, error) {
 	return out, nil
 }
 
+// withoutValues makes Digest of the input one without the blocks and revisions
+// that answers in it show: plans and reports hold no values. What it says as an
+// input stays.
+func (in *Input) withoutValues() error {
+	all, err := in.kept()
+	if err != nil || !slices.ContainsFunc(all, func(k kept) bool { return k.Proof != nil }) {
+		return err
+	}
+	texts := make([]any, len(all))
+	for i := range all {
+		e := &all[i].Evidence
+		if texts[i] = e; e.Proof != nil {
+			continue
+		}
+		digest := map[string]any{"digest": e.Digest}
+		if e.Ledger != "" {
+			digest["ledger"] = e.Ledger
+		}
+		if e.Strand != "" && e.Tip >= 0 {
+			digest["digestTipAddress"] = map[string]any{"strandId": e.Strand, "sequenceNo": e.Tip}
+		}
+		texts[i] = digest
+	}
+	in.Digest, err = json.Marshal(texts)
+	return err
+}
+
 // maxProofsBytes is more than any file of a digest and a proof has.
 const maxProofsBytes = 1 << 20
 

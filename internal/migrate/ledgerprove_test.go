@@ -299,3 +299,42 @@ func TestProofRefusesWhatItHasNoUseFor(t *testing.T) {
 	_, err := m.provePlan()
 	mustStop(t, err, "the archive holds 2 ledgers")
 }
+
+// What answers of GetRevision show stays out of plans and reports, and proves as
+// much; an input that a plan gives is the same load.
+func TestValuesOfEvidenceStayOut(t *testing.T) {
+	const secret = "Waldo's"
+	m := newMachine(t, "")
+	l := m.generate(proving)
+	revision := fmt.Sprintf(`{"Revision":{"IonText":"{blockAddress:{strandId:\"%s\",sequenceNo:7},hash:{{%s}},data:{x:\"%s\"},metadata:{id:\"D\"}}"},"Proof":{"IonText":"[{{%s}}]"}}`, l.Strand, l.Digest, secret, l.Digest)
+	m.input = fmt.Sprintf(`{"Bucket":"archive","Prefix":"exports/dmv/","Verify":"chain","LedgerName":"dmv","Digest":[%q,%s],"DigestTip":%d,"Strand":%q}`, l.Digest, revision, l.Tip, l.Strand)
+	p, err := m.provePlan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := m.plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := readObject[migrate.Plan](m, "proofs/"+p.ProofId+"/plan.json")
+	for name, body := range m.objects.under(workBucket + "/") {
+		if strings.Contains(body, secret) {
+			t.Errorf("%s holds a value of the input", name)
+		}
+	}
+	again, err := json.Marshal(plan.Input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.input = string(again)
+	if same, err := m.provePlan(); err != nil || same != p {
+		t.Errorf("the plan's input is proof %+v, %v, want %+v", same, err, p)
+	}
+	if same, err := m.plan(); err != nil || same.LoadId != loaded.LoadId {
+		t.Errorf("the plan's input is load %+v, %v, want %+v", same, err, loaded)
+	}
+	m.input = strings.Replace(string(again), `"chain"`, `"off"`, 1)
+	if _, err := migrate.ParseInput([]byte(m.input)); err != nil {
+		t.Error(err)
+	}
+}

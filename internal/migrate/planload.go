@@ -111,6 +111,9 @@ func (p *Plan) read(ctx context.Context, o Objects) (ranges []Range, work []Item
 	if evidence, err = a.evidence(ctx, o, input); err != nil {
 		return nil, nil, nil, err
 	}
+	if err := input.withoutValues(); err != nil {
+		return nil, nil, nil, &Stop{err}
+	}
 	p.Marks = marks(evidence)
 	ranges, p.Gaps, p.Overlaps = claim(a.ranges, input.Since.Block)
 	if len(ranges) == 0 {

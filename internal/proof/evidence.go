@@ -58,7 +58,8 @@ const maxEvidenceBytes = 16 << 20
 //   - answers of GetDigest, GetBlock and GetRevision as the AWS CLI prints them,
 //     whose values are {"IonText":…}; members of several in one object are one;
 //   - proofs.json of AWS's migration sample: {Ledger, Digest, DigestTipAddress, Export, LastBlockNum, Proof};
-//   - the same as Ion text or binary Ion.
+//   - the same as Ion text or binary Ion;
+//   - an Evidence with a proof, as JSON.
 //
 // Names of members are read whatever their case.
 func ParseEvidence(b []byte) (*Evidence, error) {
@@ -89,6 +90,9 @@ func parseEvidence(b []byte) (*Evidence, error) {
 	if !ok {
 		return nil, errors.New("it is neither a digest in base64 or hex, nor a struct")
 	}
+	if p, ok := object["proof"].(map[string]any); ok && p["path"] != nil {
+		return readOwn(b)
+	}
 	if v := object["digest"]; v != nil {
 		if e.Digest, err = hashOf(v); err != nil || e.Digest.IsEmpty() {
 			return nil, fmt.Errorf("digest is not 32 bytes in base64 or hex: %w", errors.Join(err))
@@ -105,11 +109,45 @@ func parseEvidence(b []byte) (*Evidence, error) {
 			return nil, err
 		}
 	}
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Evidence) check() error {
 	switch {
 	case e.Digest.IsEmpty() && e.Proof == nil:
-		return nil, errors.New("it has neither a digest nor a proof")
+		return errors.New("it has neither a digest nor a proof")
 	case e.Proof != nil && e.Tip >= 0 && e.Proof.Block > e.Tip:
-		return nil, fmt.Errorf("it proves block %d under a digest that ends with block %d", e.Proof.Block, e.Tip)
+		return fmt.Errorf("it proves block %d under a digest that ends with block %d", e.Proof.Block, e.Tip)
+	case e.Proof != nil && len(e.Proof.Path) > maxPath:
+		return fmt.Errorf("proof has %d hashes: no ledger needs more than %d", len(e.Proof.Path), maxPath)
+	}
+	return nil
+}
+
+// readOwn reads an Evidence that was written as JSON.
+func readOwn(b []byte) (*Evidence, error) {
+	e := &Evidence{Tip: -1, Proof: &Proof{Block: -1}}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(e); err != nil {
+		return nil, err
+	}
+	switch {
+	case e.Proof == nil || e.Proof.Block < 0:
+		return nil, errors.New("proof has no block")
+	case e.Proof.Document != "" && e.Proof.Leaf.IsEmpty():
+		return nil, errors.New("proof of a document has no leaf")
+	}
+	for i, h := range e.Proof.Path {
+		if h.IsEmpty() {
+			return nil, fmt.Errorf("proof: hash %d is empty", i)
+		}
+	}
+	if err := e.check(); err != nil {
+		return nil, err
 	}
 	return e, nil
 }
@@ -131,9 +169,6 @@ func readProof(object map[string]any, v any) (*Proof, error) {
 			return nil, fmt.Errorf("proof: hash %d is not 32 bytes: %w", i, errors.Join(err))
 		}
 		p.Path = append(p.Path, h)
-	}
-	if len(p.Path) > maxPath {
-		return nil, fmt.Errorf("proof has %d hashes: no ledger needs more than %d", len(p.Path), maxPath)
 	}
 	name, leaf := "block", "blockhash"
 	if object["revision"] != nil {

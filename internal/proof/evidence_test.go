@@ -256,3 +256,35 @@ func TestAWSSamplesProofsTieItsArchive(t *testing.T) {
 		t.Errorf("verdicts on JSON: %v", got)
 	}
 }
+
+// An Evidence with a proof is read as it was written, and checked like any other.
+func TestEvidenceIsReadAsItWasWritten(t *testing.T) {
+	a, b := number(1), number(2)
+	path := []proof.Hash{a, b}
+	for _, e := range []proof.Evidence{
+		{Tip: -1, Proof: &proof.Proof{Block: 7, Leaf: a, Path: path}},
+		{Ledger: "l", Digest: b, Strand: "S", Tip: 9, Proof: &proof.Proof{Block: 7, Document: "D", Leaf: a, Path: path}},
+		{Digest: b, Tip: -1, Proof: &proof.Proof{Block: 0, Path: []proof.Hash{}}},
+	} {
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := proof.ParseEvidence(text)
+		if err != nil || cmp.Diff(&e, got, cmp.Comparer(func(a, b proof.Hash) bool { return a == b })) != "" {
+			t.Errorf("%s is read as %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{
+		`{"digest":"","tip":-1,"proof":{"leaf":"","path":[]}}`,
+		`{"digest":"","tip":3,"proof":{"block":7,"leaf":"","path":[]}}`,
+		`{"digest":"","tip":-1,"proof":{"block":7,"document":"D","leaf":"","path":[]}}`,
+		`{"digest":"","tip":-1,"proof":{"block":7,"leaf":"","path":[""]}}`,
+		`{"digest":"","tip":-1,"proof":{"block":7,"leaf":"","path":["` + strings.Repeat("A", 43) + `="]},"other":1}`,
+		`{"digest":"","tip":-1,"proof":{"block":7,"leaf":"","path":["` + strings.Repeat("A", 43) + `="` + strings.Repeat(`,"`+strings.Repeat("A", 43)+`="`, 128) + `]}}`,
+	} {
+		if got, err := proof.ParseEvidence([]byte(text)); err == nil {
+			t.Errorf("%.120s is read as %+v", text, got)
+		}
+	}
+}
