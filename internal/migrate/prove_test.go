@@ -183,11 +183,15 @@ func TestBlocksOutOfPlaceAreNeverStaged(t *testing.T) {
 		alter func(s []string)
 		want  []string
 	}{
-		{"swapped and renumbered", func(s []string) { s[20], s[21] = number(s[21], 20), number(s[20], 21) },
-			[]string{"tampered", "block 20 of strand", "in object exports/dmv/", "does not follow block 19"}},
+		{
+			"swapped and renumbered", func(s []string) { s[20], s[21] = number(s[21], 20), number(s[20], 21) },
+			[]string{"tampered", "block 20 of strand", "in object exports/dmv/", "does not follow block 19"},
+		},
 		{"of another ledger", func(s []string) { s[20] = others[20] }, []string{"block 20 is of strand", "an archive holds one ledger"}},
-		{"of another ledger under this one's strand", func(s []string) { s[20] = strand.ReplaceAllString(others[20], strand.FindString(s[20])) },
-			[]string{"tampered", "block 20 of strand", "does not follow block 19", "block 21 of strand", "does not follow block 20"}},
+		{
+			"of another ledger under this one's strand", func(s []string) { s[20] = strand.ReplaceAllString(others[20], strand.FindString(s[20])) },
+			[]string{"tampered", "block 20 of strand", "does not follow block 19", "block 21 of strand", "does not follow block 20"},
+		},
 		{"all from one on of another ledger", func(s []string) {
 			for i := 20; i < len(s) && i < len(others); i++ {
 				s[i] = strand.ReplaceAllString(others[i], strand.FindString(s[i]))
@@ -274,10 +278,14 @@ func TestReportSaysHowFarTheProofReaches(t *testing.T) {
 		{"the digest in hex, without its tip", nil, func() string { return `"Digest":"` + tail + `"` }, 3, []string{"level 3 of 3"}},
 		{"no digest", nil, nil, 1, []string{"level 1 of 3", "which no digest covers", "NOTE: The archive is proven to level 1 of 3"}},
 		{"the chain alone", nil, func() string { return fmt.Sprintf(`"Verify":"chain","Digest":[%q],"DigestTip":%d`, digest, tip) }, 2, []string{"level 2 of 3", "unchecked"}},
-		{"a digest behind the end", func(o *ledgergen.Options) { o.UntilBlock = 30 }, func() string { return fmt.Sprintf(`"Digest":%q,"DigestTip":%d`, digest, tip) }, 1,
-			[]string{"level 1 of 3", "WARNING", "the archive with block 29", "Next: To prove more: add the export of blocks 30 to"}},
-		{"not from the beginning", func(o *ledgergen.Options) { o.FromBlock = 30 }, func() string { return fmt.Sprintf(`"Since":30,"Digest":%q,"DigestTip":%d`, digest, tip) }, 1,
-			[]string{"level 1 of 3", "WARNING", "the archive begins with block 30"}},
+		{
+			"a digest behind the end", func(o *ledgergen.Options) { o.UntilBlock = 30 }, func() string { return fmt.Sprintf(`"Digest":%q,"DigestTip":%d`, digest, tip) }, 1,
+			[]string{"level 1 of 3", "WARNING", "the archive with block 29", "Next: To prove more: add the export of blocks 30 to"},
+		},
+		{
+			"not from the beginning", func(o *ledgergen.Options) { o.FromBlock = 30 }, func() string { return fmt.Sprintf(`"Since":30,"Digest":%q,"DigestTip":%d`, digest, tip) }, 1,
+			[]string{"level 1 of 3", "WARNING", "the archive begins with block 30"},
+		},
 		{"JSON", func(o *ledgergen.Options) { o.Format = ledgergen.JSON }, func() string { return fmt.Sprintf(`"Digest":%q,"DigestTip":%d`, digest, tip) }, -1, []string{"level "}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

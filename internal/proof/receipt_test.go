@@ -9,12 +9,10 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
-	"slices"
-
 	"os"
 	"os/exec"
 	"path/filepath"
-
+	"slices"
 	"strings"
 	"testing"
 
@@ -301,7 +299,6 @@ func TestReceiptsShowEveryIonType(t *testing.T) {
 			t.Fatalf("seed %d: %s\n%s", seed, words, receipt)
 		}
 	}
-
 }
 
 // meaning is a receipt without what it says that no hash covers: NotCovered, and

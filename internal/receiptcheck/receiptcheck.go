@@ -138,10 +138,12 @@ func sum(b []byte) []byte { h := sha256.Sum256(b); return h[:] }
 
 func integer(s string) []byte { n, _ := new(big.Int).SetString("0"+s, 10); return n.Bytes() }
 
-var escapes = strings.NewReplacer("\x0B", "\x0C\x0B", "\x0C", "\x0C\x0C", "\x0E", "\x0C\x0E")
-var types = []string{"null", "bool", "int", "", "float", "decimal", "timestamp", "symbol", "string", "clob", "blob", "list", "sexp", "struct"}
-var numbers = regexp.MustCompile(`^(-?)(0|[1-9]\d*)(?:\.(\d+)|E([+-][1-9]\d*))?$`)
-var times = regexp.MustCompile(`^(?:(\d{4}(?:-\d\d)?)T|(\d{4}-\d\d-\d\d)|(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:\.(\d+))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d))$`)
+var (
+	escapes = strings.NewReplacer("\x0B", "\x0C\x0B", "\x0C", "\x0C\x0C", "\x0E", "\x0C\x0E")
+	types   = []string{"null", "bool", "int", "", "float", "decimal", "timestamp", "symbol", "string", "clob", "blob", "list", "sexp", "struct"}
+	numbers = regexp.MustCompile(`^(-?)(0|[1-9]\d*)(?:\.(\d+)|E([+-][1-9]\d*))?$`)
+	times   = regexp.MustCompile(`^(?:(\d{4}(?:-\d\d)?)T|(\d{4}-\d\d-\d\d)|(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d)?)(?:\.(\d+))?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d))$`)
+)
 
 // serial is what the Ion hash of a value hashes. A value is [type, content, annotations...], behind its name in a struct. Content
 // is text (base64 of lobs; of a null, the type that it is null of), or the list of what a list, sexp or struct holds.
