@@ -2,9 +2,8 @@
 //
 //	receiptcheck [-digest <hex or base64>] receipt.json
 //
-// It is this one file, with Go's standard library alone, and shares no code with what makes receipts: read it from top to bottom. It
-// hashes all that a receipt shows, up to the digest; the exit code is 1 when that fails. The rules are QLDB's (developer guide, "Data
-// verification") and those of the Ion hash (amazon-ion.github.io/ion-hash).
+// It is this one file and the standard library, and shares no code with what makes receipts. It hashes all that a receipt shows, up to
+// the digest; the exit code is 1 when that fails. Rules: QLDB developer guide, "Data verification"; amazon-ion.github.io/ion-hash.
 package main
 
 import (
@@ -135,7 +134,6 @@ func dot(a, b []byte) []byte {
 }
 
 func sum(b []byte) []byte { h := sha256.Sum256(b); return h[:] }
-
 func integer(s string) []byte { n, _ := new(big.Int).SetString("0"+s, 10); return n.Bytes() }
 
 var (
