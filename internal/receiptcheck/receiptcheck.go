@@ -133,7 +133,7 @@ func dot(a, b []byte) []byte {
 	return sum(slices.Concat(a, b))
 }
 
-func sum(b []byte) []byte { h := sha256.Sum256(b); return h[:] }
+func sum(b []byte) []byte     { h := sha256.Sum256(b); return h[:] }
 func integer(s string) []byte { n, _ := new(big.Int).SetString("0"+s, 10); return n.Bytes() }
 
 var (
