@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"strings"
@@ -242,6 +243,14 @@ func (l Load) uncounted() (n int64) {
 	return n
 }
 
+// capped is n, or the greatest int64 where it is beyond.
+func capped(n *big.Int) int64 {
+	if n.IsInt64() {
+		return n.Int64()
+	}
+	return math.MaxInt64
+}
+
 // total sums the tables' accounts. A sum beyond an int64 stays at its greatest
 // value; the tables' own figures are checked one by one without that limit.
 func (l Load) total() Table {
@@ -262,11 +271,7 @@ func (l Load) total() Table {
 			{&t.Dropped, x.Dropped},
 			{&t.Withheld, x.Withheld},
 		} {
-			if s := sum(*p.to, p.n); s.IsInt64() {
-				*p.to = s.Int64()
-			} else {
-				*p.to = 1<<63 - 1
-			}
+			*p.to = capped(sum(*p.to, p.n))
 		}
 	}
 	return t

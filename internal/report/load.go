@@ -229,25 +229,36 @@ func (l Load) JSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(c); err != nil {
-		return nil, fmt.Errorf("encode the report of load %s: %w", l.LoadID, err)
-	}
-	return b.Bytes(), nil
+	return encode(c, "the report of load "+l.LoadID)
 }
 
 // Parse reads report.json. Members that it does not know are left out, so that
 // an old program reads a newer report of the same format.
 func Parse(b []byte) (Load, error) {
 	var l Load
-	if err := json.Unmarshal(b, &l); err != nil {
-		return Load{}, fmt.Errorf("read report.json: %w", err)
+	err := decode(b, &l, &l.Format, Format, "report.json")
+	return l, err
+}
+
+// encode writes a complete report, which what names, as people read JSON.
+func encode(report any, what string) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(report); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", what, err)
 	}
-	if l.Format != Format {
-		return Load{}, fmt.Errorf("read report.json: format %q is not %q: use the godwit that wrote it", l.Format, Format)
+	return b.Bytes(), nil
+}
+
+// decode reads a report of one format, whose own member of that name is found.
+func decode(b []byte, report any, found *string, want, file string) error {
+	if err := json.Unmarshal(b, report); err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
 	}
-	return l, nil
+	if *found != want {
+		return fmt.Errorf("read %s: format %q is not %q: use the godwit that wrote it", file, *found, want)
+	}
+	return nil
 }

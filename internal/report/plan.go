@@ -1,9 +1,7 @@
 package report
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"godwit/internal/estimate"
@@ -110,24 +108,12 @@ func (p Plan) JSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(c); err != nil {
-		return nil, fmt.Errorf("encode the plan of load %s: %w", p.LoadID, err)
-	}
-	return b.Bytes(), nil
+	return encode(c, "the plan of load "+p.LoadID)
 }
 
 // ParsePlan reads plan-report.json. Members that it does not know are left out.
 func ParsePlan(b []byte) (Plan, error) {
 	var p Plan
-	if err := json.Unmarshal(b, &p); err != nil {
-		return Plan{}, fmt.Errorf("read plan-report.json: %w", err)
-	}
-	if p.Format != PlanFormat {
-		return Plan{}, fmt.Errorf("read plan-report.json: format %q is not %q: use the godwit that wrote it", p.Format, PlanFormat)
-	}
-	return p, nil
+	err := decode(b, &p, &p.Format, PlanFormat, "plan-report.json")
+	return p, err
 }

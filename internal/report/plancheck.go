@@ -178,11 +178,7 @@ func (p Plan) total() PlannedTable {
 			{&t.Deletions, x.Deletions},
 			{&t.RowBytes, x.RowBytes},
 		} {
-			if n := sum(*s.to, s.n); n.IsInt64() {
-				*s.to = n.Int64()
-			} else {
-				*s.to = 1<<63 - 1
-			}
+			*s.to = capped(sum(*s.to, s.n))
 		}
 	}
 	return t

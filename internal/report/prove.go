@@ -151,27 +151,15 @@ func (p Prove) JSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	if err := e.Encode(c); err != nil {
-		return nil, fmt.Errorf("encode the report of proof %s: %w", p.ProofID, err)
-	}
-	return b.Bytes(), nil
+	return encode(c, "the report of proof "+p.ProofID)
 }
 
 // ParseProve reads report.json of a proof. Members that it does not know are left
 // out.
 func ParseProve(b []byte) (Prove, error) {
 	var p Prove
-	if err := json.Unmarshal(b, &p); err != nil {
-		return Prove{}, fmt.Errorf("read report.json: %w", err)
-	}
-	if p.Format != ProveFormat {
-		return Prove{}, fmt.Errorf("read report.json: format %q is not %q: use the godwit that wrote it", p.Format, ProveFormat)
-	}
-	return p, nil
+	err := decode(b, &p, &p.Format, ProveFormat, "report.json")
+	return p, err
 }
 
 // HTML returns report.html: one file, without scripts and without anything to

@@ -26,7 +26,7 @@ func proven() report.Prove {
 			Revisions: []report.Verdicts{{Verdict: "proven", Count: 5240}, {Verdict: "redacted", Count: 2}, {Verdict: "opaque", Count: 19}},
 			Holds:     []string{"blocks 0 to 1842 are an unbroken chain", "5242 of 5242 revisions of documents were hashed again"},
 			Open:      []report.Open{{What: "19 revisions of QLDB's own catalogue", Why: "the journal holds their hashes alone", Lift: "nothing: their content was never exported"}},
-			Where:     "s3://work/proofs/a42f046a8bfdebe7354e0fb6016fb031/proof.json",
+			Where:     "s3://godwit-work/proofs/a42f046a8bfdebe7354e0fb6016fb031/proof.json",
 		},
 	}
 }
