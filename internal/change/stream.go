@@ -43,8 +43,9 @@ type Stream struct {
 	Stopped         string   // why nothing is applied; "" while it runs
 }
 
-// An Item is what one message of a stream asks of the target: exactly one of its
-// pointers is set.
+// An Item is what one message of a stream asks of the target: at most one of its
+// pointers is set. Without any it only notes its mark, as of a message that says
+// nothing of rows, or of one at or below the boundary.
 type Item struct {
 	Mark     Mark
 	Revision *RevisionItem
@@ -63,7 +64,7 @@ type Mark struct {
 // A RevisionItem is one revision of a QLDB document.
 type RevisionItem struct {
 	Table         SourceTable     // ledger table
-	Current       string          // the target's current table, without schema
+	Current       string          // the target's current table, without schema; "" for a table that is left out: nothing is written, and its block has it
 	Document      string          // id
 	Version       Version         //
 	Block         int64           // sequence number
