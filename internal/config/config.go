@@ -36,6 +36,13 @@ const (
 	ProvePlan   = "prove-plan"
 	ProveBlocks = "prove-blocks"
 	ProveReport = "prove-report"
+
+	// Of the stream.
+	StreamApply  = "stream-apply"
+	StreamEnable = "stream-enable"
+	StreamResume = "stream-resume"
+	StreamReplay = "stream-replay"
+	StreamStatus = "stream-status"
 )
 
 // The variables.
@@ -49,6 +56,11 @@ const (
 	ImportRole   = "GODWIT_IMPORT_ROLE"   // ARN of the role that the cluster reads S3 with
 	ExportRole   = "GODWIT_EXPORT_ROLE"   // ARN of the role that QLDB writes exports with; LedgerExport only
 	Scale        = "GODWIT_SCALE"         // JSON: {"transform":40,"tasks":4,"minACU":2,"maxACU":8}, what an estimate reckons with; without ACU for a cluster that is not ours
+
+	StreamARN     = "GODWIT_STREAM_ARN"     // the Kinesis stream
+	StreamSource  = "GODWIT_STREAM_SOURCE"  // who writes to it: qldb, dms or dsql
+	StreamMapping = "GODWIT_STREAM_MAPPING" // UUID of the event source mapping of stream-apply, which finds its own by itself
+	FailureBucket = "GODWIT_FAILURE_BUCKET" // what Lambda could not have applied, and what stream-apply set aside
 )
 
 // An Archive is a place that the environment allows LedgerLoad to read.
@@ -66,18 +78,22 @@ type Size struct {
 	MaxACU    float64 `json:"maxACU,omitempty"` // 0 is not known
 }
 
-// Ledger is the configuration of the functions of the ledger route. A function
-// reads only what its stack sets; Read says which.
-type Ledger struct {
-	Archives     []Archive
-	WorkBucket   string
-	ClusterARN   string
-	Database     string
-	LoaderSecret string
-	AdminSecret  string
-	ImportRole   string
-	ExportRole   string
-	Scale        Size
+// A Function is the configuration of one function. It reads only what its stack
+// sets; Needs says which.
+type Function struct {
+	Archives      []Archive
+	WorkBucket    string
+	ClusterARN    string
+	Database      string
+	LoaderSecret  string
+	AdminSecret   string
+	ImportRole    string
+	ExportRole    string
+	Scale         Size
+	StreamARN     string
+	StreamSource  string
+	StreamMapping string
+	FailureBucket string
 }
 
 // Needs lists the variables of each function. The stacks set exactly these.
@@ -102,13 +118,23 @@ func Needs(function string) []string {
 		return append(target, WorkBucket)
 	case LedgerReport:
 		return append(target, WorkBucket, Scale)
+	case StreamApply:
+		return append(target, FailureBucket)
+	case StreamEnable:
+		return append(target, WorkBucket, StreamARN, StreamSource, StreamMapping)
+	case StreamResume:
+		return append(target, StreamARN, StreamMapping)
+	case StreamReplay:
+		return append(target, StreamARN, FailureBucket)
+	case StreamStatus:
+		return append(target, StreamARN, StreamMapping, FailureBucket)
 	}
 	return nil
 }
 
 // Read reads the configuration of one function with lookup (os.LookupEnv).
-func Read(function string, lookup func(string) (string, bool)) (Ledger, error) {
-	var c Ledger
+func Read(function string, lookup func(string) (string, bool)) (Function, error) {
+	var c Function
 	var errs []error
 	needs := Needs(function)
 	if needs == nil {
@@ -143,6 +169,16 @@ func Read(function string, lookup func(string) (string, bool)) (Ledger, error) {
 			if err := json.Unmarshal([]byte(v), &c.Scale); err != nil {
 				errs = append(errs, fmt.Errorf("variable %s is not a JSON object like {\"transform\":40,\"tasks\":4}: %w", name, err))
 			}
+		case StreamARN:
+			c.StreamARN = v
+		case StreamSource:
+			if c.StreamSource = v; v != "qldb" && v != "dms" && v != "dsql" {
+				errs = append(errs, fmt.Errorf("variable %s is none of qldb, dms and dsql", name))
+			}
+		case StreamMapping:
+			c.StreamMapping = v
+		case FailureBucket:
+			c.FailureBucket = v
 		}
 	}
 	return c, errors.Join(errs...)

@@ -14,6 +14,7 @@ var functions = []string{
 	config.LedgerCount, config.LedgerPhase, config.TargetTask, config.LedgerReport, config.LedgerSurvey, config.LedgerTyping,
 	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
 	config.ProvePlan, config.ProveBlocks, config.ProveReport,
+	config.StreamApply, config.StreamEnable, config.StreamResume, config.StreamReplay, config.StreamStatus,
 }
 
 var values = map[string]string{
@@ -26,6 +27,11 @@ var values = map[string]string{
 	config.ImportRole:   "arn:role",
 	config.ExportRole:   "arn:export",
 	config.Scale:        `{"transform":40,"tasks":4,"minACU":2,"maxACU":8}`,
+
+	config.StreamARN:     "arn:stream",
+	config.StreamSource:  "dms",
+	config.StreamMapping: "5d0b1cb1-7b0c-4b3c-9a3a-0e6f1c2d3e4f",
+	config.FailureBucket: "failures",
 }
 
 func lookup(m map[string]string) func(string) (string, bool) {
@@ -80,6 +86,15 @@ func TestUnknownFunctionIsAnError(t *testing.T) {
 	}
 	if config.Needs("ledger-nothing") != nil {
 		t.Error("a function that does not exist needs variables")
+	}
+}
+
+func TestReadRefusesAnUnknownSource(t *testing.T) {
+	other := maps.Clone(values)
+	other[config.StreamSource] = "oracle"
+	_, err := config.Read(config.StreamEnable, lookup(other))
+	if err == nil || !strings.Contains(err.Error(), config.StreamSource) {
+		t.Errorf("got %v, want an error that names %s", err, config.StreamSource)
 	}
 }
 
