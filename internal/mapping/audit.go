@@ -9,7 +9,9 @@ import (
 
 // audit writes the ql_audit value of rec: the keys that AWS's migration sample
 // (aws-samples/example-qldb-ledger-migration) puts into it, in its order.
-// ql_txtime is Ion timestamp text; hashes are base64, "" when there is none.
+// ql_txtime is Ion timestamp text; hashes are base64, "" when there is none. Behind
+// them stands where the revision came from: its block begins at byte ql_offset of
+// ql_object, decompressed, and it is number ql_revision of the block, from 0.
 func (p *Plan) audit(rec *change.Record) (_ []byte, why string) {
 	if why = p.auditOf.sync(rec); why != "" {
 		return nil, why
@@ -35,23 +37,38 @@ func (p *Plan) audit(rec *change.Record) (_ []byte, why string) {
 	b = strconv.AppendBool(b, rec.Redacted)
 	b = append(b, `,"ql_data_hash":"`...)
 	b = base64.StdEncoding.AppendEncode(b, rec.DataHash)
-	b = append(b, `"}`...)
+	b = append(b, p.auditOf.behindData...)
+	b = strconv.AppendInt(b, rec.Origin.Offset, 10)
+	b = append(b, `,"ql_revision":`...)
+	b = strconv.AppendInt(b, int64(rec.Origin.Revision), 10)
+	b = append(b, '}')
 	p.buf = b
 	return b[at:], why
 }
 
-// An auditText is what the ql_audit values of one table in one strand have in
-// common.
+// An auditText is what the ql_audit values of one table in one strand, and those
+// from one object, have in common.
 type auditText struct {
 	ready       bool
 	strand      string
 	table       change.SourceTable
+	object      string
 	behindBlock []byte
 	behindHash  []byte
+	behindData  []byte
 }
 
-// sync makes the text that of rec's table, or says why JSON cannot hold it.
+// sync makes the text that of rec's table and object, or says why JSON cannot hold
+// it.
 func (a *auditText) sync(rec *change.Record) (why string) {
+	if a.behindData == nil || a.object != rec.Origin.Object {
+		b, why := appendString(append(a.behindData[:0], `","ql_object":`...), rec.Origin.Object)
+		if why != "" {
+			a.behindData = nil
+			return why
+		}
+		a.object, a.behindData = rec.Origin.Object, append(b, `,"ql_offset":`...)
+	}
 	if a.ready && a.strand == rec.Origin.Strand && a.table == rec.Table {
 		return ""
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"regexp"
 	"testing"
 
 	"godwit/internal/change"
@@ -72,6 +73,10 @@ func ledgerRows(t testing.TB, rules string, o ledgergen.Options) (map[string][]b
 	return rows, refused, ledger
 }
 
+// origin is where a row's revision stood in the archive, which another format has
+// elsewhere.
+var origin = regexp.MustCompile(`,"ql_object":"[^"]*","ql_offset":\d+,"ql_revision":\d+`)
+
 // TestRowsAreTheSameFromEveryFormat compares the bytes of all rows, through the
 // shipped mapping and as doc jsonb, and counts what the generator made
 // unmappable.
@@ -91,8 +96,9 @@ func TestRowsAreTheSameFromEveryFormat(t *testing.T) {
 					t.Errorf("%s: %d tables, want %d", o.Format, len(got), len(want))
 				}
 				for table := range want {
-					if !bytes.Equal(got[table], want[table]) {
-						g, w := firstDifference(got[table], want[table])
+					got, want := origin.ReplaceAll(got[table], nil), origin.ReplaceAll(want[table], nil)
+					if !bytes.Equal(got, want) {
+						g, w := firstDifference(got, want)
 						t.Errorf("%s: table %s: row\n%s want\n%s", o.Format, table, g, w)
 					}
 				}

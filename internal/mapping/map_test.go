@@ -61,8 +61,11 @@ func TestHistoryRowCarriesItsOrigin(t *testing.T) {
 			map[string]any{"ql_redacted": true, "ql_data_hash": "+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/s="},
 		},
 		{"odd names", func(r *change.Record) {
-			r.Table.Name, r.Origin.Strand = "a\"b\n", `s\`
-		}, "I", map[string]any{"ql_tablename": "a\"b\n", "ql_strand": `s\`}},
+			r.Table.Name, r.Origin.Strand, r.Origin.Object = "a\"b\n", `s\`, `"`
+		}, "I", map[string]any{"ql_tablename": "a\"b\n", "ql_strand": `s\`, "ql_object": `"`}},
+		{"another place", func(r *change.Record) {
+			r.Origin.Object, r.Origin.Offset, r.Origin.Revision = "", 1<<40, 39
+		}, "I", map[string]any{"ql_object": "", "ql_offset": float64(1 << 40), "ql_revision": 39.0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rec := record("Person", 0, ionTape(t, fields, `{FirstName:"Raul"}`))
@@ -78,6 +81,7 @@ func TestHistoryRowCarriesItsOrigin(t *testing.T) {
 				"ql_id": "D1", "ql_v": 0.0, "ql_txid": "tx0", "ql_txtime": "2026-01-02T03:04:05.678Z", "ql_blockseq": 0.0,
 				"ql_strand": "strand", "ql_rev_hash": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "ql_tableid": "tableIdPerson",
 				"ql_tablename": "Person", "ql_deletion": false, "ql_redacted": false, "ql_data_hash": "",
+				"ql_object": "a/b.ion", "ql_offset": 100.0, "ql_revision": 0.0,
 			}
 			for k, v := range c.audit {
 				want[k] = v

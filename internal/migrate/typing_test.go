@@ -60,6 +60,9 @@ func TestRowsOfJSONAreThoseOfIon(t *testing.T) {
 	rows := func(m *machine) map[string][]byte {
 		all := rowsByTable(t, m.objects)
 		delete(all, "redactions") // they name the load
+		for table, lines := range all {
+			all[table] = origin.ReplaceAll(lines, nil)
+		}
 		return all
 	}
 	want := rows(ion)
