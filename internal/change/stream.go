@@ -37,6 +37,7 @@ type Stream struct {
 	Boundary        Position // what is at or below it was loaded
 	BoundaryHash    []byte   // QLDB: hash of the boundary's block; nil where the load did not verify
 	Mapping         string   // QLDB: the text of the mapping file
+	Tables          []string // QLDB: only these ledger tables; nil is all
 	History         bool     // QLDB: keep the audit tables
 	ApplyRedactions bool     // QLDB
 	Generation      int64    // given by the target: grows with each registration
@@ -134,4 +135,5 @@ type Applied struct {
 	Calls       int64 // of the Data API
 	Bytes       int64 // of requests' bodies
 	SplitFaults int64 // requests that were cut in two because the database refused a value
+	GapFree     int64 // QLDB: every block up to it is complete, as far as the last request saw
 }
