@@ -27,6 +27,7 @@ require (
 	github.com/klauspost/compress v1.19.2
 	github.com/recolabs/gnata v0.2.2
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2
+	google.golang.org/protobuf v1.36.10
 )
 
 require (

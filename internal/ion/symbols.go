@@ -116,45 +116,45 @@ func isTable(c *Cursor) bool {
 
 // load applies the local symbol table that c stands on: it replaces the symbols,
 // or adds to them when it imports $ion_symbol_table. kept reports the latter.
-// After an error the table is not to be used.
+// After an error the table is not to be used. c is elsewhere afterwards.
 func (t *SymbolTable) load(c *Cursor) (kept bool, err error) {
 	if c.IsNull() {
 		t.Reset()
 		return false, nil
 	}
 	// imports and symbols come in either order, and imports count first.
-	body, base := c.Bare(), c.Base+int64(c.head)
-	inner := &Cursor{Base: base}
+	body := c.Bare()
+	c.Base += int64(c.head)
 	find := func(want SID) (bool, error) {
-		inner.Reset(body, 0, len(body))
-		inner.Next()
-		inner.StepIn()
+		c.Reset(body, 0, len(body))
+		c.Next()
+		c.StepIn()
 		found := false
-		for inner.Next() {
-			if inner.Field() != want {
+		for c.Next() {
+			if c.Field() != want {
 				continue
 			}
 			if found {
-				return false, inner.wrong("symbol table has two lists of " + systemSymbols[want])
+				return false, c.wrong("symbol table has two lists of " + systemSymbols[want])
 			}
 			found = true
 		}
-		if !found || inner.Err() != nil {
-			return false, inner.Err()
+		if !found || c.Err() != nil {
+			return false, c.Err()
 		}
-		inner.Reset(body, 0, len(body))
-		inner.Next()
-		inner.StepIn()
-		for inner.Next() && inner.Field() != want {
+		c.Reset(body, 0, len(body))
+		c.Next()
+		c.StepIn()
+		for c.Next() && c.Field() != want {
 		}
-		return true, inner.Err()
+		return true, c.Err()
 	}
 	has, err := find(sidImports)
 	if err != nil {
 		return false, err
 	}
-	if has && inner.Type() == SymbolType && !inner.IsNull() {
-		id, err := inner.Symbol()
+	if has && c.Type() == SymbolType && !c.IsNull() {
+		id, err := c.Symbol()
 		if err != nil {
 			return false, err
 		}
@@ -162,17 +162,17 @@ func (t *SymbolTable) load(c *Cursor) (kept bool, err error) {
 	}
 	if !kept {
 		t.Reset()
-		if has && inner.Type() == ListType && !inner.IsNull() {
-			if err := t.loadImports(inner); err != nil {
+		if has && c.Type() == ListType && !c.IsNull() {
+			if err := t.loadImports(c); err != nil {
 				return false, err
 			}
 		}
 	}
 	has, err = find(sidSymbols)
-	if err != nil || !has || inner.Type() != ListType || inner.IsNull() {
+	if err != nil || !has || c.Type() != ListType || c.IsNull() {
 		return kept, err
 	}
-	return kept, t.loadSymbols(inner)
+	return kept, t.loadSymbols(c)
 }
 
 // loadImports reads the list of imports that c stands on.

@@ -47,6 +47,7 @@ type Block struct {
 	RawRedactionInfo   []byte
 	Symbols            *ion.SymbolTable
 
+	alone  bool // holds one revision, and nothing of the block itself
 	values values
 	record change.Record
 	tape   change.Tape
@@ -105,7 +106,8 @@ type Revision struct {
 
 // HashOnly reports whether the revision holds nothing but its hash: an internal
 // one of QLDB's catalogue, which takes part in the block's hashes and is no
-// record.
+// record. So do all in the summary of a stream, but for the DocumentID of those
+// that come as messages of their own.
 func (r *Revision) HashOnly() bool {
 	return !r.HasMetadata && !r.HasAddress && r.RawData == nil && r.DataHash == nil
 }
@@ -268,6 +270,8 @@ func (b *Block) check(r *Revision) error {
 		return fmt.Errorf("revision of document %s says that it is in strand %s, block %d: it stands in strand %s, block %d", r.DocumentID, r.Strand, r.SequenceNo, b.Strand, b.SequenceNo)
 	case !bytes.Equal(r.TxID, b.TransactionID):
 		return fmt.Errorf("revision of document %s belongs to transaction %s: the block holds transaction %s", r.DocumentID, r.TxID, b.TransactionID)
+	case b.alone && (r.Table.ID == "" || r.Table.Name == ""):
+		return fmt.Errorf("table of document %s is not known: tableInfo gives no tableName or no tableId", r.DocumentID)
 	case r.Table.ID != "" && r.Table.Name != "":
 		return nil
 	case r.Table.ID != r.Table.Name: // one of them is there

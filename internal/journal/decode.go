@@ -63,13 +63,16 @@ const (
 	txTime
 	txID
 	documentID
+	revisionSummaries // this and the following: of streams
+	tableInfo
+	revision
 )
 
 var wordNames = [...]string{
 	"", "blockAddress", "strandId", "sequenceNo", "transactionId", "blockTimestamp", "blockHash", "entriesHash",
 	"previousBlockHash", "entriesHashList", "transactionInfo", "statements", "statement", "startTime",
 	"statementDigest", "documents", "tableName", "tableId", "redactionInfo", "revisions", "hash", "data", "dataHash",
-	"metadata", "id", "version", "txTime", "txId", "documentId",
+	"metadata", "id", "version", "txTime", "txId", "documentId", "revisionSummaries", "tableInfo", "revision",
 }
 
 func (w word) String() string { return wordNames[w] }
@@ -133,6 +136,12 @@ func wordOf(name []byte) word {
 		return txID
 	case "documentId":
 		return documentID
+	case "revisionSummaries":
+		return revisionSummaries
+	case "tableInfo":
+		return tableInfo
+	case "revision":
+		return revision
 	}
 	return noWord
 }
@@ -145,6 +154,7 @@ type decoder struct {
 	recent  [16]string // of strings, to find most without hashing
 	indexes []int      // backs Document.Statements
 	where   []byte     // the block's address as it stands, which its revisions mostly repeat
+	summary bool       // blocks are summaries: they have revisionSummaries for revisions
 }
 
 // maxInterned bounds the table names, table ids and strand ids that are kept. A
@@ -190,10 +200,13 @@ func (b *Block) reset() {
 	}
 }
 
+// reset forgets the block before.
+func (d *decoder) reset() { d.indexes, d.where = d.indexes[:0], nil }
+
 // block decodes the one value that d.w was reset to into b.
 func (d *decoder) block(b *Block) error {
 	w := d.w
-	d.indexes, d.where = d.indexes[:0], nil
+	d.reset()
 	if !w.next() {
 		return w.err()
 	}
@@ -252,8 +265,15 @@ func (d *decoder) block(b *Block) error {
 				b.HasRedactionInfo, b.RawRedactionInfo = true, w.rawFrom(at)
 			}
 		case revisions:
-			b.HasRevisions = true
-			err = d.list(func() error { return d.revision(b) })
+			if !d.summary {
+				b.HasRevisions = true
+				err = d.list(func() error { return d.revision(b) })
+			}
+		case revisionSummaries:
+			if d.summary {
+				b.HasRevisions = true
+				err = d.list(func() error { return d.revisionSummary(b) })
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", field, err)
@@ -438,17 +458,12 @@ func (d *decoder) document(doc *Document) error {
 		if err != nil {
 			return err
 		}
-		var text []byte
 		switch field {
 		case noWord:
 			doc.Statements = d.indexes[from:len(d.indexes):len(d.indexes)]
 			return nil
-		case tableName:
-			text, err = d.w.text()
-			doc.Table.Name = d.intern(text)
-		case tableID:
-			text, err = d.w.text()
-			doc.Table.ID = d.intern(text)
+		case tableName, tableID:
+			err = d.tableName(field, &doc.Table)
 		case statements:
 			err = d.list(func() error {
 				n, err := d.w.integer()
@@ -463,6 +478,17 @@ func (d *decoder) document(doc *Document) error {
 			return fmt.Errorf("%s: %w", field, err)
 		}
 	}
+}
+
+// tableName decodes the name or the id of a table into t.
+func (d *decoder) tableName(field word, t *change.SourceTable) error {
+	text, err := d.w.text()
+	if field == tableName {
+		t.Name = d.intern(text)
+	} else {
+		t.ID = d.intern(text)
+	}
+	return err
 }
 
 func (d *decoder) redactionInfo(b *Block) error {
@@ -553,6 +579,25 @@ func (d *decoder) revision(b *Block) error {
 			return fmt.Errorf("%s: %w", field, err)
 		}
 	}
+}
+
+// revisionSummary decodes one member of a summary's revisions.
+func (d *decoder) revisionSummary(b *Block) error {
+	r := Revision{Index: len(b.Revisions)}
+	err := d.fields(func(field word) (err error) {
+		switch field {
+		case hash:
+			r.Hash, err = d.hash()
+		case documentID:
+			r.DocumentID, err = d.w.text()
+		}
+		return err
+	})
+	if err == nil && r.Hash == nil {
+		err = fmt.Errorf("%s: %w", hash, errAbsent)
+	}
+	b.Revisions = append(b.Revisions, r)
+	return err
 }
 
 var errAbsent = errors.New("field is absent")

@@ -23,13 +23,17 @@ type Event interface{ event() }
 
 // A Control tells of the stream or of a table, and changes no row.
 type Control struct {
-	Source string // change.SourceQLDB, …
-	// Type is CREATED or COMPLETED (QLDB: the stream begins, or has delivered all
-	// up to its end), or DMS's operation: create-table, drop-table, ….
-	Type          string
+	Source        string // change.SourceQLDB, …
+	Type          string // QLDB: Created or Completed; DMS: its operation, as create-table
 	StreamARN     string // QLDB: of the journal stream
 	Schema, Table string // DMS, DSQL: where it concerns a table
 }
+
+// The types of QLDB's control messages.
+const (
+	Created   = "CREATED"   // the stream begins
+	Completed = "COMPLETED" // it has delivered all up to its end; one that was cancelled says nothing
+)
 
 // A Summary is QLDB's BLOCK_SUMMARY: a block without its revisions. In
 // Block.Revisions each has its hash and, where it gets a message of its own, its
