@@ -1,5 +1,6 @@
 // Package control owns the calls to AWS control planes: what a cluster is, what
-// a secret holds, what QLDB says of a ledger. It begins exports, and changes
+// a secret holds, what QLDB says of a ledger, whether a stream is read and how far.
+// It begins exports and turns event source mappings on and off, and changes
 // nothing else.
 package control
 
