@@ -105,24 +105,93 @@ func TestHashFileMayBeginAnywhere(t *testing.T) {
 	}
 }
 
-// TestHashFileIsReadInSmallParts has three levels, as a ledger of 10^8 blocks.
-func TestHashFileIsReadInSmallParts(t *testing.T) {
-	const n = 1<<20 + 70_000
-	file, hashes := hashFile(t, 0, n)
-	root := proof.Merkle(hashes)
-	for _, leaf := range []uint64{0, 77_777, 1 << 20, n - 1} {
-		r := &countingReader{ReaderAt: bytes.NewReader(file)}
-		f, err := proof.OpenHashFile(r, int64(len(file)))
+// writeFiles writes the hashes of blocks first to before next to as many files as
+// there have to be, by their first blocks.
+func writeFiles(t *testing.T, hashes []proof.Hash, first, next uint64) map[uint64][]byte {
+	t.Helper()
+	files := map[uint64][]byte{}
+	for at := first; at < next; {
+		var b bytes.Buffer
+		w, err := proof.NewHashWriter(&b, "MadeUpStrand0000000001", at)
 		if err != nil {
 			t.Fatal(err)
 		}
-		path, err := proof.Inclusion(leaf, n, f.Node)
-		if err != nil || proof.Fold(hashes[leaf], path) != root {
-			t.Errorf("block %d: %v", leaf, err)
+		begin := at
+		for ; at < next && at/proof.HashFileBlocks == begin/proof.HashFileBlocks; at++ {
+			_ = w.Add(hashes[at]) // Close says it again
 		}
-		if r.reads > 2+2*2 || r.bytes > 160+5*32<<10 {
-			t.Errorf("block %d: %d reads of %d bytes", leaf, r.reads, r.bytes)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
 		}
+		files[begin] = b.Bytes()
+	}
+	return files
+}
+
+// openFiles makes one tree of files, and counts what is read of them.
+func openFiles(files map[uint64][]byte, first, next uint64) (*proof.HashFiles, *countingReader) {
+	read := &countingReader{}
+	return &proof.HashFiles{First: first, Last: next - 1, Open: func(first uint64) (*proof.HashFile, error) {
+		file, ok := files[first]
+		if !ok {
+			return nil, fmt.Errorf("there is no file from block %d on", first)
+		}
+		return proof.OpenHashFile(countingParts{bytes.NewReader(file), read}, int64(len(file)))
+	}}, read
+}
+
+// A countingParts counts for several files.
+type countingParts struct {
+	io.ReaderAt
+	all *countingReader
+}
+
+func (r countingParts) ReadAt(b []byte, off int64) (int, error) {
+	r.all.reads, r.all.bytes = r.all.reads+1, r.all.bytes+len(b)
+	return r.ReaderAt.ReadAt(b, off)
+}
+
+func TestPathsOverSeveralHashFilesTakeFewReads(t *testing.T) {
+	const n = 2<<20 + 1_500
+	var hash [32]byte
+	hashes := make([]proof.Hash, n)
+	for i := range hashes {
+		binary.BigEndian.PutUint64(hash[:], uint64(i))
+		hashes[i] = parse(t, hash[:])
+	}
+	var files map[uint64][]byte
+	for _, first := range []uint64{1<<20 - 5, 0} {
+		files = writeFiles(t, hashes, first, n)
+		for _, size := range []uint64{n, 2<<20 + 1} {
+			root := proof.Merkle(hashes[:size])
+			for _, leaf := range []uint64{0, 77_777, 1<<20 - 1, 1 << 20, 2<<20 - 1, n - 1} {
+				if leaf < first || leaf >= size {
+					continue
+				}
+				s, read := openFiles(files, first, n)
+				path, err := proof.Inclusion(leaf, size, s.Node)
+				switch {
+				case first > 0:
+					if err == nil {
+						t.Errorf("block %d of %d has a path without blocks 0 to %d", leaf, size, first-1)
+					}
+				case err != nil || proof.Fold(hashes[leaf], path) != root:
+					t.Errorf("block %d of %d: %v", leaf, size, err)
+				case read.reads > 3*2+2*2 || read.bytes > 3*160+7*32<<10:
+					t.Errorf("block %d of %d: %d reads of %d bytes", leaf, size, read.reads, read.bytes)
+				}
+			}
+		}
+	}
+	s, _ := openFiles(files, 0, n)
+	for _, node := range [][2]uint64{{0, n}, {20, 2}, {62, 0}, {63, 0}} {
+		if _, err := s.Node(int(node[0]), node[1]); err == nil {
+			t.Errorf("node %v", node)
+		}
+	}
+	s.Last++ // as if a block more were there
+	if _, err := s.Node(0, n); err == nil {
+		t.Error("the last file is taken for one with more blocks")
 	}
 }
 
@@ -176,6 +245,12 @@ func TestHashWriterReportsWhatFails(t *testing.T) {
 	}
 	if w.Add(proof.Hash{}) == nil || w.Add(number(1)) == nil || w.Close() == nil {
 		t.Error("a block without a hash")
+	}
+	if w, err = proof.NewHashWriter(io.Discard, "s", proof.HashFileBlocks-1); err != nil {
+		t.Fatal(err)
+	}
+	if w.Add(number(1)) != nil || w.Add(number(2)) == nil || w.Close() == nil {
+		t.Error("a block of the next file")
 	}
 	for strand, first := range map[string]uint64{fmt.Sprintf("%65d", 1): 0, "a\x00b": 0, "s": 1 << 62} {
 		if _, err := proof.NewHashWriter(io.Discard, strand, first); err == nil {
