@@ -3,6 +3,9 @@
 // QLDB's tutorial, with everything that a real ledger's journal may hold. Tests
 // and the local demo use it; nothing that is deployed does.
 //
+// A Journal's blocks can also be had as the messages of a journal stream, and
+// those as the Kinesis Producer Library aggregated them.
+//
 // It leaves the hash arithmetic to proof, the Ion hash and binary Ion to ion.
 //
 // Promises: the same options give the same bytes. Every hash is true: revision,
