@@ -25,7 +25,10 @@ var actions = map[string]string{
 	"logs": `CreateLogDelivery CreateLogGroup CreateLogStream DeleteLogDelivery DescribeLogGroups DescribeLogStreams DescribeResourcePolicies GetLogDelivery
 		GetLogEvents ListLogDeliveries PutLogEvents PutResourcePolicy PutRetentionPolicy UpdateLogDelivery FilterLogEvents`,
 	"xray":   `GetSamplingRules GetSamplingStatisticSummaries GetSamplingTargets PutTelemetryRecords PutTraceSegments`,
-	"lambda": `GetFunction GetFunctionConfiguration InvokeAsync InvokeFunction InvokeFunctionUrl ListFunctions`,
+	"lambda": `GetEventSourceMapping GetFunction GetFunctionConfiguration InvokeAsync InvokeFunction InvokeFunctionUrl ListEventSourceMappings ListFunctions
+		UpdateEventSourceMapping`,
+	"kinesis": `DescribeStream DescribeStreamConsumer DescribeStreamSummary GetRecords GetShardIterator ListShards ListStreams PutRecord PutRecords
+		SubscribeToShard`,
 	"states": `DeleteStateMachine DescribeExecution DescribeMapRun DescribeStateMachine DescribeStateMachineForExecution GetExecutionHistory ListExecutions
 		ListMapRuns ListStateMachines RedriveExecution SendTaskFailure SendTaskHeartbeat SendTaskSuccess StartExecution StartSyncExecution StopExecution UpdateMapRun`,
 	"rds-data":       `BatchExecuteStatement BeginTransaction CommitTransaction ExecuteSql ExecuteStatement RollbackTransaction`,

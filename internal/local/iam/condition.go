@@ -49,7 +49,7 @@ var keys = []string{
 	"aws:principalarn", "aws:principalaccount", "aws:principaltype", "aws:principalservicename", "aws:sourcearn", "aws:sourceaccount",
 	"s3:tlsversion", "s3:prefix", "s3:delimiter", "s3:max-keys", "s3:x-amz-acl", "s3:x-amz-storage-class", "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id",
 	"kms:viaservice", "kms:calleraccount", "kms:encryptioncontext:*", "kms:granteeprincipal", "kms:grantisforawsresource",
-	"iam:passedtoservice", "secretsmanager:versionstage", "secretsmanager:secretid", "sns:protocol", "states:statemachinequalifier", "cloudwatch:namespace",
+	"iam:passedtoservice", "secretsmanager:versionstage", "secretsmanager:secretid", "sns:protocol", "states:statemachinequalifier", "lambda:functionarn", "cloudwatch:namespace",
 }
 
 func knownKey(key string) bool { return anyLike(keys, strings.ToLower(key)) }

@@ -110,6 +110,8 @@ var kinds = map[string]kind{
 
 	"AWS::SSM::Parameter": {name: "Name", max: 2048, ref: "{name}", attr: map[string]string{"Type": "{=Type}", "Value": "{=Value}"}},
 
+	"AWS::Kinesis::Stream": {name: "Name", max: 128, ref: "{name}", attr: map[string]string{"Arn": "arn:aws:kinesis:{region}:{account}:stream/{name}"}},
+
 	"AWS::EC2::VPC": {ref: "vpc-{hex}", attr: map[string]string{
 		"VpcId": "vpc-{hex}", "CidrBlock": "{=CidrBlock}", "DefaultSecurityGroup": "sg-{hex}", "DefaultNetworkAcl": "acl-{hex}",
 	}},
