@@ -24,7 +24,7 @@ var actions = map[string]string{
 		ScheduleKeyDeletion TagResource UntagResource UpdateAlias UpdateKeyDescription`,
 	"logs": `CreateLogDelivery CreateLogGroup CreateLogStream DeleteLogDelivery DescribeLogGroups DescribeLogStreams DescribeResourcePolicies GetLogDelivery
 		GetLogEvents ListLogDeliveries PutLogEvents PutResourcePolicy PutRetentionPolicy UpdateLogDelivery FilterLogEvents`,
-	"xray":   `GetSamplingRules GetSamplingStatisticSummaries GetSamplingTargets PutTelemetryRecords PutTraceSegments`,
+	"xray": `GetSamplingRules GetSamplingStatisticSummaries GetSamplingTargets PutTelemetryRecords PutTraceSegments`,
 	"lambda": `GetEventSourceMapping GetFunction GetFunctionConfiguration InvokeAsync InvokeFunction InvokeFunctionUrl ListEventSourceMappings ListFunctions
 		UpdateEventSourceMapping`,
 	"kinesis": `DescribeStream DescribeStreamConsumer DescribeStreamSummary GetRecords GetShardIterator ListShards ListStreams PutRecord PutRecords
