@@ -12,7 +12,8 @@ import (
 // ReceiptFormat names the format of receipts.
 const ReceiptFormat = "godwit.receipt/1"
 
-// Receipts makes receipts under one digest. A receipt proves one revision to
+// Receipts makes receipts under one digest, or, where none is known to which a
+// block leads, that end with the block's hash. A receipt proves one revision to
 // whoever holds the digest, without the archive: JSON with the revision's values
 // in all their Ion types, and the hashes that lead from them to the digest. The
 // program receiptcheck checks one, and shares no code with what makes it.
@@ -28,6 +29,7 @@ const ReceiptFormat = "godwit.receipt/1"
 //	ToBlock       fold(RevisionHash, ToBlock) is BlockHash: siblings within the
 //	              block's entries, then previousBlockHash. See RevisionPath
 //	ToDigest      fold(BlockHash, ToDigest) is Digest. See Inclusion
+//	Digest        null where the receipt ends with BlockHash: ToDigest is empty then
 //	NotCovered    what no hash covers: Ledger, Strand, Table, TableID, DigestFrom,
 //	              Object, Block, Tip, Offset (of the block, in the archive's object)
 //
@@ -42,10 +44,14 @@ type Receipts struct {
 	// Ledger is its name; may be empty.
 	Ledger string
 	// Digest is the digest that receipts lead to, Tip the last block that it covers.
+	// Without one, Tip counts for nothing.
 	Digest Hash
 	Tip    int64
-	// From says where the digest was kept, in words; may be empty.
+	// From says where the digest was kept, or why there is none, in words; may be
+	// empty.
 	From string
+	// Withhold leaves data out that is to be shown no more.
+	Withhold bool
 	// Types are those of an archive in JSON; nil: what is usual is tried.
 	Types *Types
 
@@ -58,7 +64,8 @@ type Receipts struct {
 var deletionNames = [deletionRules]string{DeletionOfMetadata: "metadata", DeletionOfNull: "null", DeletionOfNothing: "nothing"}
 
 // Append appends the receipt of a revision of b to dst. path leads from the
-// block's hash to the digest: see Inclusion and InclusionBehind. The error says
+// block's hash to the digest: see Inclusion and InclusionBehind; without a digest
+// it is empty. The error says
 // which hash is not that of what is there, or that JSON lost the types of the
 // data; dst is then returned as it was. The same arguments give the same bytes.
 func (r *Receipts) Append(dst []byte, b *journal.Block, revision int, path []Hash) ([]byte, error) {
@@ -97,18 +104,26 @@ func (r *Receipts) receipt(b *journal.Block, revision int, path []Hash) error {
 		return err
 	case Fold(hash, within) != block:
 		return errors.New("the block's hash is not that of its entries and of the block before")
+	case r.Digest.IsEmpty() && len(path) > 0:
+		return fmt.Errorf("the path of %d hashes leads to no digest that was given", len(path))
+	case r.Digest.IsEmpty():
 	case r.Tip < b.SequenceNo || len(path) != InclusionLength(uint64(b.SequenceNo), uint64(r.Tip)+1) || Fold(block, path) != r.Digest:
 		return fmt.Errorf("the path of %d hashes does not lead to the digest %s at block %d", len(path), r.Digest, r.Tip)
+	}
+	var digest any
+	tip := b.SequenceNo
+	if !r.Digest.IsEmpty() {
+		digest, tip = r.Digest, r.Tip
 	}
 	r.member("RevisionHash", hash)
 	r.member("ToBlock", within)
 	r.member("BlockHash", block)
 	r.member("ToDigest", append([]Hash{}, path...))
-	r.member("Digest", r.Digest)
+	r.member("Digest", digest)
 	r.member("NotCovered", struct {
 		Ledger, Strand, Table, TableID, DigestFrom, Object string
 		Block, Tip, Offset                                 int64
-	}{r.Ledger, b.Strand, rev.Table.Name, rev.Table.ID, r.From, b.Object, b.SequenceNo, r.Tip, b.Offset})
+	}{r.Ledger, b.Strand, rev.Table.Name, rev.Table.ID, r.From, b.Object, b.SequenceNo, tip, b.Offset})
 	return nil
 }
 
@@ -127,12 +142,17 @@ func (r *Receipts) revision(b *journal.Block, rev *journal.Revision) (Hash, erro
 	hash, deletion := metadata, ""
 	switch {
 	case rev.RawData != nil:
+		before := len(r.show.out)
 		r.show.out = append(r.show.out, ` "Data": `...)
 		shown, err := r.data(b, rev, Oracle{metadata, stored})
 		if err != nil {
 			return Hash{}, fmt.Errorf("show data: %w", err)
 		}
 		r.show.out = append(r.show.out, ",\n"...)
+		if r.Withhold {
+			r.show.out = r.show.out[:before]
+			r.member("Data", nil)
+		}
 		dataHash, hash = shown, RevisionHash(metadata, shown)
 	case rev.DataHash != nil:
 		h, err := ParseHash(rev.DataHash)

@@ -38,7 +38,7 @@ type receipt struct {
 	ToBlock      [][]byte // join RevisionHash to BlockHash: siblings in the block's entries, and the hash of the block before
 	BlockHash    []byte
 	ToDigest     [][]byte // join BlockHash to Digest
-	Digest       []byte
+	Digest       []byte   // null where the receipt ends with BlockHash: the way to a digest is not known
 	NotCovered   struct { // by any hash: notes on the table, the block, the last block of the digest, and where both come from
 		Ledger, Strand, Table, TableID, DigestFrom, Object string
 		Block, Tip, Offset                                 uint64
@@ -72,14 +72,12 @@ func check(b []byte, own string) (string, error) {
 	c, m, n := checker{}, r.Metadata, r.NotCovered
 	// 1. The revision's hash is that of its metadata and data.
 	hash := sum(c.serial(0, "struct", []any{[]any{"id", "string", m.ID}, []any{"version", "int", m.Version}, []any{"txTime", "timestamp", m.TxTime}, []any{"txId", "string", m.TxID}}))
-	shown := "metadata is as shown; its data, which was removed or is withheld, has the hash shown"
+	shown := map[bool]string{true: "metadata is as shown; it deletes the document", false: "metadata is as shown; its data, which was removed or is withheld, has the hash shown"}[r.Deletion != ""]
 	rules := map[string]string{"": "metadata", string(sum(nil)): "nothing", string(sum([]byte("\x0B\x0F\x0E"))): "null"}
 	c.must(r.Deletion == rules[string(r.DataHash)], "Deletion is not the rule that DataHash follows")
 	if r.Data != nil {
 		c.must(len(r.Data) > 1 && r.Data[0] == "struct" && bytes.Equal(sum(c.serial(0, r.Data...)), r.DataHash), "DataHash is not the hash of the data shown")
 		shown = "metadata and data are as shown"
-	} else if r.Deletion != "" {
-		shown = "metadata is as shown; it deletes the document"
 	}
 	if r.Deletion != "metadata" {
 		hash = c.join(hash, [][]byte{r.DataHash})
@@ -88,19 +86,22 @@ func check(b []byte, own string) (string, error) {
 	// 2. The block's hash is that of its entries, the revision among them, and of the block before. The digest is that of all blocks.
 	block := c.join(hash, r.ToBlock)
 	c.must(bytes.Equal(block, r.BlockHash), "the revision does not lead to the block: BlockHash is not theirs")
-	digest := c.join(block, r.ToDigest)
-	c.must(bytes.Equal(digest, r.Digest), "the block does not lead to the digest: Digest is not theirs")
+	digest, inner, end := c.join(block, r.ToDigest), bits.Len64(n.Block^n.Tip), "digest"
+	c.must(r.Digest == nil || bytes.Equal(digest, r.Digest), "the block does not lead to the digest: Digest is not theirs")
 	// 3. Of the notes, the block's number and the tip have to fit the length of the path, in a tree as RFC 6962 has it.
-	inner := bits.Len64(n.Block ^ n.Tip)
-	c.must(n.Block <= n.Tip && len(r.ToDigest) == inner+bits.OnesCount64(n.Block>>inner), "no block of its number has such a path to a digest at its tip")
-	trust := "CONSISTENT with the digest it shows, and no more: anybody can make such a receipt. Compare a digest from your own records (-digest)"
+	fits := n.Block <= n.Tip && len(r.ToDigest) == inner+bits.OnesCount64(n.Block>>inner)
+	if r.Digest == nil {
+		end, fits = "block hash", n.Block == n.Tip && len(r.ToDigest) == 0
+	}
+	c.must(fits, "no block of its number has such a path to a digest at its tip")
+	trust := "CONSISTENT with the " + end + " it shows, and no more: anybody can make such a receipt. Compare a " + end + " from your own records (-digest)"
 	if own != "" {
 		c.must(strings.EqualFold(own, fmt.Sprintf("%x", digest)) || own == base64.StdEncoding.EncodeToString(digest), "it does not lead to the digest you gave")
-		trust = "PROVEN under the digest you gave"
+		trust = "PROVEN under the " + end + " you gave"
 	}
-	return fmt.Sprintf("%s\n  document %q, version %s, written at %s by transaction %q\n  proven: its %s; it was in the ledger of digest %x\n"+
+	return fmt.Sprintf("%s\n  document %q, version %s, written at %s by transaction %q\n  proven: its %s; it was in the ledger of %s %x\n"+
 		"  not proven: that no later version exists; and what no hash covers: table %q (id %q), block %d of strand %q of ledger %q, digest at block %d from %q, object %q at byte %d",
-		trust, m.ID, m.Version, m.TxTime, m.TxID, shown, digest, n.Table, n.TableID, n.Block, n.Strand, n.Ledger, n.Tip, n.DigestFrom, n.Object, n.Offset), c.err
+		trust, m.ID, m.Version, m.TxTime, m.TxID, shown, end, digest, n.Table, n.TableID, n.Block, n.Strand, n.Ledger, n.Tip, n.DigestFrom, n.Object, n.Offset), c.err
 }
 
 // A checker keeps the first thing that is wrong.
@@ -218,9 +219,8 @@ func decimal(negative bool, digits string, exponent int) []byte {
 
 // varInt has seven bits a byte, but six and the sign in the first; the last one is marked.
 func varInt(v int, negative bool) []byte {
-	v = max(v, -v)
-	b := []byte{0x80 | byte(v)}
-	for v >>= 7; v > 0 || b[0]&0x40 != 0; v >>= 7 {
+	b := []byte{0x80 | byte(max(v, -v))}
+	for v = max(v, -v) >> 7; v > 0 || b[0]&0x40 != 0; v >>= 7 {
 		b = append([]byte{byte(v & 0x7F)}, b...)
 	}
 	if negative {
