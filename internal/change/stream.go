@@ -73,7 +73,7 @@ type RevisionItem struct {
 	Deleted       bool            //
 	Redacted      bool            // the data is its hash
 	TransactionID string          //
-	Row           json.RawMessage // of the history table: a JSON object of all its columns
+	Row           json.RawMessage // of the history table: a JSON object of all its columns; none where Current is ""
 }
 
 // A BlockItem is the summary of one QLDB block.
@@ -94,9 +94,11 @@ type Redaction struct {
 	Version  Version `json:"version"`
 }
 
-// A TableDrop is a DROP TABLE, or an UNDROP TABLE.
+// A TableDrop is a DROP TABLE, which names the table, or an UNDROP TABLE, which
+// tells its id.
 type TableDrop struct {
-	TableID string `json:"table_id"`
+	TableID string `json:"table_id,omitempty"` // of an UNDROP
+	Name    string `json:"name,omitempty"`     // of a DROP: the ledger table that had the name in this block
 	Undrop  bool   `json:"undrop,omitempty"`
 }
 
@@ -136,4 +138,25 @@ type Applied struct {
 	Bytes       int64 // of requests' bodies
 	SplitFaults int64 // requests that were cut in two because the database refused a value
 	GapFree     int64 // QLDB: every block up to it is complete, as far as the last request saw
+}
+
+// A StreamStatus is how far a stream has come, as its target tells.
+type StreamStatus struct {
+	Stream      Stream
+	GapFree     int64         // QLDB: every block up to it was applied, the boundary's included
+	GapFreeHash []byte        // QLDB: hash of block GapFree; nil where not known
+	Open        []int64       // QLDB: the first blocks behind GapFree that have revisions or a summary to come, 20 at most
+	OpenBlocks  int64         // QLDB: how many there are
+	Last        Position      // the greatest that was applied; the boundary where nothing was
+	LastAt      string        // greatest commit time applied, RFC 3339 in UTC; "" where not known
+	AppliedAt   string        // when the target applied something last, RFC 3339 in UTC; "" where it never did
+	Shards      []ShardStatus // in order of their names
+	Aside       int64         // messages set aside and not replayed
+	AsideFirst  string        // quarantine object of the oldest of them
+}
+
+// A ShardStatus is how far one shard of a stream was applied.
+type ShardStatus struct {
+	Shard    string `json:"shard"`
+	Sequence string `json:"sequence"` // the greatest, decimal
 }

@@ -19,4 +19,5 @@ type RowColumn struct {
 	Type      string // as format_type(atttypid, atttypmod) spells it: "numeric(12,2)", "timestamp(3) with time zone", "integer[]"
 	NotNull   bool
 	Generated bool // GENERATED ALWAYS AS (…) STORED: computed by the target, never written
+	Enum      bool // Type names an enum: its labels are its only spellings
 }

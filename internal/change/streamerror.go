@@ -2,31 +2,6 @@ package change
 
 import "fmt"
 
-// A StreamStatus is where a stream stands in its target.
-type StreamStatus struct {
-	Stream Stream
-	Last   Position // highest that was applied; the boundary before anything is
-	LastAt string   // its commit time, RFC 3339; "" where not known
-
-	// Of QLDB: blocks are complete when their summary and all of their revisions
-	// came.
-	GapFree int64       // every block up to it is complete
-	Missing int64       // blocks behind GapFree and before Last of which nothing came
-	Open    int64       // blocks behind GapFree of which a part came
-	Opens   []OpenBlock // the first of these, 10 at most
-
-	Shards []Mark   // highest that was applied, of each shard
-	Aside  int64    // messages that are set aside and were not replayed
-	Asides []string // their quarantine objects, the first 10
-}
-
-// An OpenBlock is a block of which a part came.
-type OpenBlock struct {
-	Block   int64
-	Summary bool  // it came
-	Awaited int64 // revisions that did not; 0 without a summary, which would tell
-}
-
 // A RefusedError says that the database refuses an item for what it holds
 // (SQLSTATE 22 or 23). The items before it are done with, and nothing of it is
 // stored. It never quotes a value.
