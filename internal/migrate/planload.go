@@ -219,7 +219,7 @@ func gapError(gaps []Blocks, since Since) error {
 // outputVersion changes with a release whose transform would write other objects
 // for the same plan, or whose typing would learn other types: parts of two such
 // releases are never one load.
-const outputVersion = 2
+const outputVersion = 3
 
 // loadID derives a load's name from its cause alone: the objects, as they are
 // now, what is asked of them and what they are held against, the mapping and the

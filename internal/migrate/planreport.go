@@ -41,6 +41,15 @@ func (r *Report) plan(ctx context.Context, in ReportIn) (ReportOut, error) {
 	for _, f := range s.findings {
 		d.Stops = append(d.Stops, report.PlannedStop{Object: f.Object, Block: f.Block, Text: f.Text})
 	}
+	types, err := readTypes(ctx, r.Objects, r.WorkBucket, s.plan)
+	if err != nil {
+		return ReportOut{}, err
+	}
+	d.Untyped = untyped(s.typed(types), s.untyped)
+	for _, n := range s.redact {
+		d.Redactions += n
+	}
+	d.KeepRedacted = !s.plan.Input.applyRedactions()
 	d.Quarantine.Total = s.total.Quarantined
 	for _, a := range s.quarantined {
 		d.Quarantine.First = append(d.Quarantine.First, listedAside(a))

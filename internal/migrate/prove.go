@@ -30,6 +30,7 @@ func newVerifier(plan *Plan) *proof.Verifier {
 type prover struct {
 	verifier *proof.Verifier
 	recorder proof.Recorder
+	check    *proof.Check // of the block before
 	broken   int
 }
 
@@ -55,7 +56,8 @@ func (p *prover) add(b *journal.Block) error {
 	if p == nil {
 		return nil
 	}
-	err := p.recorder.Add(b, p.verifier.Verify(b))
+	p.check = p.verifier.Verify(b)
+	err := p.recorder.Add(b, p.check)
 	if err == nil {
 		return nil
 	}
@@ -179,13 +181,12 @@ func (r *Report) proof(ctx context.Context, l *load) (*report.Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	told := v.told("s3://" + r.WorkBucket + "/" + proofKey(l.plan.LoadID))
-	told.Open = append(told.Open, l.untyped(types)...)
-	return told, nil
+	return v.told("s3://"+r.WorkBucket+"/"+proofKey(l.plan.LoadID), l.typed(types)), nil
 }
 
-// told is what reports say of a proof, which lies at where.
-func (v *Proof) told(where string) *report.Proof {
+// told is what reports say of a proof, which lies at where, and of tables whose
+// types were recovered.
+func (v *Proof) told(where string, typed map[string]*TypedTable) *report.Proof {
 	c := v.Conclusion
 	p := &report.Proof{
 		Asked: v.Verify, Level: c.Level, Kept: v.Kept, Tip: c.Last, Blocks: verdicts(&c.Blocks), Revisions: verdicts(&c.Revisions),
@@ -202,6 +203,7 @@ func (v *Proof) told(where string) *report.Proof {
 	for _, o := range some(c.Open) {
 		p.Open = append(p.Open, report.Open(o))
 	}
+	p.Untyped = untyped(typed, c.Findings)
 	for i := range c.Findings {
 		p.Findings = append(p.Findings, c.Findings[i].String())
 	}

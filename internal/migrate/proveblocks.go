@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"godwit/internal/journal"
 	"godwit/internal/proof"
 )
 
@@ -32,9 +33,10 @@ type ProveIn struct {
 // same wherever calls handed on.
 type Proved struct {
 	Chain    proof.Chain
-	Unread   int64     // blocks behind a finding that ends the reading of their object
-	Findings []Finding `json:",omitempty"` // the first of these
-	Untold   int64     `json:",omitempty"` // findings beyond those
+	Typed    map[string]*TypedTable `json:",omitempty"` // by ledger table id, where types are recovered
+	Unread   int64                  // blocks behind a finding that ends the reading of their object
+	Findings []Finding              `json:",omitempty"` // the first of these
+	Untold   int64                  `json:",omitempty"` // findings beyond those
 }
 
 // provedKey is of what was found in an item.
@@ -63,18 +65,20 @@ func (p *ProveBlocks) handle(ctx context.Context, in ProveIn) (WorkOut, error) {
 	if in.Resume != nil {
 		at = *in.Resume
 	}
-	verifier := newVerifier(&plan)
+	verifier, typist := newVerifier(&plan), &proof.Typist{}
+	var learned map[string]proof.Learned
 	if plan.typed() {
 		types := &proof.Types{}
 		if err := readJSON(ctx, p.Objects, p.WorkBucket, proveTypesKey(in.ProofId), types); err != nil {
 			return WorkOut{}, err
 		}
-		verifier.Typing = &proof.Typist{Types: types}
+		typist.Types, verifier.Typing, learned = types, typist, types.Tables()
 	}
 	late := func() bool { return limited && p.Now().After(stop) }
 	for at.Item < len(in.Items) {
 		item := &in.Items[at.Item]
-		v := &itemProver{plan: &plan, prover: newProver(verifier, &plan, item)}
+		v := &itemProver{plan: &plan, prover: newProver(verifier, &plan, item), typist: typist, learned: learned}
+		typist.Spent = at.Spent
 		if at.Range > 0 || at.Next != 0 {
 			var was Proved
 			if err := readJSON(ctx, p.Objects, p.WorkBucket, provedTurnKey(in.ProofId, item.Number, &at), &was); err != nil {
@@ -88,7 +92,7 @@ func (p *ProveBlocks) handle(ctx context.Context, in ProveIn) (WorkOut, error) {
 				return WorkOut{}, err
 			}
 			if ended {
-				at = Resume{Item: at.Item, Range: at.Range + 1}
+				at = Resume{Item: at.Item, Range: at.Range + 1, Spent: typist.Spent}
 			}
 			if at.Range < len(item.Ranges) && (!ended || late()) {
 				found, err := v.found()
@@ -116,9 +120,11 @@ func (p *ProveBlocks) handle(ctx context.Context, in ProveIn) (WorkOut, error) {
 // An itemProver verifies the blocks of one item.
 type itemProver struct {
 	Proved
-	plan   *Plan
-	prover *prover
-	joined stitching // by earlier calls
+	plan    *Plan
+	prover  *prover
+	typist  *proof.Typist
+	learned map[string]proof.Learned // nil: no types are recovered
+	joined  stitching                // by earlier calls
 }
 
 // read verifies one range, or as much of it as there is time for. An object that
@@ -142,15 +148,41 @@ func (p *ProveBlocks) read(ctx context.Context, v *itemProver, r *Range, at *Res
 		if err != nil {
 			return true, v.ends(r, max(w.due, r.Claim.First), w.reader.Position().Offset, err)
 		}
+		v.count(b)
 		if w.due > r.Claim.Last {
 			return true, v.ends(r, w.due, w.reader.Position().Offset, w.end())
 		}
-		at.Position, at.Next = w.reader.Position(), w.due
+		at.Position, at.Next, at.Spent = w.reader.Position(), w.due, v.typist.Spent
 		if at.Position.Offset-began >= step {
 			if late() {
 				return false, nil
 			}
 			began = at.Position.Offset
+		}
+	}
+}
+
+// count counts what types proved of a block that was verified.
+func (v *itemProver) count(b *journal.Block) {
+	if v.learned == nil || b.Format != journal.JSON {
+		return
+	}
+	for i, verdict := range v.prover.check.Revisions {
+		r := &b.Revisions[i]
+		if len(r.RawData) == 0 {
+			continue
+		}
+		t := v.Typed[r.Table.ID]
+		if t == nil {
+			t = &TypedTable{Name: r.Table.Name, Learned: v.learned[r.Table.ID]}
+			if v.Typed == nil {
+				v.Typed = map[string]*TypedTable{}
+			}
+			v.Typed[r.Table.ID] = t
+		}
+		t.Read++
+		if verdict == proof.TypeUnproven {
+			t.Unproven++
 		}
 	}
 }

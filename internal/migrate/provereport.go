@@ -90,7 +90,7 @@ func (r *ProveReport) handle(ctx context.Context, in ProveReportIn) (ProveReport
 // join puts together what was found in all items, which lie in the order of their
 // blocks, and what the plan found before.
 func (r *ProveReport) join(ctx context.Context, plan *Plan, id string) (*Proved, error) {
-	all := &Proved{}
+	all := &Proved{Typed: map[string]*TypedTable{}}
 	for _, f := range plan.Findings {
 		all.tell(f)
 	}
@@ -100,6 +100,13 @@ func (r *ProveReport) join(ctx context.Context, plan *Plan, id string) (*Proved,
 	}, func(found *Proved) error {
 		joined.add(found.Chain.Runs)
 		all.Unread += found.Unread
+		for id, t := range found.Typed {
+			if sum := all.Typed[id]; sum != nil {
+				sum.Read, sum.Unproven = sum.Read+t.Read, sum.Unproven+t.Unproven
+			} else {
+				all.Typed[id] = t
+			}
+		}
 		all.Untold += found.Untold
 		for _, f := range found.Findings {
 			all.tell(f)
@@ -142,7 +149,7 @@ func (r *ProveReport) data(plan *Plan, v *Proof, all *Proved, in ProveReportIn) 
 	a := (&load{plan: plan, blocks: v.Conclusion.Blocks.Total(), hashOnly: v.Conclusion.Revisions[proof.Opaque]}).archive()
 	d := report.Prove{
 		ProofID: in.ProofId, Execution: in.Execution, Input: input, Finished: r.Now(), Archive: a,
-		Proof: *v.told("s3://" + r.WorkBucket + "/" + proveProofKey(in.ProofId)), Contradictions: slices.Clone(v.Conclusion.Contradictions),
+		Proof: *v.told("s3://"+r.WorkBucket+"/"+proveProofKey(in.ProofId), all.Typed), Contradictions: slices.Clone(v.Conclusion.Contradictions),
 		Unread: all.Unread, MoreStops: all.Untold,
 	}
 	for _, f := range all.Findings {

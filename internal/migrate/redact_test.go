@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"godwit/internal/ledgergen"
+	"godwit/internal/migrate"
 	"godwit/internal/report"
 )
 
@@ -42,6 +43,9 @@ func TestRedactionsReachCopiesThatWereExportedBefore(t *testing.T) {
 			}
 			if rep.Verdict != report.LoadedWithFindings || !slices.ContainsFunc(rep.Findings, func(f report.Finding) bool { return f.Code == "redacted" }) {
 				t.Errorf("exported before: %s, %+v", rep.Verdict, rep.Findings)
+			}
+			if _, plan := before.planned(migrate.PreflightOut{}); plan.Redactions != n {
+				t.Errorf("the plan tells of %d redactions, want %d", plan.Redactions, n)
 			}
 			want, got := after.target.lines(), before.target.lines()
 			for name := range want {

@@ -26,6 +26,21 @@ func newRetyper(types *proof.Types) *retyper {
 	return &retyper{typist: proof.Typist{Types: types}, found: map[*byte][]proof.Recovered{}}
 }
 
+// goOn goes on in the item that at stands in: what odd revisions may take is the
+// item's, wherever calls hand on.
+func (y *retyper) goOn(at *Resume) {
+	if y != nil {
+		y.typist.Spent = at.Spent
+	}
+}
+
+func (y *retyper) spent() int64 {
+	if y == nil {
+		return 0
+	}
+	return y.typist.Spent
+}
+
 // forget makes room for the next block.
 func (y *retyper) forget() {
 	if y != nil {

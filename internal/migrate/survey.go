@@ -35,6 +35,7 @@ type Survey struct {
 	Asides   []Aside                   `json:",omitempty"` // the first revisions that do not map exactly
 	Findings []Finding                 `json:",omitempty"` // the first things that would stop the load
 	Untold   int64                     // findings beyond those
+	Untyped  []proof.Finding           `json:",omitempty"` // the first revisions in JSON that no types prove
 	Shapes   map[string]*mapping.Shape `json:",omitempty"` // by name of the ledger tables that are loaded
 }
 
@@ -92,7 +93,7 @@ func (s *SurveyArchive) handle(ctx context.Context, in WorkIn) (WorkOut, error) 
 				return WorkOut{}, err
 			}
 			if ended {
-				at, v.hash = Resume{Item: at.Item, Range: at.Range + 1}, nil
+				at, v.hash = Resume{Item: at.Item, Range: at.Range + 1, Spent: v.types.spent()}, nil
 			}
 			if !ended || at.Range < len(item.Ranges) && late() {
 				turn := surveyTurn{v.survey(), v.hash}
@@ -129,6 +130,7 @@ func (s *SurveyArchive) begin(ctx context.Context, plan *Plan, types *proof.Type
 	if v.types = newRetyper(types); v.types != nil {
 		v.verifier = proof.Verifier{Typing: v.types}
 	}
+	v.types.goOn(at)
 	v.out.Item, v.out.Last = item.Number, true
 	v.Volumes, v.Shapes = map[string]*Volume{}, map[string]*mapping.Shape{}
 	if at.Range == 0 && at.Next == 0 {
@@ -173,7 +175,7 @@ func (s *SurveyArchive) read(ctx context.Context, v *surveyor, r *Range, at *Res
 			return true, v.ends(r, max(w.due, r.Claim.First), w.reader.Position().Offset, err)
 		}
 		if v.types != nil && b.Format == journal.JSON {
-			v.verifier.Verify(b) // for the types alone: a plan proves nothing
+			v.untyped(v.verifier.Verify(b)) // for the types alone: a plan proves nothing
 		}
 		if err := v.block(b); err != nil { // of this block alone
 			v.tell(Finding{Object: r.Key, Block: b.SequenceNo, Offset: b.Offset, Text: err.Error()})
@@ -182,7 +184,7 @@ func (s *SurveyArchive) read(ctx context.Context, v *surveyor, r *Range, at *Res
 		if w.due > r.Claim.Last {
 			return true, v.ends(r, w.due, w.reader.Position().Offset, w.end())
 		}
-		at.Position, at.Next, v.hash = w.reader.Position(), w.due, w.hash
+		at.Position, at.Next, at.Spent, v.hash = w.reader.Position(), w.due, v.types.spent(), w.hash
 		if at.Position.Offset-began >= step {
 			if late() {
 				return false, nil
@@ -229,6 +231,15 @@ func (v *surveyor) tell(f Finding) {
 		return
 	}
 	v.Untold++
+}
+
+// untyped notes the revisions of a block that no types prove.
+func (v *surveyor) untyped(c *proof.Check) {
+	for _, f := range c.Findings {
+		if f.Verdict == proof.TypeUnproven && f.Revision >= 0 && len(v.Untyped) < told {
+			v.Untyped = append(v.Untyped, f)
+		}
+	}
 }
 
 func (v *surveyor) volume(t *tally, rec *change.Record) *Volume {
@@ -279,6 +290,7 @@ type survey struct {
 	findings    []Finding                 // what would stop the load: the plan's first, then in the order of blocks
 	untold      int64                     // findings beyond those
 	unread      int64                     // blocks behind findings
+	untyped     []proof.Finding           // the first revisions in JSON that no types prove
 	shapes      map[string]*mapping.Shape // by ledger table name
 }
 
@@ -333,6 +345,7 @@ func (s *survey) merge(part *Survey, byID map[string]*SegmentTable) {
 	for _, f := range part.Findings {
 		s.tell(f)
 	}
+	s.untyped = append(s.untyped, part.Untyped[:min(len(part.Untyped), told-len(s.untyped))]...)
 	for name, shape := range part.Shapes {
 		if s.shapes[name] == nil {
 			s.shapes[name] = &mapping.Shape{}

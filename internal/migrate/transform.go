@@ -39,6 +39,7 @@ type Resume struct {
 	Position journal.Position // in the range's object
 	Next     int64            // number of the block expected there; 0 in a range not begun
 	Counts   *verify.Evidence `json:",omitempty"` // of the count step: what it has so far
+	Spent    int64            `json:",omitempty"` // on odd revisions of the item: see proof.Typist
 }
 
 // Transform makes COPY-ready parts of a ledger's blocks.
@@ -114,6 +115,7 @@ func (t *Transform) handle(ctx context.Context, in WorkIn, stored func(*segment)
 		item := &in.Items[at.Item]
 		seg := newSegment(&plan, item, at.Segment, rules, *packing)
 		seg.prover, seg.types = newProver(verifier, &plan, item), retyper
+		retyper.goOn(&at)
 		for !seg.ended && at.Range < len(item.Ranges) {
 			if w == nil {
 				if w, err = openRange(ctx, t.Objects, &plan, &item.Ranges[at.Range], &at, fields); err != nil {
@@ -180,11 +182,11 @@ func (w *walk) fill(ctx context.Context, seg *segment, at *Resume, limit int64) 
 		if err := seg.block(b); err != nil {
 			return false, err
 		}
-		at.Position, at.Next = w.reader.Position(), w.due
+		at.Position, at.Next, at.Spent = w.reader.Position(), w.due, seg.types.spent()
 		seg.read = before + at.Position.Offset - began
 		full := seg.full(limit, at.Position.Offset-began)
 		if w.due > w.r.Claim.Last {
-			*at = Resume{Item: at.Item, Segment: at.Segment, Range: at.Range + 1}
+			*at = Resume{Item: at.Item, Segment: at.Segment, Range: at.Range + 1, Spent: at.Spent}
 			return true, w.end()
 		}
 		if full {

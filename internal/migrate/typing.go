@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"godwit/internal/change"
@@ -199,29 +200,50 @@ func readTypes(ctx context.Context, o Objects, bucket string, plan *Plan) (*proo
 	return types, readJSON(ctx, o, bucket, typesKey(plan.LoadID), types)
 }
 
-// untyped tells, table by table, of revisions in JSON that no types prove, and what
-// was learned of their table: where all others are proven, the odd one was altered
-// as likely as not.
-func (l *load) untyped(types *proof.Types) (out []report.Open) {
+// A TypedTable is what types proved of the revisions in JSON of one ledger table.
+type TypedTable struct {
+	Name     string
+	Read     int64         // revisions
+	Unproven int64         // of those
+	Learned  proof.Learned // of what the types were learned
+}
+
+// typed is what types, which may be nil, proved of the load's tables, by id.
+func (l *load) typed(types *proof.Types) map[string]*TypedTable {
 	if types == nil {
 		return nil
 	}
-	learned := types.Tables()
+	learned, out := types.Tables(), map[string]*TypedTable{}
 	for _, t := range l.tables {
-		if t.TypeUnproven == 0 {
+		out[t.ID] = &TypedTable{t.Name, t.Read, t.TypeUnproven, learned[t.ID]}
+	}
+	return out
+}
+
+// mostPlaces is how many revisions of one table a report names: one to look at,
+// and some to see what they share. proof.json lists more.
+const mostPlaces = 5
+
+// untyped tells, table by table, of revisions in JSON that no types prove, and of
+// those that findings name the first.
+func untyped(tables map[string]*TypedTable, findings []proof.Finding) (out []report.Untyped) {
+	for id, t := range tables {
+		if t.Unproven == 0 {
 			continue
 		}
-		why := "none of the table was in the sample that types were learned of"
-		if s := learned[t.ID]; s.Samples > 0 {
-			why = fmt.Sprintf("%d of %d revisions in the sample of the table were proven", s.Proven, s.Samples)
-			if s.Proven*100 >= s.Samples*95 {
-				why += ": its types are known, so these hold values of rarer ones, or were altered"
+		u := report.Untyped{
+			Table: t.Name, Count: t.Unproven, Of: t.Read,
+			Samples: int64(t.Learned.Samples), Proven: int64(t.Learned.Proven), Known: t.Learned.Known(),
+		}
+		for _, f := range findings {
+			if f.Verdict == proof.TypeUnproven && f.Revision >= 0 && f.Table == id && len(u.First) < mostPlaces {
+				u.First = append(u.First, report.Place{Block: f.Block, Revision: int64(f.Revision), Document: f.Document, Object: f.Object})
 			}
 		}
-		out = append(out, report.Open{
-			What: fmt.Sprintf("%d of %d revisions of %s in JSON", t.TypeUnproven, t.Read, cmp.Or(t.Name, "no known table")), Why: why,
-			Lift: "an export of the same blocks in Ion, if one was made",
-		})
+		out = append(out, u)
 	}
+	slices.SortFunc(out, func(a, b report.Untyped) int {
+		return cmp.Or(strings.Compare(a.Table, b.Table), cmp.Compare(a.Count, b.Count))
+	})
 	return out
 }

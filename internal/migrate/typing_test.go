@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"fmt"
 	"math"
 	"regexp"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"godwit/internal/ledgergen"
 	"godwit/internal/migrate"
 	"godwit/internal/proof"
+	"godwit/internal/report"
 )
 
 var amount = regexp.MustCompile(`("PendingPenaltyTicketAmount":)(-?\d+)e-2`)
@@ -172,13 +174,26 @@ func TestAlteredJSONIsNotProven(t *testing.T) {
 	out, r := m.mustRun()
 	c := conclusion(m, out.LoadId)
 	of := tables(m, out.LoadId)
-	told := ""
-	for _, o := range r.Proof.Open {
-		told += o.What + ": " + o.Why + "\n"
+	var altered proof.Finding
+	for _, f := range c.Findings {
+		if f.Verdict == proof.TypeUnproven {
+			altered = f
+		}
 	}
-	if want := regexp.MustCompile(`1 of \d+ revisions of Person in JSON: \d+ of \d+ revisions in the sample of the table were proven: its types are known, so these hold values of rarer ones, or were altered`); !want.MatchString(told) {
-		t.Errorf("the report tells of\n%s", told)
+	wantWarning(t, r.Findings, altered)
+	if r.Verdict != report.LoadedWithFindings {
+		t.Errorf("the verdict is %s", r.Verdict)
 	}
+	_, proved, err := m.prove()
+	if err != nil || proved.Verdict != report.PartlyProven {
+		t.Errorf("proven alone: %s, %v", proved.Verdict, err)
+	}
+	wantWarning(t, proved.Findings, altered)
+	planned, plan := m.planned(migrate.PreflightOut{})
+	if planned.Verdict != string(report.ReadyWithFindings) {
+		t.Errorf("planned: %s", planned.Verdict)
+	}
+	wantWarning(t, plan.Findings, altered)
 	if of["Person"].TypeUnproven != 1 || of["Vehicle"].TypeUnproven != 0 || c.Level == 3 {
 		t.Errorf("not proven: %d persons, %d vehicles; %s", of["Person"].TypeUnproven, of["Vehicle"].TypeUnproven, c)
 	}
@@ -190,5 +205,71 @@ func TestAlteredJSONIsNotProven(t *testing.T) {
 	}
 	if n := c.Revisions[proof.TypeUnproven]; int64(listed) != n || n != of["Person"].TypeUnproven+of["Note"].TypeUnproven {
 		t.Errorf("%d revisions are not proven, %d are listed", n, listed)
+	}
+}
+
+// What odd revisions took of an item goes from call to call, the same in the load,
+// its plan and a proof: they prove the same.
+func TestSpentEffortIsHandedOn(t *testing.T) {
+	m := newMachine(t, whole)
+	m.generate(ledgergen.Options{Seed: 1, Documents: 2000, Prefix: prefix, BlocksPerObject: 60, Format: ledgergen.JSON})
+	m.segmentBytes, m.late = 1, func() bool { return true }
+	// last is the Spent of the last call that handed on.
+	last := func(items migrate.ObjectRef, call func(in migrate.WorkIn) (migrate.WorkOut, error)) (spent int64, calls int) {
+		in := migrate.WorkIn{Items: lines[migrate.Item](t, m.objects, items)}
+		for {
+			out, err := call(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out.Done {
+				return spent, calls
+			}
+			in.Resume, spent, calls = out.Resume, out.Resume.Spent, calls+1
+		}
+	}
+	p, err := m.provePlan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, calls := last(p.Items, func(in migrate.WorkIn) (migrate.WorkOut, error) {
+		return m.proveBlocks(migrate.ProveIn{ProofId: p.ProofId, Items: in.Items, Resume: in.Resume})
+	})
+	if proof == 0 || calls < 10 {
+		t.Errorf("the proof spent %d in %d calls", proof, calls)
+	}
+	plan, _ := m.planMode()
+	surveyed, calls := last(plan.Items, func(in migrate.WorkIn) (migrate.WorkOut, error) {
+		in.LoadId = plan.LoadId
+		return m.surveyOnce(in)
+	})
+	if surveyed != proof || calls < 10 {
+		t.Errorf("the plan spent %d in %d calls, the proof %d", surveyed, calls, proof)
+	}
+	m.segmentBytes = 100_000
+	load := m.begun()
+	loaded, calls := last(load.Items, func(in migrate.WorkIn) (migrate.WorkOut, error) {
+		in.LoadId = load.LoadId
+		return m.transform(in)
+	})
+	if loaded != proof || calls < 3 {
+		t.Errorf("the load spent %d in %d calls, the proof %d", loaded, calls, proof)
+	}
+}
+
+// wantWarning looks for the one warning of a revision that is not proven, which
+// names it.
+func wantWarning(t *testing.T, findings []report.Finding, at proof.Finding) {
+	t.Helper()
+	var told []string
+	for _, f := range findings {
+		if f.Code == "type-unproven" {
+			told = append(told, string(f.Severity)+": "+f.Text+" "+f.Next)
+		}
+	}
+	want := regexp.MustCompile(`^warning: Ledger table Person: 1 of \d+ revisions, in JSON, is not proven.* Of the sample of the table, \d+ of \d+ are.* It is: ` +
+		regexp.QuoteMeta(fmt.Sprintf("block %d, revision %d (document %s), in object %s.", at.Block, at.Revision, at.Document, at.Object)) + ` Compare with another copy`)
+	if len(told) != 1 || !want.MatchString(told[0]) || at.Document == "" {
+		t.Errorf("told\n%s\nwant\n%s", strings.Join(told, "\n"), want)
 	}
 }

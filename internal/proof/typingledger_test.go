@@ -237,6 +237,7 @@ func TestAlteredDataIsNeverProvenAsAnythingElse(t *testing.T) {
 	for seed := range uint64(2) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		w := newIonTwin(t, types, binary)
+		w.typist.Spent = proof.OddEffort - 64<<20
 		eachBlock(t, objects, func(b *journal.Block) {
 			changed := map[int]bool{}
 			for i := range b.Revisions {
@@ -261,6 +262,31 @@ func TestAlteredDataIsNeverProvenAsAnythingElse(t *testing.T) {
 	t.Logf("%d altered, %d of them with the same values", altered, proven)
 	if altered < 150 || proven == 0 || proven > altered/10 {
 		t.Error("want 150, and a few of them with the same values")
+	}
+}
+
+// TestOddRevisionsOfKnownTablesTakeMore has the ledger of the demo, of which one
+// revision is beyond its table's effort.
+func TestOddRevisionsOfKnownTablesTakeMore(t *testing.T) {
+	_, objects := generate(t, ledgergen.Options{Seed: 1, Documents: 2000, Format: ledgergen.JSON})
+	types := learn(t, objects)
+	unproven := func(spent int64) (n int, after int64) {
+		typist := &proof.Typist{Types: types, Spent: spent}
+		v := proof.Verifier{Typing: typist}
+		eachBlock(t, objects, func(b *journal.Block) {
+			for _, verdict := range v.Verify(b).Revisions {
+				if verdict == proof.TypeUnproven {
+					n++
+				}
+			}
+		})
+		return n, typist.Spent
+	}
+	if n, after := unproven(0); n != 0 || after == 0 || after > proof.OddEffort/8 {
+		t.Errorf("%d revisions are not proven, and they took %d, want none and some megabytes", n, after)
+	}
+	if n, after := unproven(proof.OddEffort); n != 1 || after != proof.OddEffort {
+		t.Errorf("with all spent %d revisions are not proven, and they took %d, want 1 and nothing", n, after-proof.OddEffort)
 	}
 }
 

@@ -115,6 +115,7 @@ type Finding struct {
 	Block    int64   `json:"block"`
 	Revision int     `json:"revision"` // index in the block's revisions; -1: of the block itself
 	Document string  `json:"document,omitempty"`
+	Table    string  `json:"table,omitempty"` // id of the revision's ledger table, where it is known
 	Object   string  `json:"object,omitempty"`
 	Verdict  Verdict `json:"verdict"`
 	What     string  `json:"what"`          // the hash or field: "blockHash", "hash", "metadata.txId"

@@ -107,7 +107,8 @@ func (v *Verifier) Verify(b *journal.Block) *Check {
 func (v *Verifier) find(revision int, verdict Verdict, what, reason string, want, got Hash) {
 	f := Finding{Block: v.block.SequenceNo, Revision: revision, Object: v.block.Object, Verdict: verdict, What: what, Reason: reason, Want: want, Got: got}
 	if revision >= 0 {
-		f.Document = string(v.block.Revisions[revision].DocumentID)
+		r := &v.block.Revisions[revision]
+		f.Document, f.Table = string(r.DocumentID), r.Table.ID
 	} else {
 		v.check.Verdict = max(v.check.Verdict, verdict)
 	}

@@ -319,7 +319,7 @@ func (l Load) sentence() string {
 		} else {
 			s += "every revision read is accounted for. "
 		}
-		return s + "Something may be missing: read the findings." + before
+		return s + "Something may be missing or altered: read the findings." + before
 	case Loaded, AlreadyLoaded:
 	}
 	var s string

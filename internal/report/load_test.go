@@ -111,6 +111,12 @@ func troubled() report.Load {
 		report.Open{What: "90 revisions from JSON", Why: "JSON lost Ion types that their hashes cover", Lift: "an export of the same blocks in Ion"})
 	l.Proof.Findings = []string{"unattested: block 130 in object dmv/2024/05/01/08/3aIHk6vmvrGKHfOXnE0wqz.118-1873.ion: transactionInfo is absent, and entriesHashList has its hash"}
 	l.Proof.Unlisted = 90
+	l.Proof.Untyped = []report.Untyped{
+		{Table: "Person", Count: 2, Of: 1204, Samples: 200, Proven: 199, Known: true, First: []report.Place{
+			{Block: 1130, Revision: 2, Document: "8F0TPCmdNQ6JTRpiLj0037", Object: "dmv/2024/05/01/08/3aIHk6vmvrGKHfOXnE0wqz.118-1873.json"},
+		}},
+		{Table: "Vehicle", Count: 88, Of: 1018, Samples: 200, Proven: 120},
+	}
 	l.Findings = []report.Finding{{Code: "cold-start", Severity: report.Note, Text: "The cluster was paused; resuming it took 24 s."}}
 	return l
 }

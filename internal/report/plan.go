@@ -37,10 +37,14 @@ type Plan struct {
 	MoreStops  int64          // that are not listed
 	Unread     int64          // blocks that could not be read for one of Stops
 	Quarantine Quarantine     // what would be set aside
-	NeverFound []MappingPath
-	Findings   []Finding
-	Draft      Draft
-	Estimate   *estimate.Estimate `json:",omitempty"`
+	Untyped    []Untyped      // revisions in JSON that a load would not prove
+	Redactions int64          // that the archive asks for
+	// KeepRedacted says that the input asks not to apply them.
+	KeepRedacted bool `json:",omitempty"`
+	NeverFound   []MappingPath
+	Findings     []Finding
+	Draft        Draft
+	Estimate     *estimate.Estimate `json:",omitempty"`
 }
 
 // A Readiness answers "may the load start?".

@@ -44,7 +44,7 @@ func (p Plan) Complete() (Plan, error) {
 	slices.SortStableFunc(p.Tables, func(a, b PlannedTable) int { return cmp.Compare(a.Name, b.Name) })
 	p.Missing, p.Warnings, p.Stops = list(p.Missing), list(p.Warnings), list(p.Stops)
 	p.Quarantine.First, p.NeverFound = list(p.Quarantine.First), list(p.NeverFound)
-	p.Findings = list(p.Findings)
+	p.Untyped, p.Findings = untypedList(p.Untyped), list(p.Findings)
 	for _, f := range p.follow() {
 		if !slices.Contains(p.Findings, f) {
 			p.Findings = append(p.Findings, f)
@@ -148,6 +148,16 @@ func (p Plan) follow() []Finding {
 	if never > 0 {
 		add("path-never-found", Warning, "Check their spelling in the mapping: the columns would be NULL in every row.",
 			"%s nothing in any revision.", count(never, "path of the mapping matches", "paths of the mapping match"))
+	}
+	for _, u := range p.Untyped {
+		out = append(out, u.finding())
+	}
+	if n := p.Redactions; n > 0 {
+		if p.KeepRedacted {
+			add("redactions-kept", Warning, "To apply them, leave \"ApplyRedactions\": false out.", "The archive asks for %s, which would not be applied, as the input asks: rows keep data that was exported before.", count(n, "redaction"))
+		} else {
+			add("redactions", Note, "", "The archive asks for %s: the load applies %s to data that was exported before.", count(n, "redaction"), them(n))
+		}
 	}
 	if n := int64(len(p.Archive.Overlaps)); n > 0 {
 		add("overlap", Note, "", "Exports overlap in %s; each block is read once.", ranges(p.Archive.Overlaps))

@@ -62,6 +62,8 @@ func hesitant() report.Plan {
 	p.Quarantine = report.Quarantine{Total: 42, First: l.Quarantine.First[:20]}
 	p.Tables[0].Staged, p.Tables[0].Quarantined, p.Tables[0].Filtered = 2148, 41, 121
 	p.Tables[1].Staged, p.Tables[1].Quarantined = 1203, 1
+	p.Untyped = append(l.Proof.Untyped, report.Untyped{Table: "Note", Count: 1, Of: 30})
+	p.Redactions = 3
 	p.Warnings = []string{"cluster godwit scales down to 0.5 ACU: a load is steadier from 2 on"}
 	p.Tables = append(p.Tables, report.PlannedTable{
 		Name: "Note", IDs: []report.TableID{{ID: "1", Revisions: 10}, {ID: "2", Revisions: 20}}, Target: "note", Read: 30, Staged: 30, Documents: 28, RowBytes: 9000,
@@ -82,6 +84,7 @@ func hindered() report.Plan {
 	p.Missing = []string{"the Data API of cluster godwit is off: aws rds enable-http-endpoint --resource-arn arn:aws:rds:eu-west-1:123456789012:cluster:godwit"}
 	p.Stops = []report.PlannedStop{{Object: "dmv/2024/05/01/08/x.118-1873.ion", Block: 900, Text: "object dmv/2024/05/01/08/x.118-1873.ion ends before block 901 where its name says that it holds blocks 118 to 1873: the object is cut short; copy it again from where the archive came from"}}
 	p.MoreStops, p.Unread = 3, 973
+	p.KeepRedacted = true
 	return p
 }
 

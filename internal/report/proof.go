@@ -24,6 +24,7 @@ type Proof struct {
 	Revisions []Verdicts
 	Holds     []string // sentences
 	Open      []Open
+	Untyped   []Untyped
 	Findings  []string // the first ones
 	Unlisted  int64    // findings beyond those
 	Where     string   // S3 URI of the whole; "" when nothing was verified
@@ -55,7 +56,7 @@ func (p *Proof) whole() *Proof {
 	}
 	w := *p
 	w.Ties, w.Blocks, w.Revisions = list(p.Ties), list(p.Blocks), list(p.Revisions)
-	w.Holds, w.Open, w.Findings = list(p.Holds), list(p.Open), list(p.Findings)
+	w.Holds, w.Open, w.Untyped, w.Findings = list(p.Holds), list(p.Open), untypedList(p.Untyped), list(p.Findings)
 	return &w
 }
 
@@ -157,9 +158,13 @@ func (p *Proof) follow() []Finding {
 			lifts = append(lifts, o.Lift)
 		}
 	}
-	return []Finding{{
+	out := []Finding{{
 		Code: "proof-level", Severity: severity,
 		Text: fmt.Sprintf("The archive is proven to level %d of %d. Not proven: %s.", p.Level, p.most(), strings.Join(whats, "; ")),
 		Next: "To prove more: " + strings.Join(lifts, "; or "),
 	}}
+	for _, u := range p.Untyped {
+		out = append(out, u.finding())
+	}
+	return out
 }

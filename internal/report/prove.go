@@ -270,12 +270,17 @@ func (p Prove) Text(width int) string {
 	}
 	section("What is open:", open)
 	section("Findings:", p.Proof.Findings)
-	var wrong []string
+	var look, wrong []string
 	for _, f := range p.Findings {
-		if f.Severity == Error {
+		switch f.Severity {
+		case Error:
 			wrong = append(wrong, "ERROR: "+f.Text)
+		case Warning:
+			look = append(look, strings.TrimSpace("WARNING: "+f.Text+" "+f.Next))
+		case Note:
 		}
 	}
+	section("What needs a look:", look)
 	section("What is wrong:", wrong)
 	b.WriteString("\n" + wrap("VERDICT: "+string(p.Verdict)+". "+plain(p.Sentence), width, ""))
 	b.WriteString(wrap("Next: "+plain(p.Next), width, ""))

@@ -35,6 +35,11 @@ func proven() report.Prove {
 func partly() report.Prove {
 	p := proven()
 	p.Proof.Level, p.Proof.Kept, p.Proof.Ties = 1, 0, nil
+	p.Proof.Revisions[0].Count -= 1
+	p.Proof.Revisions = append(p.Proof.Revisions, report.Verdicts{Verdict: "type-unproven", Count: 1})
+	p.Proof.Untyped = []report.Untyped{{Table: "Person", Count: 1, Of: 700, Samples: 200, Proven: 200, Known: true, First: []report.Place{
+		{Block: 43, Revision: 1, Document: "8F0TPCmdNQ6JTRpiLj0037", Object: "dmv/43.json"},
+	}}}
 	p.Proof.Open = append(p.Proof.Open, report.Open{What: "the archive as a whole", Why: "no digest or proof was given", Lift: "give a digest that was kept outside of it"})
 	return p
 }

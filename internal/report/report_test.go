@@ -201,17 +201,17 @@ func TestVerdicts(t *testing.T) {
 		},
 		{
 			"quarantined", troubled(), report.LoadedWithFindings,
-			"The load is visible in schema dmv; 42 of 5,242 revisions were set aside. Something may be missing: read the findings.",
+			"The load is visible in schema dmv; 42 of 5,242 revisions were set aside. Something may be missing or altered: read the findings.",
 		},
 		{
 			"gap", with(func(l *report.Load) { l.Archive.Gaps, l.Archive.Blocks = []report.Blocks{{First: 3, Last: 3}}, 1873 }), report.LoadedWithFindings,
-			"The load is visible in schema dmv; every revision read is accounted for. Something may be missing: read the findings.",
+			"The load is visible in schema dmv; every revision read is accounted for. Something may be missing or altered: read the findings.",
 		},
 		{
 			"already with findings", with(func(l *report.Load) {
 				l.Outcome, l.Archive.Unused = report.Already, []string{"x"}
 			}), report.LoadedWithFindings,
-			"The load is visible in schema dmv; every revision read is accounted for. Something may be missing: read the findings. An earlier execution with the same input had loaded it; nothing was changed now.",
+			"The load is visible in schema dmv; every revision read is accounted for. Something may be missing or altered: read the findings. An earlier execution with the same input had loaded it; nothing was changed now.",
 		},
 		{
 			"does not add up", broken(), report.DoesNotAddUp,
