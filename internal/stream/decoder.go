@@ -34,5 +34,8 @@ func (d *Decoder) Decode(m Message) (Event, error) {
 	case len(m.Data) == 0:
 		return nil, &Error{Err: errors.New("it is empty")}
 	}
+	if i := space(m.Data, 0); i < len(m.Data) && m.Data[i] == '{' {
+		return decodeJSON(m.Data)
+	}
 	return nil, &Error{Err: errors.New("content is neither binary ion, which QLDB streams, nor JSON, which DMS and Aurora DSQL do: does another producer write to this Kinesis stream?")}
 }
