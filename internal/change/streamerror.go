@@ -2,59 +2,71 @@ package change
 
 import "fmt"
 
-// A RefusedError says that the database refuses an item for what it holds
-// (SQLSTATE 22 or 23). The items before it are done with, and nothing of it is
-// stored. It never quotes a value.
-type RefusedError struct {
-	Item  int    // index in the items given
-	State string // SQLSTATE
-	Err   error
-}
+// The states of a stream that are errors. A target answers with them, and whoever
+// applies a stream decides by them.
 
-func (e *RefusedError) Error() string { return fmt.Sprintf("item %d: %v", e.Item, e.Err) }
-
-// Unwrap returns what the database said.
-func (e *RefusedError) Unwrap() error { return e.Err }
-
-// A WaitError says that an item breaks a rule between rows, unique or a foreign
-// key, that it keeps once others came. The items before it are done with, and
-// nothing of it is stored.
-type WaitError struct {
-	Item  int    // index in the items given
-	State string // SQLSTATE
-	Err   error
-}
-
-func (e *WaitError) Error() string { return fmt.Sprintf("item %d: %v", e.Item, e.Err) }
-
-// Unwrap returns what the database said.
-func (e *WaitError) Unwrap() error { return e.Err }
-
-// An IntegrityError says that what a stream brings contradicts what its target
-// has or is itself: one version with two hashes, a block that does not follow the
-// one before it. Nothing of its request is stored.
-type IntegrityError struct{ Reason string }
-
-func (e *IntegrityError) Error() string { return e.Reason }
-
-// A StreamStoppedError says that a stream's stop flag stands: nothing is applied.
+// A StreamStoppedError says that a stream is stopped: nothing of it is applied
+// until it is resumed.
 type StreamStoppedError struct{ Stream, Reason string }
 
 func (e *StreamStoppedError) Error() string {
-	return fmt.Sprintf("stream %s is stopped: %s", e.Stream, e.Reason)
+	return fmt.Sprintf("stream %s is stopped: %s; when the cause is gone run stream-resume", e.Stream, e.Reason)
 }
 
-// A StreamChangedError says that a stream's registration is not the one that was
-// given: read it again. Nothing is stored.
-type StreamChangedError struct{ Stream string }
+// A StreamChangedError says that a stream is not registered, or was registered
+// anew since it was read: read it again. Nothing of the request was stored.
+type StreamChangedError struct {
+	Stream     string
+	Generation int64 // that is registered; 0: none
+}
 
 func (e *StreamChangedError) Error() string {
-	return fmt.Sprintf("stream %s was registered anew", e.Stream)
+	if e.Generation == 0 {
+		return fmt.Sprintf("stream %s is not registered: run LedgerLoad with \"EnableStream\": true, or stream-enable", e.Stream)
+	}
+	return fmt.Sprintf("stream %s was registered anew, as generation %d: its registration must be read again", e.Stream, e.Generation)
 }
 
-// A NoStreamError says that a stream is not registered.
-type NoStreamError struct{ Stream string }
+// An IntegrityError says that what a stream brings contradicts itself or what the
+// target has: one version with two hashes, a block that does not follow the one
+// before it. Nothing of the request that holds it was stored, and none mends it by
+// itself.
+type IntegrityError struct{ Stream, Message string }
 
-func (e *NoStreamError) Error() string {
-	return fmt.Sprintf("stream %s is not registered in this database", e.Stream)
+func (e *IntegrityError) Error() string { return fmt.Sprintf("stream %s: %s", e.Stream, e.Message) }
+
+// An UnknownTableError says that a ledger table has no tables in the target yet.
+// Nothing of the request was stored.
+type UnknownTableError struct {
+	Stream  string
+	Table   SourceTable
+	Current string
+}
+
+func (e *UnknownTableError) Error() string {
+	return fmt.Sprintf("stream %s: ledger table %s (id %s) has no table %s in the target yet", e.Stream, e.Table.Name, e.Table.ID, e.Current)
+}
+
+// A RefusedError says that the database refuses a value of one message and always
+// will (SQLSTATE 22 or 23): set the message aside. What stands before it was
+// applied. It quotes no value.
+type RefusedError struct {
+	Item          int // index of the message's first item
+	State, Detail string
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("item %d: %s (SQLSTATE %s)", e.Item, e.Detail, e.State)
+}
+
+// A WaitError says that one message violates a foreign key or a unique key that
+// other rows, still to come, may satisfy: apply it again later. What stands before
+// it was applied. It quotes no value.
+type WaitError struct {
+	Item          int // index of the message's first item
+	State, Detail string
+}
+
+func (e *WaitError) Error() string {
+	return fmt.Sprintf("item %d waits for other rows: %s (SQLSTATE %s)", e.Item, e.Detail, e.State)
 }

@@ -16,8 +16,8 @@ import (
 // repeated after any error, beside itself and out of order: a guard in the
 // database keeps, of every document or row, what is newest.
 //
-// The errors that are states have types: *change.NoStreamError,
-// *change.StreamStoppedError, *change.StreamChangedError, *change.IntegrityError,
+// The errors that are states have types: *change.StreamStoppedError,
+// *change.StreamChangedError, *change.IntegrityError, *change.UnknownTableError,
 // *change.RefusedError, *change.WaitError.
 type StreamTarget interface {
 	// EnableStream registers a stream and returns it as it stands then, with its
@@ -25,7 +25,7 @@ type StreamTarget interface {
 	// visible, and tables that another stream writes to. What is registered like
 	// this already stays as it is.
 	EnableStream(ctx context.Context, s change.Stream) (change.Stream, error)
-	// Stream reads a registration, or is a *change.NoStreamError.
+	// Stream reads a registration; without one the error is a *change.StreamChangedError.
 	Stream(ctx context.Context, name string) (change.Stream, error)
 	// StopStream sets the stop flag with its reason. The first reason stays.
 	StopStream(ctx context.Context, name, reason string) error
