@@ -34,6 +34,9 @@ type DB struct {
 	// Sleep waits between two tries of a call that found the cluster paused.
 	// nil sleeps on the clock.
 	Sleep func(context.Context, time.Duration) error
+	// RequestBytes is the greatest size of one request of Apply, whose body holds
+	// most of it; 0 is 2 MiB, and 4 MiB is the most that the service takes.
+	RequestBytes int
 	// Observe is told how long each call took, however it ended. nil tells nobody.
 	Observe func(took time.Duration)
 }

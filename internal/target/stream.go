@@ -1,0 +1,239 @@
+package target
+
+import (
+	"context"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"godwit/internal/change"
+)
+
+//go:embed stream.sql
+var streamSQL string
+
+// A StreamStoppedError says that a stream is stopped: nothing of it is applied
+// until it is resumed.
+type StreamStoppedError struct{ Stream, Reason string }
+
+func (e *StreamStoppedError) Error() string {
+	return fmt.Sprintf("stream %s is stopped: %s; when the cause is gone run stream-resume", e.Stream, e.Reason)
+}
+
+// A StreamChangedError says that a stream is not registered, or was registered
+// anew since it was read: read it again.
+type StreamChangedError struct {
+	Stream     string
+	Generation int64 // that is registered; 0: none
+}
+
+func (e *StreamChangedError) Error() string {
+	if e.Generation == 0 {
+		return fmt.Sprintf("stream %s is not registered: run LedgerLoad with \"EnableStream\": true, or stream-enable", e.Stream)
+	}
+	return fmt.Sprintf("stream %s was registered anew, as generation %d: its registration must be read again", e.Stream, e.Generation)
+}
+
+// An IntegrityError says that what a stream brings contradicts itself or what the
+// target has. Nothing of the request that holds it was stored, and none mends it
+// by itself.
+type IntegrityError struct{ Stream, Message string }
+
+func (e *IntegrityError) Error() string { return fmt.Sprintf("stream %s: %s", e.Stream, e.Message) }
+
+// An UnknownTableError says that a ledger table has no tables in the target yet:
+// EnsureTables makes them. Nothing of the request was stored.
+type UnknownTableError struct {
+	Stream  string
+	Table   change.SourceTable
+	Current string
+}
+
+func (e *UnknownTableError) Error() string {
+	return fmt.Sprintf("stream %s: ledger table %s (id %s) has no table %s in the target yet", e.Stream, e.Table.Name, e.Table.ID, e.Current)
+}
+
+// A RefusedError says that the database refuses a value of one message and always
+// will: set the message aside. What stands before it was applied.
+type RefusedError struct {
+	Item          int // index of the message's first item
+	State, Detail string
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("item %d: %s (SQLSTATE %s)", e.Item, e.Detail, e.State)
+}
+
+// A WaitError says that one message violates a foreign key or a unique key that
+// other rows, still to come, may satisfy: apply it again later. What stands before
+// it was applied.
+type WaitError struct {
+	Item          int // index of the message's first item
+	State, Detail string
+}
+
+func (e *WaitError) Error() string {
+	return fmt.Sprintf("item %d waits for other rows: %s (SQLSTATE %s)", e.Item, e.Detail, e.State)
+}
+
+// A registration is change.Stream as the bookkeeping keeps it.
+type registration struct {
+	Name         string          `json:"name"`
+	Source       string          `json:"source"`
+	Schema       string          `json:"target_schema"`
+	Load         string          `json:"load_id"`
+	Strand       string          `json:"strand"`
+	Boundary     change.Position `json:"boundary"`
+	BoundaryHash string          `json:"boundary_hash"` // base64
+	Mapping      string          `json:"mapping"`
+	Tables       []string        `json:"tables"`
+	History      bool            `json:"history"`
+	Redact       bool            `json:"redact"`
+	Generation   int64           `json:"generation,omitempty"`
+	Stopped      string          `json:"stopped,omitempty"`
+}
+
+func registrationOf(s change.Stream) registration {
+	return registration{
+		s.Name, s.Source, s.Schema, s.Load, s.Strand, s.Boundary, base64.StdEncoding.EncodeToString(s.BoundaryHash), s.Mapping, s.Tables,
+		s.History, s.ApplyRedactions, s.Generation, s.Stopped,
+	}
+}
+
+func (r registration) stream() (change.Stream, error) {
+	hash, err := unbase64(r.BoundaryHash)
+	if err != nil {
+		return change.Stream{}, fmt.Errorf("hash of the boundary's block: %w", err)
+	}
+	return change.Stream{
+		Name: r.Name, Source: r.Source, Schema: r.Schema, Load: r.Load, Strand: r.Strand, Boundary: r.Boundary, BoundaryHash: hash, Mapping: r.Mapping,
+		Tables: r.Tables, History: r.History, ApplyRedactions: r.Redact, Generation: r.Generation, Stopped: r.Stopped,
+	}, nil
+}
+
+// unbase64 is nil for "".
+func unbase64(s string) ([]byte, error) {
+	if s == "" {
+		return nil, nil
+	}
+	return base64.StdEncoding.DecodeString(s)
+}
+
+// EnableStream registers a stream and returns it as registered, with its
+// generation. The same registration again changes nothing, also where the stream
+// is stopped; another one starts anew from its boundary, with the next generation.
+// A QLDB stream needs its load published (SQLSTATE GW003 otherwise).
+func (db *DB) EnableStream(ctx context.Context, s change.Stream) (change.Stream, error) {
+	args, err := json.Marshal(registrationOf(s))
+	if err != nil {
+		return change.Stream{}, err
+	}
+	var r registration
+	if err := db.answer(ctx, &r, `SELECT godwit.enable_stream(:args::jsonb)::text AS result`, Param{"args", string(args)}); err != nil {
+		return change.Stream{}, fmt.Errorf("register stream %s: %w", s.Name, err)
+	}
+	return r.stream()
+}
+
+// Stream returns the registration of a stream; a *StreamChangedError where there
+// is none.
+func (db *DB) Stream(ctx context.Context, name string) (change.Stream, error) {
+	var r registration
+	err := db.answer(ctx, &r, `SELECT coalesce(godwit.describe_stream(:name), '{}')::text AS result`, Param{"name", name})
+	switch {
+	case err != nil:
+		return change.Stream{}, fmt.Errorf("read the registration of stream %s: %w", name, err)
+	case r.Name == "":
+		return change.Stream{}, &StreamChangedError{Stream: name}
+	}
+	return r.stream()
+}
+
+// StopStream has nothing more applied of a stream until it is resumed: what is
+// being applied now commits before StopStream returns, or not at all. The first
+// reason is kept.
+func (db *DB) StopStream(ctx context.Context, name, reason string) error {
+	if err := db.Exec(ctx, `UPDATE godwit.stream SET stopped = :reason, resumed_because = NULL WHERE name = :name AND stopped IS NULL`, Param{"reason", reason}, Param{"name", name}); err != nil {
+		return fmt.Errorf("stop stream %s: %w", name, err)
+	}
+	return nil
+}
+
+// ResumeStream takes the stop flag back; because stays beside it. Resuming a
+// stream that runs changes nothing.
+func (db *DB) ResumeStream(ctx context.Context, name, because string) error {
+	if err := db.Exec(ctx, `UPDATE godwit.stream SET stopped = NULL, resumed_because = :because WHERE name = :name AND stopped IS NOT NULL`, Param{"because", because}, Param{"name", name}); err != nil {
+		return fmt.Errorf("resume stream %s: %w", name, err)
+	}
+	return nil
+}
+
+// Replayed notes that a message set aside was applied since, or is of no concern
+// any more. Noting it again changes nothing.
+func (db *DB) Replayed(ctx context.Context, name, object string) error {
+	if err := db.Exec(ctx, `UPDATE godwit.stream_aside SET replayed_at = now() WHERE stream = :name AND object = :object AND replayed_at IS NULL`, Param{"name", name}, Param{"object", object}); err != nil {
+		return fmt.Errorf("note the replay of %s: %w", object, err)
+	}
+	return nil
+}
+
+// StreamStatus tells how far a stream has come.
+func (db *DB) StreamStatus(ctx context.Context, name string) (change.StreamStatus, error) {
+	var r struct {
+		Stream      *registration        `json:"stream"`
+		GapFree     int64                `json:"gap_free"`
+		GapFreeHash string               `json:"gap_free_hash"`
+		Open        []int64              `json:"open"`
+		OpenBlocks  int64                `json:"open_blocks"`
+		Last        change.Position      `json:"last"`
+		LastAt      string               `json:"last_at"`
+		AppliedAt   string               `json:"applied_at"`
+		Shards      []change.ShardStatus `json:"shards"`
+		Aside       int64                `json:"aside"`
+		AsideFirst  string               `json:"aside_first"`
+	}
+	if err := db.answer(ctx, &r, `SELECT coalesce(godwit.stream_status(:name), '{}')::text AS result`, Param{"name", name}); err != nil {
+		return change.StreamStatus{}, fmt.Errorf("read the status of stream %s: %w", name, err)
+	}
+	if r.Stream == nil {
+		return change.StreamStatus{}, &StreamChangedError{Stream: name}
+	}
+	s, err := r.Stream.stream()
+	if err != nil {
+		return change.StreamStatus{}, fmt.Errorf("read the status of stream %s: %w", name, err)
+	}
+	hash, err := unbase64(r.GapFreeHash)
+	if err != nil {
+		return change.StreamStatus{}, fmt.Errorf("read the status of stream %s: hash of block %d: %w", name, r.GapFree, err)
+	}
+	return change.StreamStatus{
+		Stream: s, GapFree: r.GapFree, GapFreeHash: hash, Open: r.Open, OpenBlocks: r.OpenBlocks, Last: r.Last, LastAt: r.LastAt, AppliedAt: r.AppliedAt,
+		Shards: r.Shards, Aside: r.Aside, AsideFirst: r.AsideFirst,
+	}, nil
+}
+
+// answer runs a statement that answers one row with one JSON text named result.
+func (db *DB) answer(ctx context.Context, out any, sql string, params ...Param) error {
+	var rows []struct{ Result string }
+	if err := db.Query(ctx, &rows, sql, params...); err != nil {
+		return err
+	}
+	if len(rows) != 1 {
+		return fmt.Errorf("the database answered %d rows", len(rows))
+	}
+	if err := json.Unmarshal([]byte(rows[0].Result), out); err != nil {
+		return fmt.Errorf("decode the database's answer: %w", err)
+	}
+	return nil
+}
+
+// sqlStateOf returns the SQLSTATE of a database error in err's chain, or "".
+func sqlStateOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.State
+	}
+	return ""
+}

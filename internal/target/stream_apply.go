@@ -1,0 +1,160 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"godwit/internal/change"
+)
+
+// applyTries is how often one request is tried that the server says it did not
+// commit because of another (40001, 40P01).
+const applyTries = 5
+
+// Apply stores what items ask for, in as few requests as their size allows, each
+// in one transaction with its bookkeeping: applying items again, late or out of
+// order, after a lost reply or beside others who apply them too, ends in the same
+// state. Items of one message, which bear one Mark and stand together, are never
+// apart. Stream is as EnableStream or Stream returned it.
+//
+// Applied.Items tells how many items, from the first on, are done with, also
+// beside an error. Errors that a caller branches on: *StreamStoppedError,
+// *StreamChangedError, *UnknownTableError, *IntegrityError, *RefusedError and
+// *WaitError; after any other the request may have been applied.
+func (db *DB) Apply(ctx context.Context, s change.Stream, items []change.Item) (change.Applied, error) {
+	done := change.Applied{GapFree: s.Boundary.Major}
+	suspect := 0 // a message before this item was refused
+	for done.Items < len(items) {
+		from := items[done.Items:]
+		if suspect > done.Items {
+			from = half(items[done.Items:suspect])
+		}
+		r, err := newRequest(s, from, db.requestBytes())
+		if err != nil {
+			return done, at(err, done.Items)
+		}
+		single := r.messages == 1
+		err = db.send(ctx, s, r, &done)
+		var refused *RefusedError
+		var wait *WaitError
+		switch {
+		case (errors.As(err, &refused) || errors.As(err, &wait)) && !single:
+			done.SplitFaults++
+			suspect = done.Items + r.items
+			continue
+		case err != nil:
+			return done, at(err, done.Items)
+		}
+		done.Items += r.items
+	}
+	return done, nil
+}
+
+// at tells which item a refusal is of.
+func at(err error, item int) error {
+	var refused *RefusedError
+	var wait *WaitError
+	switch {
+	case errors.As(err, &refused):
+		refused.Item = item
+	case errors.As(err, &wait):
+		wait.Item = item
+	}
+	return err
+}
+
+// half returns the first half of the messages of items, one at least.
+func half(items []change.Item) []change.Item {
+	n := message(items)
+	for n < len(items) {
+		next := n + message(items[n:])
+		if next > (len(items)+1)/2 {
+			break
+		}
+		n = next
+	}
+	return items[:n]
+}
+
+// message returns how many items the first message has.
+func message(items []change.Item) int {
+	n := 1
+	for n < len(items) && items[n].Mark == items[0].Mark {
+		n++
+	}
+	return n
+}
+
+// An outcome is what godwit.apply answers.
+type outcome struct {
+	State      string `json:"state"`
+	Message    string `json:"message"`
+	SQLState   string `json:"sqlstate"`
+	Generation int64  `json:"generation"`
+	TableID    string `json:"table_id"`
+	Current    string `json:"current"`
+	Rows       int64  `json:"rows"`
+	History    int64  `json:"history"`
+	Skipped    int64  `json:"skipped"`
+	Aside      int64  `json:"aside"`
+	GapFree    int64  `json:"gap_free"`
+}
+
+// send applies one request and counts it. What the server undid because of
+// another transaction, or because the stream was stopped in between, is tried
+// again: the first cannot have stored anything, the second is told why.
+func (db *DB) send(ctx context.Context, s change.Stream, r *request, done *change.Applied) error {
+	text := r.text()
+	for try := 1; ; try++ {
+		var o outcome
+		err := db.answer(ctx, &o, `SELECT godwit.apply(:stream, :generation, :request::json)::text AS result`,
+			Param{"stream", s.Name}, Param{"generation", s.Generation}, Param{"request", text})
+		done.Calls++
+		done.Bytes += int64(r.bytes)
+		switch state := sqlStateOf(err); {
+		case err == nil:
+			return o.judge(s, r, done)
+		case state == "GW002":
+			var e *Error
+			errors.As(err, &e)
+			return &IntegrityError{Stream: s.Name, Message: e.Message}
+		case (state == "40001" || state == "40P01" || state == "GW007") && try < applyTries:
+			sleep := db.Sleep
+			if sleep == nil {
+				sleep = sleepClock
+			}
+			if sleep(ctx, time.Duration(try)*20*time.Millisecond+rand.N(50*time.Millisecond)) != nil {
+				return fmt.Errorf("apply %d items of stream %s: %w", r.items, s.Name, err)
+			}
+		default:
+			return fmt.Errorf("apply %d items of stream %s: %w", r.items, s.Name, err)
+		}
+	}
+}
+
+func (o outcome) judge(s change.Stream, r *request, done *change.Applied) error {
+	switch o.State {
+	case "applied":
+		done.Rows += o.Rows
+		done.History += o.History
+		done.Skipped += o.Skipped + int64(r.skipped)
+		done.Aside += o.Aside
+		done.GapFree = o.GapFree
+		return nil
+	case "stopped":
+		return &StreamStoppedError{Stream: s.Name, Reason: o.Message}
+	case "changed":
+		return &StreamChangedError{Stream: s.Name, Generation: o.Generation}
+	case "unknown":
+		return &UnknownTableError{Stream: s.Name, Table: change.SourceTable{ID: o.TableID, Name: r.names[o.TableID]}, Current: o.Current}
+	case "refused":
+		if o.SQLState == "23503" || o.SQLState == "23505" {
+			return &WaitError{State: o.SQLState, Detail: o.Message}
+		}
+		return &RefusedError{State: o.SQLState, Detail: o.Message}
+	}
+	return fmt.Errorf("apply items of stream %s: the database answered state %q", s.Name, o.State)
+}
