@@ -154,12 +154,17 @@ func sameLines(b *testing.B, objects [][]byte, l *liner, plain func([]byte, *byt
 			b.Fatal(err)
 		}
 	}
+	sameRows(b, got.Bytes(), want.Bytes())
+}
+
+func sameRows(b *testing.B, got, want []byte) {
+	b.Helper()
 	// A library does not tell where a block begins.
-	rows := origin.ReplaceAll(got.Bytes(), nil)
-	if bytes.Equal(rows, want.Bytes()) {
+	rows := origin.ReplaceAll(got, nil)
+	if bytes.Equal(rows, want) {
 		return
 	}
-	mine, theirs := bytes.Split(rows, []byte("\n")), bytes.Split(want.Bytes(), []byte("\n"))
+	mine, theirs := bytes.Split(rows, []byte("\n")), bytes.Split(want, []byte("\n"))
 	for i := range min(len(mine), len(theirs)) {
 		if !bytes.Equal(mine[i], theirs[i]) {
 			b.Fatalf("line %d of %d and %d:\n got %s\nwant %s", i+1, len(mine), len(theirs), mine[i], theirs[i])

@@ -14,11 +14,34 @@ import (
 type contestant struct {
 	name   string
 	bytes  int64        // moved by one run
+	things string       // what bytes counts if not bytes: told in thousands a second
+	goal   float64      // least rate of its own; 0 asks for nothing
 	before func() error // makes what a run needs, outside of the clock; may be nil
 	run    func() error
 	// least is what the first contestant has to reach, as a multiple of this
 	// one's speed; 0 asks for nothing.
 	least float64
+}
+
+func (c *contestant) scale() float64 {
+	if c.things != "" {
+		return 1e3
+	}
+	return 1e6
+}
+
+func (c *contestant) unit() string {
+	if c.things != "" {
+		return "k " + c.things
+	}
+	return "MB"
+}
+
+func verdict(met bool) string {
+	if met {
+		return "met"
+	}
+	return "MISSED"
 }
 
 // A clock tells how much time has gone.
@@ -46,7 +69,7 @@ func wall() clock {
 // greatest.
 func race(b *testing.B, title string, now clock, ways ...contestant) {
 	b.Helper()
-	rates := make([][]float64, len(ways)) // MB/s by way and round
+	rates := make([][]float64, len(ways)) // by way and round
 	round := func(keep bool) {
 		for i, w := range ways {
 			if w.before != nil {
@@ -60,7 +83,7 @@ func race(b *testing.B, title string, now clock, ways ...contestant) {
 				b.Fatalf("%s: %v", w.name, err)
 			}
 			if took := now() - began; keep {
-				rates[i] = append(rates[i], float64(w.bytes)/1e6/max(took, time.Microsecond).Seconds())
+				rates[i] = append(rates[i], float64(w.bytes)/w.scale()/max(took, time.Microsecond).Seconds())
 			}
 		}
 	}
@@ -71,7 +94,10 @@ func race(b *testing.B, title string, now clock, ways ...contestant) {
 	var table strings.Builder
 	fmt.Fprintf(&table, "\n%s (median of %d rounds)\n", title, len(rates[0]))
 	for i, w := range ways {
-		fmt.Fprintf(&table, "  %-49s %8.1f MB/s", w.name, middle(rates[i]))
+		fmt.Fprintf(&table, "  %-49s %8.1f %s/s", w.name, middle(rates[i]), w.unit())
+		if w.goal > 0 {
+			fmt.Fprintf(&table, "   at least %g: %s", w.goal, verdict(middle(rates[i]) >= w.goal))
+		}
 		if i > 0 {
 			ratios := make([]float64, len(rates[i]))
 			for r := range ratios {
@@ -80,11 +106,7 @@ func race(b *testing.B, title string, now clock, ways ...contestant) {
 			got := middle(ratios)
 			fmt.Fprintf(&table, "   %6.2f of it (%.2f to %.2f)", got, slices.Min(ratios), slices.Max(ratios))
 			if w.least > 0 {
-				verdict := "met"
-				if got < w.least {
-					verdict = "MISSED"
-				}
-				fmt.Fprintf(&table, "   at least %g: %s", w.least, verdict)
+				fmt.Fprintf(&table, "   at least %g: %s", w.least, verdict(got >= w.least))
 			}
 			b.ReportMetric(got, "of-"+strings.ReplaceAll(w.name, " ", "-"))
 		}

@@ -186,28 +186,33 @@ func ionRows(object []byte, out *bytes.Buffer, decode func(*ionlib.Decoder, *pla
 				continue
 			}
 			table := block.TransactionInfo.Documents[r.Metadata.ID]
-			width, ok := plainWidth[table.TableName]
-			if !ok {
-				continue
-			}
 			row := plainRow{
 				id: r.Metadata.ID, tx: r.Metadata.TxID, time: r.Metadata.TxTime.String(), strand: block.BlockAddress.StrandID,
 				table: table.TableName, tableID: table.TableID, version: r.Metadata.Version, block: block.BlockAddress.SequenceNo,
-				hash: r.Hash, dataHash: r.DataHash, deleted: r.Data == nil && r.DataHash == nil, redacted: r.DataHash != nil,
-				columns: make([]*string, width),
+				hash: r.Hash, dataHash: r.DataHash,
 			}
-			if doc, ok := r.Data.(map[string]any); ok {
-				columns, err := plainIonColumns(table.TableName, row.id, doc)
-				if err != nil {
-					return err
-				}
-				row.columns = columns
-			}
-			if err := row.write(out); err != nil {
+			if err := row.writeIon(out, r.Data); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// writeIon is write with the columns of a document as ion-go has it; nil where
+// there is none.
+func (r *plainRow) writeIon(out *bytes.Buffer, document any) (err error) {
+	width, ok := plainWidth[r.table]
+	if !ok {
+		return nil
+	}
+	r.deleted, r.redacted = document == nil && r.dataHash == nil, r.dataHash != nil
+	r.columns = make([]*string, width)
+	if doc, ok := document.(map[string]any); ok {
+		if r.columns, err = plainIonColumns(r.table, r.id, doc); err != nil {
+			return err
+		}
+	}
+	return r.write(out)
 }
 
 func plainIonColumns(table, id string, doc map[string]any) (columns []*string, err error) {
