@@ -61,7 +61,7 @@ load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## loa
 plan: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## say what a load would take, cost and refuse, without loading: ARCHIVE=./folder MAPPING= SCHEMA= INPUT=, or the demo's ledger
 	@build/godwit-local plan -assembly build/cdk.out $(if $(ARCHIVE),-archive '$(ARCHIVE)',-documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)') $(if $(MAPPING),-mapping '$(MAPPING)') $(if $(SCHEMA),-schema '$(SCHEMA)') $(if $(INPUT),-input '$(INPUT)')
 
-prove: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## prove an archive offline, and load nothing: ARCHIVE=./folder DIGEST=file INPUT=, or the demo's ledger; TAMPER=1
+prove: build/cdk.out/manifest.json build/godwit-local ## prove an archive offline, and load nothing: ARCHIVE=./folder DIGEST=file INPUT=, or the demo's ledger; TAMPER=1
 	@build/godwit-local prove -assembly build/cdk.out $(if $(ARCHIVE),-archive '$(ARCHIVE)',-documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)') $(if $(DIGEST),-digest '$(DIGEST)') $(if $(INPUT),-input '$(INPUT)') $(if $(TAMPER),-tamper)
 
 unload: $(if $(ENV),,build/godwit-local) ## remove one load as if it had never been, or say why not: LOAD=id, in ENV= or from what KEEP=1 keeps on this machine

@@ -196,7 +196,7 @@ func (s *textScan) structure() bool {
 			return true
 		}
 		if depth > maxDepth {
-			s.reason = "values nest deeper than 128"
+			s.reason = fmt.Sprintf("values nest deeper than %d", maxDepth)
 			return false
 		}
 	}

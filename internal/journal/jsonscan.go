@@ -319,8 +319,9 @@ func skipSpace(b []byte, pos int) int {
 // maxDepth is the deepest nesting of objects and arrays.
 const maxDepth = ion.MaxDepth
 
+var tooDeep = "objects and arrays nest deeper than " + strconv.Itoa(maxDepth)
+
 const (
-	tooDeep    = "objects and arrays nest deeper than 128"
 	stringOpen = "string does not end"
 	valueOpen  = "value does not end"
 )

@@ -143,7 +143,7 @@ func TestBadArchivesAreRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-		}, input(nil), []string{"are empty", "nothing to load"}},
+		}, input(nil), []string{"are empty", "nothing to read"}},
 		{"unknown export id", whole, nil, input(object{"ExportIds": []string{"nosuch"}}), []string{"export nosuch has no completion manifest"}},
 		{"archive not configured", whole, nil, object{"Bucket": "somebody-elses", "Prefix": "x/"}, []string{"is not an archive of this environment", `{"bucket":"somebody-elses","prefix":"x/"}`, "make deploy"}},
 		{"cold storage", whole, func(c *local.Cloud) {

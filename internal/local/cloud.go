@@ -42,10 +42,13 @@ type Options struct {
 	Buckets  []s3.Bucket // buckets that are not of the stacks: archives
 	// Ledger is a ledger of the local QLDB. Without one QLDB is as it is on AWS
 	// since 2025-07-31: gone, and its endpoint does not resolve.
-	Ledger   *qldb.Ledger
-	Clock    asl.Clock // nil: waits of state machines are leapt over
-	Logs     io.Writer // of the functions; nil drops them
-	Progress func(asl.Event)
+	Ledger *qldb.Ledger
+	// NoDatabase leaves PostgreSQL, and what calls it, out: LedgerExport and
+	// LedgerProve need none.
+	NoDatabase bool
+	Clock      asl.Clock // nil: waits of state machines are leapt over
+	Logs       io.Writer // of the functions; nil drops them
+	Progress   func(asl.Event)
 	// Fault may break any call of the run.
 	Fault func(gateway.Call) gateway.Fault
 	// Without takes statements out of the stacks' policies, to see what needs them.
@@ -64,7 +67,7 @@ type Cloud struct {
 	Secrets   *secrets.Store
 	RDS       *rds.Service
 	Data      *rdsdata.Server
-	Postgres  *postgres.Server
+	Postgres  *postgres.Server // nil without a database, as are RDS and Data
 	Engine    *asl.Engine
 	Functions map[string]*lambda.Function  // by ARN
 	Machines  map[string]*asl.StateMachine // by name: LedgerLoad
@@ -208,6 +211,9 @@ func secretName(arn string) string {
 
 // startDatabase starts PostgreSQL in the place of the stacks' cluster.
 func (c *Cloud) startDatabase(ctx context.Context, o Options) error {
+	if o.NoDatabase {
+		return nil
+	}
 	clusters := template.ByType(c.Stacks, "AWS::RDS::DBCluster")
 	if len(clusters) != 1 {
 		return fmt.Errorf("the stacks have %d database clusters: local runs exactly one", len(clusters))

@@ -61,7 +61,7 @@ func (j *Job) Run(ctx context.Context) (err error) {
 		return err
 	}
 	bar := newProgress(j.Out)
-	options := Options{Assembly: j.Assembly, Buckets: []s3.Bucket{{Name: bucket}}, Logs: logs, Progress: bar.event}
+	options := Options{Assembly: j.Assembly, Buckets: []s3.Bucket{{Name: bucket}}, Logs: logs, Progress: bar.event, NoDatabase: j.Prove}
 	export := j.Generate != nil && j.Generate.Layout != ledgergen.AWSSample
 	began := time.Now()
 	if export {
@@ -423,19 +423,37 @@ func (c *Cloud) StartExecution(ctx context.Context, machine, name string, input 
 	return c.Engine.Start(ctx, m, name, b)
 }
 
-// WriteArchive writes the export of a made-up ledger to a folder, for make load.
-func WriteArchive(o ledgergen.Options, folder string) error {
+// WriteArchive writes the export of a made-up ledger to a folder, for make load
+// and make prove, and beside the folder the ledger's digest, as GetDigest answers:
+// who can alter the archive must not have it.
+func WriteArchive(o ledgergen.Options, folder string, out io.Writer) error {
 	if folder == "" {
 		return errors.New("say where to write the archive: -to folder")
 	}
-	_, err := ledgergen.Generate(o, func(x ledgergen.Object) error {
+	l, err := ledgergen.Generate(o, func(x ledgergen.Object) error {
 		path := filepath.Join(folder, filepath.FromSlash(x.Key))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
 		return os.WriteFile(path, x.Body, 0o644)
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	answer, err := json.MarshalIndent(map[string]any{
+		"Digest":           l.Digest,
+		"DigestTipAddress": map[string]string{"IonText": fmt.Sprintf("{strandId:%q,sequenceNo:%d}", l.Strand, l.Tip)},
+	}, "", "    ")
+	if err != nil {
+		return err
+	}
+	file := filepath.Clean(folder) + ".digest.json"
+	if err := os.WriteFile(file, append(answer, '\n'), 0o644); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "archive: %s, blocks 0 to %d, %s\ndigest at block %d: %s (hex %x), in %s\n",
+		folder, l.LastBlock, bytesText(l.Bytes), l.Tip, l.Digest, l.Digest.Bytes(), file)
+	return nil
 }
 
 func bytesText(n int64) string {

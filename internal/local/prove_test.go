@@ -261,14 +261,22 @@ func TestBadArchivesAreNotProven(t *testing.T) {
 // make prove takes a folder and a digest as people kept it, and leaves the report;
 // a letter that was changed ends it with an error, and the report stays.
 func TestMakeProve(t *testing.T) {
-	folder := t.TempDir()
+	folder := filepath.Join(t.TempDir(), "archive")
 	o := ledgergen.Options{Seed: 5, Documents: 60, BlocksPerObject: 8, Bucket: archiveBucket}
-	if err := local.WriteArchive(o, folder); err != nil {
+	var told bytes.Buffer
+	if err := local.WriteArchive(o, folder, &told); err != nil {
+		t.Fatal(err)
+	}
+	written, err := os.ReadFile(folder + ".digest.json")
+	if err != nil {
 		t.Fatal(err)
 	}
 	l, err := ledgergen.Generate(o, func(ledgergen.Object) error { return nil })
 	if err != nil {
 		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("digest at block %d: %s (hex %x)", l.Tip, l.Digest, l.Digest.Bytes()); !strings.Contains(told.String(), want) {
+		t.Errorf("it says %q, want %q", told.String(), want)
 	}
 	run := func(j local.Job) (said string, p report.Prove, err error) {
 		var b bytes.Buffer
@@ -294,6 +302,7 @@ func TestMakeProve(t *testing.T) {
 		"base64":              {l.Digest.String() + "\n", 3},
 		"hex":                 {fmt.Sprintf("%x", l.Digest.Bytes()), 3},
 		"the console's file":  {fmt.Sprintf(`{"digest":%q,"digestTipAddress":"{strandId:\"%s\",sequenceNo:%d}","ledger":"dmv","date":"2025-07-01"}`, l.Digest, l.Strand, l.Tip), 3},
+		"as it was written":   {string(written), 3},
 		"an answer GetDigest": {fmt.Sprintf("{\n \"Digest\": %q,\n \"DigestTipAddress\": {\"IonText\": \"{strandId:\\\"%s\\\",sequenceNo:%d}\"}\n}\n", l.Digest, l.Strand, l.Tip), 3},
 	} {
 		t.Run(name, func(t *testing.T) {

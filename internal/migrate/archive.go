@@ -64,7 +64,7 @@ func readArchive(ctx context.Context, o Objects, in *Input) (*archive, error) {
 		}
 	}
 	if len(strands) > 1 {
-		return nil, &Stop{fmt.Errorf("the archive holds %d ledgers (strands %s): load one at a time, by its Prefix, or by its ExportIds where there are manifests", len(strands), strings.Join(strands, ", "))}
+		return nil, &Stop{fmt.Errorf("the archive holds %d ledgers (strands %s): take one at a time, by its Prefix, or by its ExportIds where there are manifests", len(strands), strings.Join(strands, ", "))}
 	}
 	a.strand = strands[0]
 	return a, nil
@@ -83,17 +83,33 @@ func (a *archive) byName(keys []string, found map[string]Range) {
 	}
 }
 
-// readManifest reads and parses one manifest; nil comes with an error.
-func readManifest[T any](ctx context.Context, o Objects, bucket, key string, parse func([]byte) (*T, error)) (*T, error) {
-	b, err := readAll(ctx, o, bucket, key)
-	if err != nil {
-		return nil, err
+// A manifest is one that was read, or why it was not.
+type manifest[T any] struct {
+	export string
+	key    string
+	read   *T
+	err    error
+}
+
+// readManifests reads those manifests that the input chooses, several at a time.
+func readManifests[T any](ctx context.Context, o Objects, in *Input, keys []journal.Key, names []string, parse func([]byte) (*T, error)) ([]manifest[T], error) {
+	var out []manifest[T]
+	for i, k := range keys {
+		if in.chose(k.ExportID) {
+			out = append(out, manifest[T]{export: k.ExportID, key: names[i]})
+		}
 	}
-	m, err := parse(b)
-	if err != nil {
-		return nil, &Stop{fmt.Errorf("read manifest %s: %w", key, err)}
-	}
-	return m, nil
+	return out, each(ctx, len(out), func(ctx context.Context, i int) error {
+		m := &out[i]
+		b, err := readAll(ctx, o, in.Bucket, m.key)
+		if err == nil {
+			if m.read, err = parse(b); err != nil {
+				err = &Stop{fmt.Errorf("read manifest %s: %w", m.key, err)}
+			}
+		}
+		m.err = err
+		return nil
+	})
 }
 
 // repeatable returns an error of reading object that is worth a repeat, and
@@ -111,23 +127,23 @@ func (a *archive) repeatable(object string, err error) error {
 
 // manifests reads the completion manifests and resolves the keys they name.
 func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[journal.KeyKind][]journal.Key, names map[journal.KeyKind][]string, found map[string]Range) error {
+	read, err := readManifests(ctx, o, in, keys[journal.StartedKey], names[journal.StartedKey], journal.ParseStartedManifest)
+	if err != nil {
+		return err
+	}
 	started := map[string]*journal.StartedManifest{}
-	for i, k := range keys[journal.StartedKey] {
-		if !in.chose(k.ExportID) {
-			continue
-		}
-		m, err := readManifest(ctx, o, in.Bucket, names[journal.StartedKey][i], journal.ParseStartedManifest)
-		if err := a.repeatable(names[journal.StartedKey][i], err); err != nil {
+	for _, m := range read {
+		if err := a.repeatable(m.key, m.err); err != nil {
 			return err
 		}
-		started[k.ExportID] = m
+		started[m.export] = m.read
 	}
 	if len(keys[journal.CompletedKey]) == 0 {
 		return &Stop{noManifest(in, len(started), len(names[journal.DataKey]))}
 	}
 	for _, id := range in.ExportIds {
 		if !slices.ContainsFunc(keys[journal.CompletedKey], func(k journal.Key) bool { return k.ExportID == id }) {
-			a.problem("", fmt.Errorf("export %s has no completion manifest under s3://%s/%s: check ExportIds and Prefix; an export that never completed is loaded with \"Manifests\": \"none\"", id, in.Bucket, in.Prefix))
+			a.problem("", fmt.Errorf("export %s has no completion manifest under s3://%s/%s: check ExportIds and Prefix; an export that never completed is read with \"Manifests\": \"none\"", id, in.Bucket, in.Prefix))
 		}
 	}
 	byName := map[string][]string{} // hour folder and name -> keys
@@ -135,30 +151,29 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 		byName[tail(key)] = append(byName[tail(key)], key)
 	}
 	named := map[string]int{} // key -> index into a.ranges
-	for i, k := range keys[journal.CompletedKey] {
-		if !in.chose(k.ExportID) {
-			continue
-		}
-		manifest := names[journal.CompletedKey][i]
-		m, err := readManifest(ctx, o, in.Bucket, manifest, journal.ParseCompletedManifest)
-		if err := a.repeatable(manifest, err); err != nil {
+	completed, err := readManifests(ctx, o, in, keys[journal.CompletedKey], names[journal.CompletedKey], journal.ParseCompletedManifest)
+	if err != nil {
+		return err
+	}
+	for _, m := range completed {
+		if err := a.repeatable(m.key, m.err); err != nil {
 			return err
 		}
-		if m == nil {
+		if m.read == nil {
 			continue
 		}
-		e := Export{ID: k.ExportID, Objects: len(m.Keys)}
+		e := Export{ID: m.export, Objects: len(m.read.Keys)}
 		oldPrefix := ""
-		if s := started[k.ExportID]; s != nil {
+		if s := started[m.export]; s != nil {
 			oldPrefix = s.Prefix
 			if s.Format != journal.UnknownFormat {
 				e.Announced = s.Format.String()
 			}
 		}
-		for _, key := range m.Keys {
+		for _, key := range m.read.Keys {
 			at, err := resolve(in, key, oldPrefix, found, byName)
 			if err != nil {
-				a.problem(key, fmt.Errorf("manifest %s: %w", manifest, err))
+				a.problem(key, fmt.Errorf("manifest %s: %w", m.key, err))
 				continue
 			}
 			if i, ok := named[at]; ok {
@@ -170,7 +185,7 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 				continue
 			}
 			if journal.ParseKey(in.Prefix, at).Kind != journal.DataKey {
-				a.problem(key, fmt.Errorf("manifest %s names %s, which is not named like <strand>.<first>-<last>.ion or .json", manifest, key))
+				a.problem(key, fmt.Errorf("manifest %s names %s, which is not named like <strand>.<first>-<last>.ion or .json", m.key, key))
 				continue
 			}
 			named[at] = len(a.ranges)
@@ -196,7 +211,7 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 		return nil
 	}
 	if len(a.ranges) == 0 {
-		return &Stop{fmt.Errorf("the exports under s3://%s/%s are empty: their manifests name no object, so there is nothing to load", in.Bucket, in.Prefix)}
+		return &Stop{fmt.Errorf("the exports under s3://%s/%s are empty: their manifests name no object, so there is nothing to read", in.Bucket, in.Prefix)}
 	}
 	return nil
 }
@@ -223,9 +238,9 @@ func noManifest(in *Input, started, data int) error {
 	where := fmt.Sprintf("s3://%s/%s holds no completion manifest (<exportId>.<strandId>.completed.manifest)", in.Bucket, in.Prefix)
 	switch {
 	case data > 0 && started > 0:
-		return fmt.Errorf("%s, only %d of started exports and %d data objects: load them with \"Manifests\": \"none\"; the report then tells which blocks are there", where, started, data)
+		return fmt.Errorf("%s, only %d of started exports and %d data objects: read them with \"Manifests\": \"none\"; the report then tells which blocks are there", where, started, data)
 	case data > 0:
-		return fmt.Errorf("%s but %d data objects: load them with \"Manifests\": \"none\"", where, data)
+		return fmt.Errorf("%s but %d data objects: read them with \"Manifests\": \"none\"", where, data)
 	}
 	return fmt.Errorf("%s and no data object: check Bucket and Prefix", where)
 }
@@ -253,7 +268,7 @@ func resolve(in *Input, key, oldPrefix string, found map[string]Range, byName ma
 	}
 	var missing *journal.MissingObjectError
 	if errors.As(err, &missing) {
-		return "", fmt.Errorf("it names object %s, which is not under s3://%s/%s: copy it there from where the archive came from, or load without it by \"Manifests\": \"none\"", key, in.Bucket, in.Prefix)
+		return "", fmt.Errorf("it names object %s, which is not under s3://%s/%s: copy it there from where the archive came from, or go on without it by \"Manifests\": \"none\"", key, in.Bucket, in.Prefix)
 	}
 	return "", err
 }

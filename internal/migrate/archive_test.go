@@ -163,7 +163,7 @@ func TestUnclearArchivesAreRefused(t *testing.T) {
 		{"nothing without manifests", `{"Bucket":"archive","Prefix":"exports/dmv/","Manifests":"none"}`, func(m *machine) { m.objects.objects = map[string]memoryObject{} }, []string{"no data object", "check Bucket and Prefix"}},
 		{"an export that wrote nothing", whole, func(m *machine) {
 			m.objects.objects[manifest(m, "completed")] = memoryObject{body: []byte(`{keys:[]}`)}
-		}, []string{"are empty", "nothing to load"}},
+		}, []string{"are empty", "nothing to read"}},
 		{"a manifest cut short", whole, func(m *machine) {
 			m.objects.objects[manifest(m, "completed")] = memoryObject{body: []byte(`{keys:["a`)}
 		}, []string{"read manifest exports/dmv/"}},

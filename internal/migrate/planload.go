@@ -131,7 +131,7 @@ func (p *Plan) read(ctx context.Context, o Objects) (ranges []Range, work []Item
 		p.finding(0, fmt.Errorf("the archive is of strand %s, and Strand of the input is %s: it is another ledger's; check Bucket, Prefix and ExportIds, or leave Strand out", p.Strand, input.Strand))
 	}
 	if input.LastBlockNum != nil && p.Last < *input.LastBlockNum {
-		p.finding(p.Last, fmt.Errorf("the archive is cut short: it ends at block %d, and the export ended at block %d (LastBlockNum): add the objects with what is missing, or leave LastBlockNum out to load what there is", p.Last, *input.LastBlockNum))
+		p.finding(p.Last, fmt.Errorf("the archive is cut short: it ends at block %d, and the export ended at block %d (LastBlockNum): add the objects with what is missing, or leave LastBlockNum out to take what there is", p.Last, *input.LastBlockNum))
 	}
 	work, err = items(ranges)
 	p.Items = len(work)

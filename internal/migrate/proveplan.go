@@ -118,7 +118,7 @@ func (p *ProvePlan) handle(ctx context.Context, in PlanIn) (ProvePlanOut, error)
 
 // proveVersion changes with a release that would find something else in the same
 // archive.
-const proveVersion = 1
+const proveVersion = 2
 
 // proofID derives a proof's name from its cause alone: the objects, as they are
 // now, what they are held against, and how.

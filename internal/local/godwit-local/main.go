@@ -95,7 +95,7 @@ func run(ctx context.Context, args []string) error {
 			j.Generate = &generate // the demo's
 		}
 	case "archive":
-		return local.WriteArchive(generate, j.Archive)
+		return local.WriteArchive(generate, j.Archive, os.Stdout)
 	case "unload":
 		return local.Unload(ctx, j.Folder, load, os.Stdout)
 	}
