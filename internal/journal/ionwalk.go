@@ -143,11 +143,11 @@ func (n *ionNames) sync() {
 		n.epoch = n.symbols.Epoch()
 		n.first = n.symbols.FirstLocal()
 		n.gap = n.first - systemSymbols
-		clear(n.names)
-		n.words, n.names = n.words[:0], n.names[:0]
-		for id := ion.SID(0); id < systemSymbols; id++ {
-			n.add(id)
+		for id := ion.SID(len(n.words)); id < systemSymbols; id++ {
+			n.add(id) // once: they stay
 		}
+		clear(n.names[systemSymbols:])
+		n.words, n.names = n.words[:systemSymbols], n.names[:systemSymbols]
 	}
 	for id := n.first + ion.SID(len(n.words)-systemSymbols); id < n.symbols.End(); id++ {
 		n.add(id)
