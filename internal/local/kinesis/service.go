@@ -101,6 +101,18 @@ func (s *Service) Create(st Stream) error {
 	return nil
 }
 
+// Stream returns a stream as it was made, with what was zero then. The error is
+// an *Error.
+func (s *Service) Stream(id string) (Stream, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, err := s.find(id)
+	if err != nil {
+		return Stream{}, err
+	}
+	return st.Stream, nil
+}
+
 func (s *Service) arn(stream string) string {
 	return "arn:aws:kinesis:" + s.config.Region + ":" + s.config.Account + ":stream/" + stream
 }
