@@ -9,8 +9,8 @@ import (
 
 // appendArray writes the array form of change.JSON as a PostgreSQL array
 // literal: {1,NULL,"text"} (postgresql.org/docs/17/arrays.html#ARRAYS-IO). The
-// literal's own backslashes are doubled again for COPY.
-func appendArray(dst, s []byte, t *change.Type) ([]byte, error) {
+// literal's own backslashes are doubled again for COPY, as for JSON.
+func appendArray(dst, s []byte, t *change.Type, f form) ([]byte, error) {
 	if len(s) < 2 || s[0] != '[' || s[len(s)-1] != ']' {
 		return dst, errArray
 	}
@@ -31,7 +31,7 @@ func appendArray(dst, s []byte, t *change.Type) ([]byte, error) {
 			return dst, errArray
 		}
 		var ok bool
-		if dst, ok = appendElement(dst, s[:n], t); !ok {
+		if dst, ok = appendElement(dst, s[:n], t, f); !ok {
 			return dst, errArray
 		}
 		s = s[n:]
@@ -78,16 +78,17 @@ func jsonLength(s []byte) int {
 	return 0
 }
 
-func appendElement(dst, s []byte, t *change.Type) (_ []byte, ok bool) {
+func appendElement(dst, s []byte, t *change.Type, f form) (_ []byte, ok bool) {
+	quote := [...]string{`"`, `\"`}[f]
 	switch {
 	case string(s) == "null":
 		return append(dst, "NULL"...), true
 	case t.Kind == change.JSON:
-		dst = append(dst, '"')
+		dst = append(dst, quote...)
 		for _, c := range s {
-			dst = appendQuoted(dst, c)
+			dst = appendQuoted(dst, c, f)
 		}
-		return append(dst, '"'), true
+		return append(dst, quote...), true
 	case s[0] == '[' || s[0] == '{':
 		return dst, false
 	case s[0] != '"':
@@ -96,13 +97,13 @@ func appendElement(dst, s []byte, t *change.Type) (_ []byte, ok bool) {
 		return dst, false
 	}
 	s = s[1 : len(s)-1]
-	dst = append(dst, '"')
+	dst = append(dst, quote...)
 	if t.Kind == change.Bytes {
 		dst = append(dst, `\\\\x`...)
 	}
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' {
-			dst = appendQuoted(dst, s[i])
+			dst = appendQuoted(dst, s[i], f)
 			continue
 		}
 		if i++; i == len(s) {
@@ -110,17 +111,17 @@ func appendElement(dst, s []byte, t *change.Type) (_ []byte, ok bool) {
 		}
 		switch s[i] {
 		case 'n':
-			dst = appendQuoted(dst, '\n')
+			dst = appendQuoted(dst, '\n', f)
 		case 't':
-			dst = appendQuoted(dst, '\t')
+			dst = appendQuoted(dst, '\t', f)
 		case 'r':
-			dst = appendQuoted(dst, '\r')
+			dst = appendQuoted(dst, '\r', f)
 		case 'b':
-			dst = appendQuoted(dst, '\b')
+			dst = appendQuoted(dst, '\b', f)
 		case 'f':
-			dst = appendQuoted(dst, '\f')
+			dst = appendQuoted(dst, '\f', f)
 		case '"', '\\', '/':
-			dst = appendQuoted(dst, s[i])
+			dst = appendQuoted(dst, s[i], f)
 		case 'u':
 			r, n := unicodeEscape(s[i-1:])
 			if n == 0 || r == 0 {
@@ -128,14 +129,14 @@ func appendElement(dst, s []byte, t *change.Type) (_ []byte, ok bool) {
 			}
 			var text [utf8.UTFMax]byte
 			for _, c := range text[:utf8.EncodeRune(text[:], r)] {
-				dst = appendQuoted(dst, c)
+				dst = appendQuoted(dst, c, f)
 			}
 			i += n - 2
 		default:
 			return dst, false
 		}
 	}
-	return append(dst, '"'), true
+	return append(dst, quote...), true
 }
 
 // bare reports whether s is a number or a word, which need no quotes.
@@ -184,18 +185,20 @@ func unicodeEscape(s []byte) (rune, int) {
 }
 
 // appendQuoted writes one byte of a quoted array element: escaped for the
-// literal, then for COPY.
-func appendQuoted(dst []byte, c byte) []byte {
-	switch c {
-	case '"':
-		return append(dst, `\\"`...)
-	case '\\':
+// literal, then for f.
+func appendQuoted(dst []byte, c byte, f form) []byte {
+	switch {
+	case c == '"':
+		return append(dst, [...]string{`\\"`, `\\\"`}[f]...)
+	case c == '\\':
 		return append(dst, `\\\\`...)
-	case '\n':
+	case f == asJSON:
+		return appendByte(dst, c)
+	case c == '\n':
 		return append(dst, `\n`...)
-	case '\r':
+	case c == '\r':
 		return append(dst, `\r`...)
-	case '\t':
+	case c == '\t':
 		return append(dst, `\t`...)
 	}
 	return append(dst, c)

@@ -4,11 +4,16 @@
 // a tab, a row ends with a line feed, NULL is \N
 // (postgresql.org/docs/17/sql-copy.html, "Text Format").
 //
+// It owns the same rows as JSON objects too, as json_to_recordset reads them
+// (postgresql.org/docs/17/functions-json.html): a value is a string of the text
+// that COPY would read, jsonb stands as it is.
+//
 // It leaves what a value means to mapping, and compression and files to others.
 //
 // Promises: equal rows make equal bytes; whatever is in a value, a row is one
-// line; a value that PostgreSQL's text cannot hold is an error and never a line
-// that fails a whole import. Appending allocates nothing when dst has room.
+// line, or one object with the members of its columns; a value that PostgreSQL's
+// text cannot hold is an error and never a line that fails a whole import; what
+// one form takes the other takes. Appending allocates nothing when dst has room.
 package copytext
 
 import (
@@ -33,42 +38,80 @@ func Columns(t *change.Table) []string {
 	return names
 }
 
+// A form is how rows stand in text.
+type form uint8
+
+const (
+	asCopy form = iota // COPY's text format
+	asJSON             // a JSON object
+)
+
 // AppendRow appends row as one line to dst. On an error, which names the column
 // and never the value, it returns dst as it was given.
-func AppendRow(dst []byte, row change.Row) ([]byte, error) {
+func AppendRow(dst []byte, row change.Row) ([]byte, error) { return appendRow(dst, row, asCopy) }
+
+// AppendJSON appends row as one JSON object to dst, a member for each column, for
+// json_to_recordset with the table's columns. On an error, which names the column
+// and never the value, it returns dst as it was given.
+func AppendJSON(dst []byte, row change.Row) ([]byte, error) { return appendRow(dst, row, asJSON) }
+
+func appendRow(dst []byte, row change.Row, f form) ([]byte, error) {
 	columns := row.Table.Columns
 	if len(row.Values) != len(columns) {
 		return dst, fmt.Errorf("write row of table %s: it has %d values for %d columns", row.Table.Name, len(row.Values), len(columns))
 	}
 	start := len(dst)
 	for i := range row.Values {
-		if i > 0 {
-			dst = append(dst, '\t')
-		}
 		var err error
-		if dst, err = appendValue(dst, &row.Values[i], &columns[i].Type); err != nil {
+		switch {
+		case f == asJSON:
+			dst = append(dst, "{,"[min(i, 1)], '"')
+			if dst, err = appendString(dst, columns[i].Name); err == nil {
+				dst, err = appendValue(append(dst, '"', ':'), &row.Values[i], &columns[i].Type, f)
+			}
+		case i > 0:
+			dst = append(dst, '\t')
+			fallthrough
+		default:
+			dst, err = appendValue(dst, &row.Values[i], &columns[i].Type, f)
+		}
+		if err != nil {
 			return dst[:start], fmt.Errorf("write row of table %s: column %s: %w", row.Table.Name, columns[i].Name, err)
 		}
 	}
-	return append(dst, '\n'), nil
+	return append(dst, "\n}"[f]), nil
 }
 
 var (
 	errNUL   = errors.New("the value has a NUL character, which PostgreSQL cannot hold")
 	errUTF8  = errors.New("the value is not UTF-8")
 	errArray = errors.New("the value of an array column is not a JSON array of one dimension")
+	errJSON  = errors.New("the value is not JSON")
 )
 
-func appendValue(dst []byte, v *change.Value, t *change.Type) ([]byte, error) {
-	if t.Array && v.Kind != change.Null {
+func appendValue(dst []byte, v *change.Value, t *change.Type, f form) ([]byte, error) {
+	switch {
+	case v.Kind == change.Null:
+		return append(dst, [...]string{`\N`, `null`}[f]...), nil
+	case f == asCopy:
+		return appendPlain(dst, v, t, f)
+	case t.Kind == change.JSON && !t.Array && (v.Kind == change.JSON || v.Kind == change.Text):
+		return appendRaw(dst, v.Bytes)
+	}
+	dst, err := appendPlain(append(dst, '"'), v, t, f)
+	return append(dst, '"'), err
+}
+
+// appendPlain writes a value as PostgreSQL's input functions read it, with the
+// escapes of f.
+func appendPlain(dst []byte, v *change.Value, t *change.Type, f form) ([]byte, error) {
+	if t.Array {
 		if v.Kind != change.JSON {
 			return dst, errArray
 		}
-		return appendArray(dst, v.Bytes, t)
+		return appendArray(dst, v.Bytes, t, f)
 	}
 	switch v.Kind {
-	case change.Null:
-		return append(dst, `\N`...), nil
 	case change.Bool:
 		if v.Int != 0 {
 			return append(dst, 't'), nil
@@ -78,21 +121,28 @@ func appendValue(dst []byte, v *change.Value, t *change.Type) ([]byte, error) {
 		if v.Bytes == nil {
 			return strconv.AppendInt(dst, v.Int, 10), nil
 		}
-		return append(dst, v.Bytes...), nil
+		return appendEscaped(dst, v.Bytes, f)
 	case change.Float:
 		return appendFloat(dst, math.Float64frombits(uint64(v.Int)), t.Bits), nil
 	case change.Decimal, change.Date, change.Time, change.Timestamp, change.UUID:
 		// Digits, letters, signs and colons: nothing to escape, when mapping or
 		// another source made them. Escaping costs little and keeps the promise.
-		return appendText(dst, v.Bytes)
+		return appendEscaped(dst, v.Bytes, f)
 	case change.Text, change.JSON:
-		return appendText(dst, v.Bytes)
+		return appendEscaped(dst, v.Bytes, f)
 	case change.Bytes:
 		dst = append(dst, `\\x`...)
 		return hex.AppendEncode(dst, v.Bytes), nil
 	default:
 		return dst, fmt.Errorf("a row value cannot be of kind %s", v.Kind)
 	}
+}
+
+func appendEscaped(dst, s []byte, f form) ([]byte, error) {
+	if f == asCopy {
+		return appendText(dst, s)
+	}
+	return appendString(dst, s)
 }
 
 // appendFloat writes the shortest text that reads back as the same float.

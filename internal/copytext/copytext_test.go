@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -141,7 +142,8 @@ func table(list []sample) change.Table {
 	return t
 }
 
-// TestServerReadsWhatWasWritten sends every sample through a real COPY.
+// TestServerReadsWhatWasWritten sends every sample through a real COPY, and
+// through json_to_recordset.
 func TestServerReadsWhatWasWritten(t *testing.T) {
 	db := testdb.New(t)
 	conn := testdb.Connect(t, db.AdminDSN)
@@ -172,23 +174,32 @@ func TestServerReadsWhatWasWritten(t *testing.T) {
 	if tag.RowsAffected() != 2 {
 		t.Errorf("%d rows copied of 2", tag.RowsAffected())
 	}
-	rows, err := conn.Query(ctx, "SELECT "+strings.Join(shown, ", ")+" FROM t LIMIT 1")
+	object, err := copytext.AppendJSON(nil, change.Row{Table: &tab, Values: values})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
-	rows.Next()
-	got, err := rows.Values()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, s := range list {
-		g, ok := got[i].(string)
-		if !ok {
-			g = `\N`
+	for from, args := range map[string][]any{
+		"t": nil,
+		"json_to_recordset($1::json) AS t (" + strings.Join(columns, ", ") + ")": {"[" + string(object) + "]"},
+	} {
+		rows, err := conn.Query(ctx, "SELECT "+strings.Join(shown, ", ")+" FROM "+from+" LIMIT 1", args...)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if g != s.shown {
-			t.Errorf("%s of kind %s: the server shows %.60q, want %.60q", s.sql, s.value.Kind, g, s.shown)
+		rows.Next()
+		got, err := rows.Values()
+		rows.Close()
+		if err != nil || rows.Err() != nil {
+			t.Fatal(err, rows.Err())
+		}
+		for i, s := range list {
+			g, ok := got[i].(string)
+			if !ok {
+				g = `\N`
+			}
+			if g != s.shown {
+				t.Errorf("%.20s: %s of kind %s: the server shows %.60q, want %.60q", from, s.sql, s.value.Kind, g, s.shown)
+			}
 		}
 	}
 }
@@ -306,17 +317,19 @@ func TestValueThatTextCannotHoldIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tab := change.Table{Name: "t", Columns: []change.Column{{Name: "first", Type: change.Type{Kind: change.Text}}, {Name: "second", Type: c.typ}}}
-			dst := []byte("before")
-			got, err := copytext.AppendRow(dst, change.Row{Table: &tab, Values: []change.Value{text("a"), c.value}})
-			switch {
-			case err == nil:
-				t.Errorf("written as %q", got)
-			case string(got) != "before":
-				t.Errorf("dst became %q", got)
-			case !strings.Contains(err.Error(), "column second"):
-				t.Errorf("%v does not name the column", err)
-			case strings.Contains(err.Error(), "secret"):
-				t.Errorf("%v repeats the value", err)
+			for _, form := range []func([]byte, change.Row) ([]byte, error){copytext.AppendRow, copytext.AppendJSON} {
+				dst := []byte("before")
+				got, err := form(dst, change.Row{Table: &tab, Values: []change.Value{text("a"), c.value}})
+				switch {
+				case err == nil:
+					t.Errorf("written as %q", got)
+				case string(got) != "before":
+					t.Errorf("dst became %q", got)
+				case !strings.Contains(err.Error(), "column second"):
+					t.Errorf("%v does not name the column", err)
+				case strings.Contains(err.Error(), "secret"):
+					t.Errorf("%v repeats the value", err)
+				}
 			}
 		})
 	}
@@ -324,8 +337,25 @@ func TestValueThatTextCannotHoldIsRefused(t *testing.T) {
 
 func TestRowOfAnotherShapeIsRefused(t *testing.T) {
 	tab := change.Table{Name: "t", Columns: []change.Column{{Name: "a"}, {Name: "b"}}}
-	if _, err := copytext.AppendRow(nil, change.Row{Table: &tab, Values: []change.Value{text("a")}}); err == nil {
-		t.Error("a row with a value too few was written")
+	for _, form := range []func([]byte, change.Row) ([]byte, error){copytext.AppendRow, copytext.AppendJSON} {
+		if _, err := form(nil, change.Row{Table: &tab, Values: []change.Value{text("a")}}); err == nil {
+			t.Error("a row with a value too few was written")
+		}
+	}
+}
+
+// COPY would not notice: a line ends what a row holds, an object does not.
+func TestJSONThatEndsElsewhereIsRefused(t *testing.T) {
+	tab := change.Table{Name: "t", Columns: []change.Column{{Name: "doc", Type: change.Type{Kind: change.JSON}}}}
+	for _, s := range []string{``, ` `, `1,"a":2`, `1},{"doc":2`, `{`, `[1`, `"a`, `"a\"`, `]`, `}{`, "\x00"} {
+		if got, err := copytext.AppendJSON(nil, change.Row{Table: &tab, Values: []change.Value{jsonv(s)}}); err == nil || strings.Contains(err.Error(), "1") {
+			t.Errorf("%q: got %q, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{`1`, `"a,b"`, `"\""`, `{"a":[1,{"b":"}"}],"c":","}`, ` [ ] `} {
+		if got, err := copytext.AppendJSON(nil, change.Row{Table: &tab, Values: []change.Value{jsonv(s)}}); err != nil || string(got) != `{"doc":`+s+`}` {
+			t.Errorf("%q: got %q, %v", s, got, err)
+		}
 	}
 }
 
@@ -342,10 +372,23 @@ func FuzzAppendRow(f *testing.F) {
 			{{Kind: change.Null}, {Kind: change.JSON, Bytes: s}},
 		} {
 			line, err := copytext.AppendRow(nil, change.Row{Table: &tab, Values: values})
+			object, err2 := copytext.AppendJSON(nil, change.Row{Table: &tab, Values: values})
+			if (err == nil) != (err2 == nil) {
+				t.Fatalf("%q: as COPY %v, as JSON %v", s, err, err2)
+			}
 			if err != nil {
 				continue
 			}
 			fields := decode(t, line)
+			var members struct{ A, B *string }
+			if err := json.Unmarshal(object, &members); err != nil {
+				t.Fatalf("%q: %v", object, err)
+			}
+			for i, m := range []*string{members.A, members.B} {
+				if (m == nil) != (fields[i] == nil) || m != nil && *m != string(fields[i]) {
+					t.Fatalf("%q says otherwise than %q", object, line)
+				}
+			}
 			if len(fields) != 2 || !utf8.Valid(line) || bytes.IndexByte(line, 0) >= 0 {
 				t.Fatalf("%q is not a row", line)
 			}
@@ -356,7 +399,11 @@ func FuzzAppendRow(f *testing.F) {
 	})
 }
 
-func BenchmarkAppendRow(b *testing.B) {
+func BenchmarkAppendRow(b *testing.B) { benchmark(b, copytext.AppendRow) }
+
+func BenchmarkAppendJSON(b *testing.B) { benchmark(b, copytext.AppendJSON) }
+
+func benchmark(b *testing.B, form func([]byte, change.Row) ([]byte, error)) {
 	tab := change.Table{Name: "t"}
 	var values []change.Value
 	for i := range 12 {
@@ -367,7 +414,7 @@ func BenchmarkAppendRow(b *testing.B) {
 	var line []byte
 	for b.Loop() {
 		var err error
-		if line, err = copytext.AppendRow(line[:0], change.Row{Table: &tab, Values: values}); err != nil {
+		if line, err = form(line[:0], change.Row{Table: &tab, Values: values}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,81 +1,83 @@
 package copytext
 
 import (
-	"encoding/json"
-	"fmt"
-
-	"godwit/internal/change"
+	"bytes"
+	"unicode/utf8"
 )
 
-// AppendJSON appends row as a JSON object to dst, as json_to_recordset reads it
-// into columns of the row's types: each value is a string with the text that COPY
-// would read, so that PostgreSQL's own input functions make exactly the row's
-// values of it; NULL is null, and JSON stands as it is. On an error, which names
-// the column and never the value, it returns dst as it was given.
-func AppendJSON(dst []byte, row change.Row) ([]byte, error) {
-	columns := row.Table.Columns
-	if len(row.Values) != len(columns) {
-		return dst, fmt.Errorf("write row of table %s: it has %d values for %d columns", row.Table.Name, len(row.Values), len(columns))
-	}
-	start := len(dst)
-	dst = append(dst, '{')
-	for i := range row.Values {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendName(dst, columns[i].Name)
-		var err error
-		if dst, err = appendJSONValue(dst, &row.Values[i], &columns[i].Type); err != nil {
-			return dst[:start], fmt.Errorf("write row of table %s: column %s: %w", row.Table.Name, columns[i].Name, err)
-		}
-	}
-	return append(dst, '}'), nil
-}
-
-func appendName(dst []byte, name string) []byte {
-	quoted, _ := json.Marshal(name) // a string can always be written
-	return append(append(dst, quoted...), ':')
-}
-
-func appendJSONValue(dst []byte, v *change.Value, t *change.Type) ([]byte, error) {
-	switch {
-	case v.Kind == change.Null:
-		return append(dst, "null"...), nil
-	case v.Kind == change.JSON && !t.Array:
-		return append(dst, v.Bytes...), nil
-	}
-	start := len(dst)
-	dst, err := appendValue(append(dst, '"'), v, t)
-	if err != nil {
-		return dst, err
-	}
-	return append(appendEscaped(dst[:start+1], dst[start+1:]), '"'), nil
-}
-
-// appendEscaped makes text as COPY escapes it the inside of a JSON string. The two
-// escape backslash, tab and line ends alike; what is left are double quotes and
-// the other control characters. text may lie behind dst in the same memory.
-func appendEscaped(dst, text []byte) []byte {
-	odd := 0
-	for _, c := range text {
-		if c == '"' || c < ' ' {
-			odd++
-		}
-	}
-	if odd == 0 {
-		return append(dst, text...)
-	}
-	const digits = "0123456789abcdef"
-	text = append(make([]byte, 0, len(text)), text...) // it grows into itself
-	for _, c := range text {
+// appendString writes s as it stands within a JSON string.
+func appendString[T ~string | ~[]byte](dst []byte, s T) ([]byte, error) {
+	start := 0
+	ascii := true
+	for i := range len(s) {
+		c := s[i]
 		switch {
-		case c == '"':
-			dst = append(dst, '\\', '"')
-		case c < ' ':
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-		default:
-			dst = append(dst, c)
+		case c >= utf8.RuneSelf:
+			ascii = false
+			continue
+		case c == 0:
+			return dst, errNUL
+		case c >= ' ' && c != '"' && c != '\\':
+			continue
 		}
+		dst = append(dst, s[start:i]...)
+		dst = appendByte(dst, c)
+		start = i + 1
 	}
-	return dst
+	if !ascii && !utf8.ValidString(string(s)) {
+		return dst, errUTF8
+	}
+	return append(dst, s[start:]...), nil
+}
+
+// appendByte writes one byte, not NUL, as it stands within a JSON string.
+func appendByte(dst []byte, c byte) []byte {
+	const digits = "0123456789abcdef"
+	switch {
+	case c == '"' || c == '\\':
+		return append(dst, '\\', c)
+	case c == '\n':
+		return append(dst, `\n`...)
+	case c == '\r':
+		return append(dst, `\r`...)
+	case c == '\t':
+		return append(dst, `\t`...)
+	case c < ' ':
+		return append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+	}
+	return append(dst, c)
+}
+
+// appendRaw writes JSON as it is. What is wrong within it is the server's to
+// refuse; that it ends where the value ends is seen to here.
+func appendRaw(dst, s []byte) ([]byte, error) {
+	if bytes.IndexByte(s, 0) >= 0 {
+		return dst, errNUL
+	}
+	if !utf8.Valid(s) {
+		return dst, errUTF8
+	}
+	depth, inString, some := 0, false, false
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		}
+		if depth < 0 || depth == 0 && c == ',' && !inString {
+			return dst, errJSON
+		}
+		some = some || c > ' '
+	}
+	if depth != 0 || inString || !some {
+		return dst, errJSON
+	}
+	return append(dst, s...), nil
 }
