@@ -263,9 +263,9 @@ func (c *column) checkOther(v []byte, dsql bool) error {
 	if dsql {
 		switch c.base {
 		case "interval":
-			return errors.New("is an interval, of which Aurora DSQL's change stream has an approximation only (a month counts as 30.4375 days): leave the column out of the target, or store seconds as bigint")
+			return errors.New("is an interval, of which Aurora DSQL's change stream has an approximation only (a month counts as 30.4375 days): store a number of seconds in the source instead")
 		case "time with time zone":
-			return errors.New("is a time with time zone, of which Aurora DSQL's change stream has lost the zone: use time or timestamptz")
+			return errors.New("is a time with time zone, of which Aurora DSQL's change stream has lost the zone: store a time, or a timestamp with time zone, in the source instead")
 		}
 	}
 	if c.base == "money" && isNumber(v) {
