@@ -23,8 +23,10 @@ import (
 	"time"
 
 	"godwit/internal/local/asl"
+	"godwit/internal/local/esm"
 	"godwit/internal/local/gateway"
 	"godwit/internal/local/iam"
+	"godwit/internal/local/kinesis"
 	"godwit/internal/local/lambda"
 	"godwit/internal/local/postgres"
 	"godwit/internal/local/qldb"
@@ -46,7 +48,8 @@ type Options struct {
 	// NoDatabase leaves PostgreSQL, and what calls it, out: LedgerExport and
 	// LedgerProve need none.
 	NoDatabase bool
-	Clock      asl.Clock // nil: waits of state machines are leapt over
+	Stream     StreamOptions
+	Clock      asl.Clock // nil: waits of state machines and of streams are leapt over
 	Logs       io.Writer // of the functions; nil drops them
 	Progress   func(asl.Event)
 	// Fault may break any call of the run.
@@ -68,6 +71,9 @@ type Cloud struct {
 	RDS       *rds.Service
 	Data      *rdsdata.Server
 	Postgres  *postgres.Server // nil without a database, as are RDS and Data
+	Clock     asl.Clock
+	Kinesis   *kinesis.Service
+	Mappings  *esm.Service
 	Engine    *asl.Engine
 	Functions map[string]*lambda.Function  // by ARN
 	Machines  map[string]*asl.StateMachine // by name: LedgerLoad
@@ -100,7 +106,9 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 		return nil, err
 	}
 	c.closers = append(c.closers, func() { _ = c.Gateway.Close() }) // nothing to save
-	steps := []func(context.Context, Options) error{c.startS3, c.startQLDB, c.startSecrets, c.startDatabase, c.startFunctions, c.startMachines}
+	steps := []func(context.Context, Options) error{
+		c.startClock, c.startS3, c.startQLDB, c.startKinesis, c.startSecrets, c.startDatabase, c.startFunctions, c.startMappings, c.startMachines,
+	}
 	for _, step := range steps {
 		if err := step(ctx, o); err != nil {
 			return nil, err
@@ -324,10 +332,7 @@ func (c *Cloud) startFunctions(_ context.Context, o Options) error {
 
 func (c *Cloud) startMachines(_ context.Context, o Options) error {
 	c.Engine = &asl.Engine{
-		Clock: o.Clock, Authorizer: c.Judge, Functions: functions(c.Functions), Objects: newStore(c.Gateway, c.Stacks[0].Region), Progress: o.Progress,
-	}
-	if c.Engine.Clock == nil {
-		c.Engine.Clock = &asl.FastClock{}
+		Clock: c.Clock, Authorizer: c.Judge, Functions: functions(c.Functions), Objects: newStore(c.Gateway, c.Stacks[0].Region), Progress: o.Progress,
 	}
 	for _, r := range template.ByType(c.Stacks, "AWS::StepFunctions::StateMachine") {
 		var p struct{ DefinitionString, RoleArn, StateMachineName, StateMachineType string }
