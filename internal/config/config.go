@@ -123,7 +123,7 @@ func Needs(function string) []string {
 	case StreamEnable:
 		return append(target, WorkBucket, StreamARN, StreamSource, StreamMapping)
 	case StreamResume:
-		return append(target, StreamARN, StreamMapping)
+		return append(target, WorkBucket, StreamARN, StreamMapping)
 	case StreamReplay:
 		return append(target, StreamARN, FailureBucket)
 	case StreamStatus:

@@ -22,10 +22,19 @@ const (
 	MetricRows        = "Rows"                // target-task: rows imported, part by part
 	MetricWaits       = "Waits"               // target-task: 1 when the call left a task running, to ask again later
 	MetricDataAPI     = "DataApiMilliseconds" // target-task: each call of the Data API, until its answer
+
+	// Of stream-apply, with Rows (written to current tables) and Quarantined
+	// (messages that were set aside).
+	MetricHistory       = "History"       // rows written to history tables
+	MetricSkipped       = "Skipped"       // revisions and rows that were loaded before, are older than what is there, or of tables that are left out
+	MetricDataAPICalls  = "DataApiCalls"  // calls of the Data API that applied
+	MetricLagSeconds    = "LagSeconds"    // from the newest commit of a batch to its end
+	MetricLagBlocks     = "LagBlocks"     // from the last block up to which all are complete to the newest of the batch
+	MetricStreamStopped = "StreamStopped" // 1 when a contradiction stops the stream
 )
 
 // units are CloudWatch's, of the metrics that are no counts.
-var units = map[string]string{MetricBytes: "Bytes", MetricDataAPI: "Milliseconds"}
+var units = map[string]string{MetricBytes: "Bytes", MetricDataAPI: "Milliseconds", MetricLagSeconds: "Seconds"}
 
 // A Metric is what one call of a function adds to one metric.
 type Metric struct {

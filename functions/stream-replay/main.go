@@ -1,0 +1,46 @@
+// Command stream-replay is the Lambda function that applies again what a stream
+// brought and was not applied.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"godwit/internal/config"
+	"godwit/internal/migrate"
+	"godwit/internal/objects"
+	"godwit/internal/target"
+)
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if err := run(context.Background()); err != nil {
+		log.Error("cannot start", "err", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	c, err := config.Read(config.StreamReplay, os.LookupEnv)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("read AWS configuration: %w", err)
+	}
+	db := &target.DB{API: target.NewAPI(cfg), ClusterARN: c.ClusterARN, SecretARN: c.LoaderSecret, Database: c.Database}
+	h := &migrate.StreamReplay{
+		Objects: objects.New(cfg), Target: db, FailureBucket: c.FailureBucket, StreamARN: c.StreamARN, Now: time.Now,
+		Metrics: migrate.Meter(os.Stdout, lambdacontext.FunctionName, time.Now),
+	}
+	lambda.Start(h.Handle)
+	return nil
+}
