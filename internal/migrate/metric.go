@@ -27,7 +27,7 @@ const (
 	// (messages that were set aside).
 	MetricHistory       = "History"       // rows written to history tables
 	MetricSkipped       = "Skipped"       // revisions and rows that were loaded before, are older than what is there, or of tables that are left out
-	MetricDataAPICalls  = "DataApiCalls"  // calls of the Data API that applied
+	MetricDataAPICalls  = "DataAPICalls"  // calls of the Data API that applied
 	MetricLagSeconds    = "LagSeconds"    // from the newest commit of a batch to its end
 	MetricLagBlocks     = "LagBlocks"     // from the last block up to which all are complete to the newest of the batch
 	MetricStreamStopped = "StreamStopped" // 1 when a contradiction stops the stream
