@@ -37,7 +37,7 @@ func run(ctx context.Context) error {
 	}
 	store := objects.New(cfg)
 	db := &target.DB{API: target.NewAPI(cfg), ClusterARN: c.ClusterARN, SecretARN: c.LoaderSecret, Database: c.Database}
-	h := &migrate.Phase{Objects: store, Target: db, WorkBucket: c.WorkBucket, Region: cfg.Region}
+	h := &migrate.Phase{Objects: store, Target: db, WorkBucket: c.WorkBucket, Region: cfg.Region, Now: time.Now}
 	h.Metrics = migrate.Meter(os.Stdout, lambdacontext.FunctionName, time.Now)
 	lambda.Start(h.Handle)
 	return nil

@@ -37,6 +37,16 @@ func (m *model) database() []step {
 	// What the archive is held against, and what came of it.
 	out[0].reads++
 	out[0].writes++
+	if files := float64(m.f.Hashes); files > 0 {
+		// The segments' block hashes, those where a file ends twice.
+		reads := m.segments + files - 1
+		out[0].reads += reads
+		out[0].writes += files
+		seconds := reads / m.rate(rateSmall)
+		out[0].seconds += seconds
+		out[0].gbSeconds += seconds * m.memory()
+		out[0].acuSeconds += m.f.Place.MinACU * seconds
+	}
 	out[0].ios = m.rowBytes * m.rate(rateStored) * m.rate(rateIO) / 4096
 	out[0].said = []string{"The storage's I/O of all steps is counted here."}
 	return out

@@ -78,6 +78,7 @@ func gigabyte() estimate.Facts {
 	return estimate.Facts{
 		Survey: true, Items: 8, Exports: 1, Largest: 25e6,
 		Archive: []estimate.Content{{Format: "ION_BINARY", Objects: 40, Bytes: 1e9}},
+		Hashes:  1,
 		Tables:  []estimate.Table{{Revisions: 1_500_000, RowBytes: 600e6, Indexes: 3}, {Revisions: 500_000, RowBytes: 300e6, Indexes: 1}},
 		Place:   place,
 	}
@@ -94,24 +95,24 @@ func TestPassesByHand(t *testing.T) {
 	//	1000 MB / 65 MB/s                     = 15.384615385 s   from S3
 	//	40 objects * 32/1000 s                =  1.28 s   first bytes
 	//	900 MB / 4.2 / 65 MB/s                =  3.296703297 s   parts to S3
-	//	16 segments * 2 * 32/1000 s           =  1.024 s   writing them
-	//	                                        45.985318682 s
-	const work = 25 + 1000.0/65 + 1.28 + 900/4.2/65 + 1.024
+	//	16 segments * 3 * 32/1000 s           =  1.536 s   writing them and their block hashes
+	//	                                        46.497318682 s
+	const work = 25 + 1000.0/65 + 1.28 + 900/4.2/65 + 1.536
 	// Each of 2 children half of it, a start of 1 s and a call of 0.2 s; the map
-	// 5 s: 5 + 1 + 0.2 + 22.992659341 = 29.192659341 s.
+	// 5 s: 5 + 1 + 0.2 + 23.248659341 = 29.448659341 s.
 	equal(t, "minutes", s.Minutes.Likely, (5+1+0.2+work/2)/60)
 	equal(t, "calls", unit(s, "lambda-requests"), 2)
 	// Read and the map; a child's start, Begin, Work, Done, Finished: 2 + 2*5.
 	equal(t, "transitions", unit(s, "states-transitions"), 12)
-	// Each call's time in 2 GB: (45.985318682 + 2*0.2) * 2.
+	// Each call's time in 2 GB: (46.497318682 + 2*0.2) * 2.
 	equal(t, "GB-seconds", unit(s, "lambda-arm64"), (work+0.4)*2)
-	// 32 parts, 16 segments, 2 results.
-	equal(t, "writes", unit(s, "s3-writes"), 50)
+	// 32 parts, 16 segments with their block hashes, 2 results.
+	equal(t, "writes", unit(s, "s3-writes"), 66)
 	// The items once, 40 objects, the plan by each child.
 	equal(t, "reads", unit(s, "s3-reads"), 43)
 	// 2 ACU as long as it takes.
 	equal(t, "ACU-hours", unit(s, "aurora-acu"), 2*(6.2+work/2)/3600)
-	equal(t, "USD", s.USD.Likely, (work+0.4)*2*0.0000133334+2*0.2/1e6+12*0.025/1e3+50*0.005/1e3+43*0.0004/1e3+2*(6.2+work/2)/3600*0.12)
+	equal(t, "USD", s.USD.Likely, (work+0.4)*2*0.0000133334+2*0.2/1e6+12*0.025/1e3+66*0.005/1e3+43*0.0004/1e3+2*(6.2+work/2)/3600*0.12)
 
 	s = step(t, e, estimate.StepCount)
 	// 1000/340 + 1000/65 + 1.28 + 8 counts * 0.032 = 19.861791855 s of one
@@ -140,20 +141,21 @@ func TestPhasesByHand(t *testing.T) {
 	// 32 parts of 28.125 MB at 9 MB/s * 1.25 = 11.25 MB/s: 2.5 s and 0.05 s of
 	// the call. A child: 1 + 2.55 + 2*0.2 = 3.95 s; 32 of them on 4 are 31.6 s.
 	// The map takes 5 s, its planning 0.2 + (2*16 segments)/1000 + 2*0.05 =
-	// 0.332 s, the two states around it 0.4 s: 37.332 s.
-	equal(t, "minutes of the import", s.Minutes.Likely, (31.6+5+0.332+0.4)/60)
+	// 0.332 s and (16 segments' hashes)/1000, the two states around it 0.4 s:
+	// 37.348 s.
+	equal(t, "minutes of the import", s.Minutes.Likely, (31.6+5+0.348+0.4)/60)
 	equal(t, "calls of the import", unit(s, "lambda-requests"), 1+32)
 	// Stage's two, and one a part.
 	equal(t, "statements of the import", unit(s, "data-api"), 2+32)
 	// NextPhase, AnyTasks, AnotherPhase, the map; 5 a child.
 	equal(t, "transitions of the import", unit(s, "states-transitions"), 4+32*5)
-	// Plan, segments twice, evidence, tasks, parts.
-	equal(t, "reads of the import", unit(s, "s3-reads"), 1+32+1+1+32)
-	// Tasks, the segments' list twice, the proof, results.
-	equal(t, "writes of the import", unit(s, "s3-writes"), 1+2+1+2)
+	// Plan, segments twice, evidence, block hashes, tasks, parts.
+	equal(t, "reads of the import", unit(s, "s3-reads"), 1+32+1+16+1+32)
+	// Tasks, the segments' list twice, the proof, the file of hashes, results.
+	equal(t, "writes of the import", unit(s, "s3-writes"), 1+2+1+1+2)
 	// The function's time: planning, and 2.55 + 0.2 s a part, in 2 GB.
-	equal(t, "GB-seconds of the import", unit(s, "lambda-arm64"), (0.332+32*2.75)*2)
-	equal(t, "ACU-hours of the import", unit(s, "aurora-acu"), 5*37.332/3600)
+	equal(t, "GB-seconds of the import", unit(s, "lambda-arm64"), (0.348+32*2.75)*2)
+	equal(t, "ACU-hours of the import", unit(s, "aurora-acu"), (5*37.332+2*0.016)/3600)
 	// 900 MB * 1.8 * 2 / 4096.
 	equal(t, "I/O", unit(s, "aurora-io"), 900e6*1.8*2/4096)
 
@@ -217,7 +219,7 @@ func TestGzipByHand(t *testing.T) {
 	// 1 GB holds 4.1: 4100/60 to verify and map, 1000/65 to fetch, 4100/300 to decompress.
 	// Objects of 102 MB each end segments themselves: 4.1 GB in 8 items are 512.5
 	// MB an item, 8 segments each, 64; 128 parts.
-	const work = 4100.0/60 + 1000.0/65 + 4100.0/300 + 1.28 + 900/4.2/65 + 64*0.064
+	const work = 4100.0/60 + 1000.0/65 + 4100.0/300 + 1.28 + 900/4.2/65 + 64*0.096
 	equal(t, "minutes", step(t, made(t, f), estimate.StepRead).Minutes.Likely, (6.2+work/2)/60)
 	equal(t, "parts", unit(step(t, made(t, f), estimate.StepImport), "data-api"), 2+128)
 	// A size that is known is taken.

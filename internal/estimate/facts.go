@@ -18,6 +18,7 @@ type Facts struct {
 	Blocks     int64   // of the archive, of which the survey could not read Unread
 	Unread     int64
 	Asides     int64 // revisions that would be set aside
+	Hashes     int64 // files of block hashes that the load leaves; 0: it verifies nothing
 	NoHistory  bool  // current tables only
 	Typed      bool  // types that JSON lost are learned before the passes, on a sample
 	Place      Place

@@ -181,8 +181,12 @@ func (m *model) pass(rate func(Content) float64, segments float64, packs bool) t
 	work += m.objects * wait
 	writes := m.items // the counts, or the survey's findings
 	if packs {
-		writes = m.parts + math.Min(segments, float64(m.f.Asides)) + segments
-		work += mb(m.rowBytes/m.rate(ratePack), m.rate(rateNetwork)) + 2*segments*wait
+		own := 1.0 // objects of each segment, beside its parts
+		if m.f.Hashes > 0 {
+			own++
+		}
+		writes = m.parts + math.Min(segments, float64(m.f.Asides)) + own*segments
+		work += mb(m.rowBytes/m.rate(ratePack), m.rate(rateNetwork)) + (1+own)*segments*wait
 	} else {
 		work += m.items * wait
 	}

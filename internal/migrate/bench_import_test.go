@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -121,7 +122,7 @@ func (x *transformed) database() (*database, error) {
 
 func (d *database) phase(name string) error {
 	objects := oneBucket{d.x.m.objects}
-	out, err := (&migrate.Phase{Objects: objects, Target: d.to, WorkBucket: d.work, Region: testdb.Region}).
+	out, err := (&migrate.Phase{Objects: objects, Target: d.to, WorkBucket: d.work, Region: testdb.Region, Now: time.Now}).
 		Handle(context.Background(), migrate.PhaseIn{LoadId: d.x.plan.LoadId, Phase: name})
 	if err != nil {
 		return err

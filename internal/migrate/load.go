@@ -35,6 +35,7 @@ type load struct {
 	missing   []Missing
 	redact    map[string]int64 // redactions that the archive asks for, by ledger table id
 	proof     stitching
+	stretches []stretch // whose block hashes segments left, in their order
 }
 
 // A Missing is a mapped path that led to nothing in the whole load.
@@ -78,6 +79,7 @@ func (l *load) add(s *Segment, byID map[string]*SegmentTable) error {
 	l.hashOnly += s.HashOnly
 	l.events = append(l.events, s.Events...)
 	l.proof.add(s.Runs)
+	l.stretches = append(l.stretches, stretches(s)...)
 	for _, p := range s.Parts {
 		l.partBytes += p.Bytes
 	}

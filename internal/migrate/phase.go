@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"godwit/internal/change"
 )
@@ -32,6 +33,7 @@ type Phase struct {
 	WorkBucket string
 	Region     string // of the work bucket
 	SliceRows  int64  // 0 is 200,000
+	Now        func() time.Time
 	// Metrics is told how many revisions a load set aside, for the alarm. nil
 	// tells nobody.
 	Metrics func(...Metric)
@@ -41,7 +43,8 @@ type Phase struct {
 type PhaseIn struct{ LoadId, Phase string }
 
 // PhaseOut is where the phase's tasks lie, how many there are, and which phase
-// is next; "" ends the load.
+// is next; "" ends the load. A phase that needs another call names itself, and has
+// no tasks until then.
 type PhaseOut struct {
 	Tasks ObjectRef
 	Count int
@@ -58,15 +61,24 @@ func (p *Phase) Handle(ctx context.Context, in PhaseIn) (PhaseOut, error) {
 }
 
 func (p *Phase) handle(ctx context.Context, in PhaseIn) (PhaseOut, error) {
+	phase, file, err := phaseAt(in.Phase)
+	if err != nil {
+		return PhaseOut{}, err
+	}
 	l, err := readLoad(ctx, p.Objects, p.WorkBucket, in.LoadId)
 	if err != nil {
 		return PhaseOut{}, err
 	}
-	t := &tasks{phase: in.Phase}
+	t := &tasks{phase: phase}
 	next := ""
-	switch in.Phase {
+	switch phase {
 	case phaseImport:
-		err = p.imports(ctx, l, t)
+		if file, err = p.evidence(ctx, l, file); err == nil && file > 0 {
+			return PhaseOut{Tasks: ObjectRef{p.WorkBucket, tasksKey(in.LoadId, phase)}, Next: fmt.Sprintf("%s %d", phase, file)}, nil
+		}
+		if err == nil {
+			err = p.imports(ctx, l, t)
+		}
 		next = phaseKeys
 	case phaseKeys:
 		err = p.keys(ctx, l, t)
@@ -85,7 +97,7 @@ func (p *Phase) handle(ctx context.Context, in PhaseIn) (PhaseOut, error) {
 	if err != nil {
 		return PhaseOut{}, err
 	}
-	out := PhaseOut{Tasks: ObjectRef{p.WorkBucket, tasksKey(in.LoadId, in.Phase)}, Count: t.count, Next: next}
+	out := PhaseOut{Tasks: ObjectRef{p.WorkBucket, tasksKey(in.LoadId, phase)}, Count: t.count, Next: next}
 	return out, p.Objects.Put(ctx, out.Tasks.Bucket, out.Tasks.Key, t.lines.Bytes(), "application/jsonl", "")
 }
 
@@ -106,15 +118,21 @@ func (t *tasks) add(name string, args map[string]any) error {
 	return json.NewEncoder(&t.lines).Encode(change.Task{Phase: t.phase, Name: name, Args: b})
 }
 
-// imports concludes on the proof, checks the transform, creates the hidden tables and makes one task of
-// every part.
-func (p *Phase) imports(ctx context.Context, l *load, t *tasks) error {
-	if p.Metrics != nil {
+// evidence concludes on the proof and writes the files of block hashes. It returns
+// the number of the file to go on with in another call, or 0.
+func (p *Phase) evidence(ctx context.Context, l *load, file int) (next int, err error) {
+	if p.Metrics != nil && file == 0 {
 		p.Metrics(Metric{MetricQuarantined, []int64{l.total.Quarantined}})
 	}
 	if err := p.prove(ctx, l); err != nil {
-		return err
+		return 0, err
 	}
+	return p.hashes(ctx, l, file)
+}
+
+// imports checks the transform, creates the hidden tables and makes one task of
+// every part.
+func (p *Phase) imports(ctx context.Context, l *load, t *tasks) error {
 	if q := l.total.Quarantined; q > l.plan.Input.MaxQuarantined {
 		return &Stop{errors.New(l.tooMany(p.WorkBucket))}
 	}

@@ -275,7 +275,7 @@ func folder(tableID string) string {
 	odd := func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 	}
-	if tableID == "" || len(tableID) > 64 || strings.ContainsFunc(tableID, odd) || tableID == quarantineFolder || tableID == redactionFolder {
+	if tableID == "" || len(tableID) > 64 || strings.ContainsFunc(tableID, odd) || tableID == quarantineFolder || tableID == redactionFolder || tableID == hashesFolder {
 		sum := sha256.Sum256([]byte(tableID))
 		return "id-" + hex.EncodeToString(sum[:16])
 	}

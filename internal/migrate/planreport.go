@@ -100,7 +100,7 @@ func (r *Report) estimate(load string, f estimate.Facts) (*estimate.Estimate, er
 
 // facts is what is known of a load when its archive is planned.
 func (p *Plan) facts() estimate.Facts {
-	f := estimate.Facts{Largest: p.Largest, Exports: int64(len(p.Exports)), Items: int64(p.Items), NoHistory: !p.History, Typed: p.typed()}
+	f := estimate.Facts{Largest: p.Largest, Exports: int64(len(p.Exports)), Items: int64(p.Items), NoHistory: !p.History, Typed: p.typed(), Hashes: p.hashFiles()}
 	for _, k := range p.Kinds {
 		f.Archive = append(f.Archive, estimate.Content{Format: k.Format, Gzip: k.Gzip, Objects: k.Objects, Bytes: k.Bytes})
 	}

@@ -25,6 +25,7 @@ type segment struct {
 	list    bytes.Buffer // quarantine list, JSON Lines
 	copy    part         // quarantine list, COPY rows
 	redact  part         // list of redactions, COPY rows
+	hashes  []byte       // of the blocks, where they are verified
 	line    []byte
 	wrote   int64 // bytes of COPY text
 	read    int64 // bytes of blocks, decompressed
@@ -101,6 +102,9 @@ func (s *segment) full(limit, read int64) bool {
 func (s *segment) block(b *journal.Block) error {
 	if err := s.mapper.block(b); err != nil {
 		return err
+	}
+	if s.prover != nil {
+		s.hashes = append(s.hashes, b.Hash...)
 	}
 	return s.redactions(b)
 }
@@ -200,6 +204,9 @@ func (s *segment) store(ctx context.Context, o Objects, bucket string, last bool
 			return err
 		}
 		out.Redact = &p
+	}
+	if len(s.hashes) > 0 {
+		uploads = append(uploads, upload{blockHashesKey(load, item, number), "application/octet-stream", "", s.hashes})
 	}
 	err := each(ctx, len(uploads), func(ctx context.Context, i int) error {
 		return o.Put(ctx, bucket, uploads[i].key, uploads[i].body, uploads[i].kind, uploads[i].encoding)

@@ -46,6 +46,19 @@ const (
 // whose numbers, divided by it, give the same.
 const HashFileBlocks = 1 << fileBits
 
+// HashFileSize is how many bytes the file of blocks first to last has.
+func HashFileSize(first, last uint64) int64 {
+	return int64(last+1-first+hashRoots(first, last+1))*sha256.Size + hashFileFooter
+}
+
+// hashRoots is how many roots the file of blocks first to before next has.
+func hashRoots(first, next uint64) uint64 {
+	if first == next {
+		return 0
+	}
+	return (next-1)>>chunkBits + 1 - first>>chunkBits
+}
+
 // A HashWriter writes a file of block hashes from one end to the other. What a
 // crash leaves behind has no footer, and cannot be opened. The first error sticks.
 type HashWriter struct {
@@ -161,10 +174,7 @@ func openHashFile(r io.ReaderAt, size int64) (*HashFile, error) {
 		return nil, fmt.Errorf("it cannot have %d blocks from block %d on", count, first)
 	}
 	f := &HashFile{r: r, strand: string(bytes.TrimRight(footer[32:96], "\x00")), first: first, next: first + count}
-	roots := uint64(0)
-	if count > 0 {
-		roots = (f.next-1)>>chunkBits + 1 - first>>chunkBits
-	}
+	roots := hashRoots(f.first, f.next)
 	if end := int64(count+roots)*sha256.Size + hashFileFooter; end != size {
 		return nil, fmt.Errorf("it has %d bytes, and the file of %d blocks has %d", size, count, end)
 	}
