@@ -33,7 +33,10 @@ type Input struct {
 	// redacted after they were exported, also from rows of earlier loads.
 	ApplyRedactions *bool  `json:",omitempty"`
 	Mode            string `json:",omitempty"` // "load" (default), or "plan": read, estimate and report; the target is left alone
-	Verify          string `json:",omitempty"` // "full" (default) hashes everything again, "chain" blocks only, "off" nothing
+	// EnableStream turns the environment's stream on at the load's end, to go on
+	// behind the load's last block.
+	EnableStream bool   `json:",omitempty"`
+	Verify       string `json:",omitempty"` // "full" (default) hashes everything again, "chain" blocks only, "off" nothing
 
 	// What LedgerExport gives; its output is an input. An archive that ends before
 	// LastBlockNum is cut short.

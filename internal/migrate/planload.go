@@ -57,6 +57,7 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 		return PlanOut{}, &Stop{err}
 	}
 	plan := &Plan{Input: input, History: input.History != "none"}
+	plan.Input.EnableStream = false // what follows a load is none of it
 	if err := p.readMapping(ctx, plan); err != nil {
 		return PlanOut{}, err
 	}
