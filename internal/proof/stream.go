@@ -18,17 +18,3 @@ func (v *Verifier) VerifyRevisions(b *journal.Block) *Check {
 	}
 	return c
 }
-
-// start makes the Check of b empty.
-func (v *Verifier) start(b *journal.Block) *Check {
-	c := &v.check
-	*c = Check{
-		Block:     b.SequenceNo,
-		Revisions: c.Revisions[:0],
-		DataHash:  c.DataHash[:0],
-		Findings:  c.Findings[:0],
-		Members:   Members{-1, -1, -1},
-	}
-	v.block = b
-	return c
-}

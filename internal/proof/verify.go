@@ -70,15 +70,7 @@ type Members struct{ Revisions, TransactionInfo, RedactionInfo int }
 // Verify hashes b again as far as what it shows allows. What does not hold is in
 // the result; there is no other error.
 func (v *Verifier) Verify(b *journal.Block) *Check {
-	c := &v.check
-	*c = Check{
-		Block:     b.SequenceNo,
-		Revisions: c.Revisions[:0],
-		DataHash:  c.DataHash[:0],
-		Findings:  c.Findings[:0],
-		Members:   Members{-1, -1, -1},
-	}
-	v.block = b
+	c := v.start(b)
 	bound := v.chain(b)
 	bound = v.revisions(b) && bound
 	if b.HasTransactionInfo && !v.ChainOnly {
@@ -100,6 +92,20 @@ func (v *Verifier) Verify(b *journal.Block) *Check {
 			c.Verdict = max(c.Verdict, verdict)
 		}
 	}
+	return c
+}
+
+// start makes the Check of b empty.
+func (v *Verifier) start(b *journal.Block) *Check {
+	c := &v.check
+	*c = Check{
+		Block:     b.SequenceNo,
+		Revisions: c.Revisions[:0],
+		DataHash:  c.DataHash[:0],
+		Findings:  c.Findings[:0],
+		Members:   Members{-1, -1, -1},
+	}
+	v.block = b
 	return c
 }
 
