@@ -276,7 +276,7 @@ func TestProofRefusesWhatItHasNoUseFor(t *testing.T) {
 	m.generate(proving)
 	for more, want := range map[string]string{
 		`"Mapping":"s3://b/m.json"`: "Mapping", `"Schema":"dmv"`: "Schema", `"Tables":["Person"]`: "Tables", `"History":"none"`: "History",
-		`"MaxQuarantined":3`: "MaxQuarantined", `"AcceptGaps":true`: "AcceptGaps", `"Abandon":"x"`: "Abandon", `"Mode":"plan"`: "Mode",
+		`"MaxQuarantined":3`: "MaxQuarantined", `"AcceptGaps":true`: "AcceptGaps", `"EnableStream":true`: "EnableStream", `"Abandon":"x"`: "Abandon", `"Mode":"plan"`: "Mode",
 		`"ApplyRedactions":false`: "ApplyRedactions", `"Verify":"off"`: `"off" leaves nothing to do`, `"Since":"2024-05-01T00:00:00Z"`: "give its number",
 		`"Digets":"x"`: "Digets", `"Digest":"x"`: "Digest of the input",
 	} {

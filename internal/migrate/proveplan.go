@@ -35,6 +35,7 @@ func ParseProveInput(b []byte) (Input, error) {
 		{"History", in.History != ""},
 		{"MaxQuarantined", in.MaxQuarantined != 0},
 		{"AcceptGaps", in.AcceptGaps},
+		{"EnableStream", in.EnableStream},
 		{"Abandon", in.Abandon != ""},
 		{"Mode", in.Mode != ""},
 		{"ApplyRedactions", in.ApplyRedactions != nil},
