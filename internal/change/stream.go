@@ -106,12 +106,15 @@ type TableDrop struct {
 // source's own key. An update that changes the key is two items of one message:
 // the old key deleted, the new one written.
 type RowItem struct {
-	Schema, Table string          // of the target
-	Key           string          // canonical: a JSON array of the key's values in key order, as text
-	Position      Position        //
-	Deleted       bool            //
-	At            string          // commit time, RFC 3339; "" where not known
-	Row           json.RawMessage // a JSON object of the columns to be written; of a deletion the key's columns alone
+	Schema, Table string   // of the target
+	Key           string   // canonical: a JSON array of the key's values in key order, as text
+	Position      Position //
+	Deleted       bool     //
+	At            string   // commit time, RFC 3339; "" where not known
+	// Row is a JSON object of the columns to be written; of a deletion the key's
+	// columns alone. A value is null, or a string for its type's input function;
+	// json and jsonb too, or JSON's own null could not be told from NULL.
+	Row json.RawMessage
 }
 
 // An AsideItem is a message that cannot be applied, as its quarantine object

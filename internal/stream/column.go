@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"godwit/internal/change"
@@ -118,14 +119,12 @@ const oidBits = 33
 // canKey reports whether appendKey knows one spelling for each value.
 func (c *column) canKey() bool { return c.kind != other && c.kind != document }
 
-// append adds the value as a member of a row: null, JSON itself for json and
-// jsonb, otherwise a string for PostgreSQL's input function.
+// append adds the value as a member of a row: null, or a string for PostgreSQL's
+// input function. A document is a string as well: as the JSON that it is, its
+// null would be taken for NULL, and the text of json would change.
 func (c *column) append(dst, v []byte, source string) ([]byte, error) {
 	if isNull(v) {
 		return append(dst, "null"...), nil
-	}
-	if c.kind == document {
-		return c.appendDocument(dst, v, source)
 	}
 	var room [128]byte
 	text, err := c.text(room[:0], v, source)
@@ -226,6 +225,8 @@ func (c *column) text(dst, v []byte, source string) ([]byte, error) {
 			return nil, err
 		}
 		return normalUUID(s)
+	case document:
+		return c.document(v, s, dsql)
 	case date, daytime, moment, instant:
 		if dsql {
 			return c.fromEpoch(v)
@@ -274,42 +275,43 @@ func (c *column) checkOther(v []byte, dsql bool) error {
 	return c.wants(v, isString(v) || isNumber(v) && !bytes.ContainsAny(v, "eE"))
 }
 
-// appendDocument adds a json or jsonb value. Both producers write the document's
-// text as a string; JSON that is no string is taken as it stands.
-func (c *column) appendDocument(dst, v []byte, source string) ([]byte, error) {
-	if !isString(v) {
-		if source == change.SourceDSQL {
-			return nil, c.wants(v, false)
-		}
-	} else {
-		s, err := unquote(nil, v)
-		if err != nil {
-			return nil, err
-		}
-		if v = bytes.TrimSpace(s); !json.Valid(v) {
-			return nil, errors.New("is a string that holds no JSON")
-		}
+// document returns the text of a json or jsonb value. Both producers write it as a
+// string; JSON of another kind is taken for the document itself.
+func (c *column) document(v, text []byte, dsql bool) ([]byte, error) {
+	if !isString(v) && dsql {
+		return nil, c.wants(v, false)
 	}
-	if c.base == "jsonb" && hasNUL(v) {
-		return nil, errors.New(`has the escape \u0000, which jsonb cannot hold: remove it in the source, or make the column json`)
+	if !json.Valid(text) {
+		return nil, errors.New("is a string that holds no JSON")
 	}
-	return append(dst, v...), nil
+	if c.base == "jsonb" {
+		return text, checkEscapes(text)
+	}
+	return text, nil
 }
 
-// hasNUL reports whether valid JSON has the escape of NUL in a string.
-func hasNUL(v []byte) bool {
-	for i := 0; ; i++ {
-		n := bytes.Index(v[i:], []byte(`\u0000`))
+// checkEscapes refuses the escapes of RFC 8259 that jsonb cannot hold, because they
+// stand for no character; json keeps them as text.
+func checkEscapes(v []byte) error {
+	for i := 0; ; {
+		n := bytes.IndexByte(v[i:], '\\')
 		if n < 0 {
-			return false
+			return nil
 		}
-		i += n
-		slashes := 0
-		for i-slashes > 0 && v[i-1-slashes] == '\\' {
-			slashes++
+		i += n + 2 // behind the letter
+		if v[i-1] != 'u' {
+			continue
 		}
-		if slashes%2 == 0 {
-			return true
+		r := hex4(v[i:])
+		i += 4
+		switch {
+		case r == 0:
+			return errNUL
+		case !utf16.IsSurrogate(r):
+		case len(v)-i < 6 || v[i] != '\\' || v[i+1] != 'u' || utf16.DecodeRune(r, hex4(v[i+2:])) == utf8.RuneError:
+			return errHalf
+		default:
+			i += 6
 		}
 	}
 }

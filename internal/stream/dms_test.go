@@ -68,7 +68,7 @@ func item(key, row string, deleted bool) change.RowItem {
 
 func TestDMSChangesBecomeRows(t *testing.T) {
 	const after = `"data":{"doc":"{\"a\":1}","id":7,"line":"x","price":9.50,"twice":19.00}`
-	written := item(`["x","7"]`, `{"id":"7","line":"x","price":"9.50","doc":{"a":1}}`, false)
+	written := item(`["x","7"]`, `{"id":"7","line":"x","price":"9.50","doc":"{\"a\":1}"}`, false)
 	for name, c := range map[string]struct {
 		record string
 		want   []change.RowItem

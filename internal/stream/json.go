@@ -152,6 +152,11 @@ func isNumber(v []byte) bool {
 	return len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9')
 }
 
+var (
+	errNUL  = errors.New(`has the character NUL (\u0000), which PostgreSQL's text cannot hold: remove it in the source`)
+	errHalf = errors.New("has half of a surrogate pair, which is no character: mend it in the source")
+)
+
 // unquote returns the text of a JSON string, which may be part of s, or is
 // appended to dst. PostgreSQL's text has no NUL, and UTF-8 no half of a pair of
 // surrogates: both are refused.
@@ -173,12 +178,12 @@ func unquote(dst, s []byte) ([]byte, error) {
 					low = hex4(s[2:])
 				}
 				if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
-					return nil, errors.New("has half of a surrogate pair, which is no character")
+					return nil, errHalf
 				}
 				s = s[6:]
 			}
 			if r == 0 {
-				return nil, errors.New(`has the character NUL (\u0000), which PostgreSQL's text cannot hold: remove it in the source`)
+				return nil, errNUL
 			}
 			dst = utf8.AppendRune(dst, r)
 		default:

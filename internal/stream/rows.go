@@ -45,8 +45,8 @@ func NewTable(t change.RowTable) (*Table, error) {
 
 // Rows converts the change to what it writes to the target's table: one row, or,
 // where an update changed the key, the deletion of the old one and the new one.
-// Every column of the table is in the row, generated ones apart, as PostgreSQL's
-// input function takes it: null, or a string; json and jsonb as the JSON itself.
+// Every column of the table is in the row, generated ones apart: null, or a string
+// for its type's input function, documents (json, jsonb) too.
 // A value that the column cannot hold exactly is refused, never rounded.
 //
 // An error is a *Error, and poison: it names the column and the type, never the
