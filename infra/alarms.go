@@ -63,6 +63,7 @@ type alarmer struct {
 	environment Environment
 	workflow    string // LedgerLoad
 	made        []awscloudwatch.Alarm
+	repeats     string // what repeats a function's failed call; "" is a state machine
 }
 
 // saved names a saved query in the text of an alarm.
@@ -76,11 +77,17 @@ func sum() *awscloudwatch.MetricOptions {
 }
 
 func (a *alarmer) alarm(id string, metric awscloudwatch.IMetric, threshold float64, description string) {
+	a.lasting(id, metric, threshold, 1, description)
+}
+
+// lasting is an alarm that is raised when so many periods in a row reach the
+// threshold.
+func (a *alarmer) lasting(id string, metric awscloudwatch.IMetric, threshold, periods float64, description string) {
 	alarm := awscloudwatch.NewAlarm(a.stack, jsii.String(id), &awscloudwatch.AlarmProps{
 		AlarmDescription:   jsii.String(description),
 		Metric:             metric,
 		Threshold:          jsii.Number(threshold),
-		EvaluationPeriods:  jsii.Number(1),
+		EvaluationPeriods:  jsii.Number(periods),
 		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
 		TreatMissingData:   awscloudwatch.TreatMissingData_NOT_BREACHING,
 	})
@@ -91,10 +98,14 @@ func (a *alarmer) alarm(id string, metric awscloudwatch.IMetric, threshold float
 // functions makes the alarms that every function has. relief says how fewer may
 // run at once.
 func (a *alarmer) functions(list []*Function, relief string) {
+	repeats := a.repeats
+	if repeats == "" {
+		repeats = "Calls are repeated: an execution that gives up has an alarm of its own"
+	}
 	for _, f := range list {
 		id := *f.Node().Id()
 		a.alarm(id+"Errors", f.MetricErrors(sum()), worthALook, f.Name+" fails again and again. Look first at the saved query "+a.saved(queryErrors)+
-			"; for a crash or a call that ran out of time at "+a.saved(querySlowest)+". Calls are repeated: an execution that gives up has an alarm of its own")
+			"; for a crash or a call that ran out of time at "+a.saved(querySlowest)+". "+repeats)
 		a.alarm(id+"Throttles", f.MetricThrottles(sum()), worthALook, f.Name+" is throttled. Look first at Lambda's quota Concurrent executions in Service Quotas: raise it, or "+relief)
 	}
 }

@@ -37,33 +37,51 @@ func TestMain(m *testing.M) {
 }
 
 // functions are all functions of the stacks.
-var functions = []string{
+var functions = append([]string{
 	config.LedgerPreflight, config.TargetPrepare, config.LedgerPlan, config.LedgerTyping, config.LedgerTransform,
 	config.LedgerCount, config.LedgerSurvey, config.LedgerPhase, config.TargetTask, config.LedgerReport,
 	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
 	config.ProvePlan, config.ProveBlocks, config.ProveReport,
-}
+}, streamFunctions...)
+
+var streamFunctions = []string{config.StreamApply, config.StreamEnable, config.StreamResume, config.StreamReplay, config.StreamStatus}
 
 // stacks are all stacks, in the order in which they may refer to each other.
-var stacks = []string{"data", "target", "ledger", "prove", "export"}
+var stacks = []string{"data", "target", "stream", "ledger", "prove", "export"}
 
 // machines are all state machines.
 var machines = []string{"LedgerLoad", "LedgerProve", "LedgerExport"}
 
-// imported is an environment whose cluster exists already, with an account.
+// imported is an environment whose cluster exists already, with an account, and
+// a replication of ours from a database that exists.
 const imported = `{
 	"region": "eu-west-1", "account": "111122223333", "removal": "retain",
+	"stream": {"source": "dms", "dms": {
+		"source": {
+			"secretArn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:source-a1b2c3",
+			"keyArn": "arn:aws:kms:eu-west-1:111122223333:key/00000000-0000-4000-8000-000000000002",
+			"database": "shop", "slot": "godwit"},
+		"tables": [{"schema": "public", "table": "%"}, {"schema": "billing", "table": "invoice"}],
+		"subnetIds": ["subnet-0a1b2c3d", "subnet-0123456789abcdef0"], "securityGroupIds": ["sg-0123456789abcdef0"]}},
 	"archives": [{"bucket": "example-ledger-exports", "prefix": "dmv/"}],
 	"cluster": {"imported": {
 		"arn": "arn:aws:rds:eu-west-1:111122223333:cluster:existing", "database": "ledger",
 		"adminSecretArn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:existing-a1b2c3"}}}`
 
-// importedWithRole is imported with a role for s3Import and a key of its own for
-// the admin's secret.
-var importedWithRole = strings.Replace(imported, `"database"`, `
+// importedWithRole is an imported cluster with a role for s3Import and a key of
+// its own for the admin's secret, and a replication from an endpoint that exists.
+const importedWithRole = `{
+	"region": "eu-west-1", "account": "111122223333", "removal": "retain",
+	"stream": {"source": "dms", "dms": {
+		"sourceEndpointArn": "arn:aws:dms:eu-west-1:111122223333:endpoint:EXISTING",
+		"tables": [{"schema": "public", "table": "%"}], "maxDCU": 16,
+		"subnetIds": ["subnet-0a1b2c3d", "subnet-0123456789abcdef0"], "securityGroupIds": ["sg-0123456789abcdef0"]}},
+	"archives": [{"bucket": "example-ledger-exports", "prefix": "dmv/"}],
+	"cluster": {"imported": {
+		"arn": "arn:aws:rds:eu-west-1:111122223333:cluster:existing", "database": "ledger",
 		"importRoleArn": "arn:aws:iam::111122223333:role/existing-import",
 		"adminKeyArn": "arn:aws:kms:eu-west-1:111122223333:key/00000000-0000-4000-8000-000000000001",
-		"database"`, 1)
+		"adminSecretArn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:existing-a1b2c3"}}}`
 
 // withAccount is a new cluster in an account that is known at synth.
 const withAccount = `{
@@ -73,7 +91,7 @@ const withAccount = `{
 
 // environments are the environments that every rule is tested on: those of
 // cdk.json, and the three above.
-var environments = []string{"dev", "prod", "demo", "imported", "importedwithrole", "withaccount"}
+var environments = []string{"dev", "prod", "demo", "demo-dms", "demo-dsql", "imported", "importedwithrole", "withaccount"}
 
 // A synthesis is what an environment synthesizes to.
 type synthesis struct {
@@ -108,6 +126,9 @@ func synthesize(t *testing.T, name string) *synthesis {
 	}
 	s := &synthesis{Environment: e, Dir: filepath.Join(dir, "cdk.out"), Templates: map[string]map[string]any{}}
 	for _, stack := range stacks {
+		if stack == "stream" && e.Stream == nil {
+			continue
+		}
 		text, err := os.ReadFile(filepath.Join(s.Dir, "godwit-"+name+"-"+stack+".template.json"))
 		if err != nil {
 			t.Fatal(err)
@@ -135,7 +156,7 @@ func environment(t *testing.T, name string) (Project, Environment) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if name == "demo" {
+	if strings.HasPrefix(name, "demo") {
 		e.Architecture = "x86_64" // whatever machine the test runs on
 	}
 	return project, e

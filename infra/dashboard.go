@@ -65,15 +65,8 @@ func (s *LedgerStack) dashboard(e Environment, target *TargetStack, alarms []aws
 		graph("Bytes read a second", perSecond(transform, metricBytes)),
 		graph("Rows imported a second", perSecond(task, metricRows)),
 	)
-	capacity := func(name string) awscloudwatch.IMetric {
-		return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
-			Namespace: jsii.String("AWS/RDS"), MetricName: jsii.String(name), Statistic: jsii.String("Maximum"), Period: graphPeriod(),
-			DimensionsMap: &map[string]*string{"DBClusterIdentifier": jsii.String(target.ClusterName)},
-		})
-	}
 	board.AddWidgets(
-		twoAxes("Database: capacity units (left), percent of the most (right)",
-			[]awscloudwatch.IMetric{capacity("ServerlessDatabaseCapacity")}, []awscloudwatch.IMetric{capacity("ACUUtilization")}),
+		capacity(target),
 		twoAxes("Data API: milliseconds a call (left), tasks waited for (right)",
 			[]awscloudwatch.IMetric{ours(task, metricDataAPI, "p50"), ours(task, metricDataAPI, "p99")}, []awscloudwatch.IMetric{ours(task, metricWaits, "Sum")}),
 		graph("Revisions set aside", ours(f[config.LedgerPhase], metricQuarantined, "Sum")),
@@ -87,6 +80,17 @@ func (s *LedgerStack) dashboard(e Environment, target *TargetStack, alarms []aws
 			ofEach(s.Functions, func(f *Function) awscloudwatch.IMetric { return f.MetricErrors(of(f, "Sum")) }),
 			ofEach(s.Functions, func(f *Function) awscloudwatch.IMetric { return f.MetricThrottles(of(f, "Sum")) })),
 	)
+}
+
+// capacity shows how large the database is, and how much of it is used.
+func capacity(target *TargetStack) awscloudwatch.IWidget {
+	metric := func(name string) []awscloudwatch.IMetric {
+		return []awscloudwatch.IMetric{awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+			Namespace: jsii.String("AWS/RDS"), MetricName: jsii.String(name), Statistic: jsii.String("Maximum"), Period: graphPeriod(),
+			DimensionsMap: &map[string]*string{"DBClusterIdentifier": jsii.String(target.ClusterName)},
+		})}
+	}
+	return twoAxes("Database: capacity units (left), percent of the most (right)", metric("ServerlessDatabaseCapacity"), metric("ACUUtilization"))
 }
 
 func graphPeriod() awscdk.Duration { return awscdk.Duration_Minutes(jsii.Number(graphMinutes)) }

@@ -17,6 +17,8 @@ func TestMetricsAreThoseThatFunctionsWrite(t *testing.T) {
 		metricNamespace: migrate.MetricNamespace, metricFunction: migrate.DimensionFunction,
 		metricQuarantined: migrate.MetricQuarantined, metricRevisions: migrate.MetricRevisions, metricBytes: migrate.MetricBytes,
 		metricRows: migrate.MetricRows, metricWaits: migrate.MetricWaits, metricDataAPI: migrate.MetricDataAPI,
+		metricHistory: migrate.MetricHistory, metricSkipped: migrate.MetricSkipped, metricCalls: migrate.MetricDataAPICalls,
+		metricLagSeconds: migrate.MetricLagSeconds, metricLagBlocks: migrate.MetricLagBlocks, metricStopped: migrate.MetricStreamStopped,
 	} {
 		if ours != theirs {
 			t.Errorf("stacks read %q, functions write %q", ours, theirs)
@@ -24,12 +26,12 @@ func TestMetricsAreThoseThatFunctionsWrite(t *testing.T) {
 	}
 }
 
-// widgets are those of the dashboard, with references written as text.
-func (s *synthesis) widgets(t *testing.T) []map[string]any {
+// widgets are those of the dashboard of a stack, with references written as text.
+func (s *synthesis) widgets(t *testing.T, stack string) []map[string]any {
 	t.Helper()
-	boards := s.resources("AWS::CloudWatch::Dashboard")
+	boards := slices.DeleteFunc(s.resources("AWS::CloudWatch::Dashboard"), func(r resource) bool { return r.Stack != stack })
 	if len(boards) != 1 {
-		t.Fatalf("%d dashboards, want 1", len(boards))
+		t.Fatalf("stack %s has %d dashboards, want 1", stack, len(boards))
 	}
 	var body struct{ Widgets []map[string]any }
 	if err := json.Unmarshal([]byte(s.text(boards[0].Properties["DashboardBody"])), &body); err != nil {
@@ -38,35 +40,51 @@ func (s *synthesis) widgets(t *testing.T) []map[string]any {
 	return body.Widgets
 }
 
+// A metric is what a dashboard shows of whom.
+type metric struct{ namespace, name, of string }
+
+// shows fails for each metric that the dashboard of a stack does not show.
+func (s *synthesis) shows(t *testing.T, stack string, want []metric) {
+	t.Helper()
+	shown := map[metric]bool{}
+	for _, w := range s.widgets(t, stack) {
+		list, _ := at(w, "properties", "metrics").([]any)
+		for _, m := range list {
+			parts, _ := m.([]any)
+			if len(parts) == 0 || at(parts[0], "expression") != nil {
+				continue
+			}
+			got := metric{namespace: parts[0].(string), name: parts[1].(string)}
+			if len(parts) > 3 {
+				got.of = parts[3].(string)
+			}
+			shown[got] = true
+		}
+	}
+	for _, w := range want {
+		if !shown[w] {
+			t.Errorf("the dashboard of %s does not show %v", stack, w)
+		}
+	}
+}
+
+// cluster is the target's name as templates write it.
+func (s *synthesis) cluster() string {
+	if s.Environment.Cluster.Imported != nil {
+		return "existing"
+	}
+	return "${Cluster}"
+}
+
 func TestDashboardShowsTheRoute(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {
-		type metric struct{ namespace, name, of string }
-		shown := map[metric]bool{}
-		for _, w := range s.widgets(t) {
-			list, _ := at(w, "properties", "metrics").([]any)
-			for _, m := range list {
-				parts, _ := m.([]any)
-				if len(parts) == 0 || at(parts[0], "expression") != nil {
-					continue
-				}
-				got := metric{namespace: parts[0].(string), name: parts[1].(string)}
-				if len(parts) > 3 {
-					got.of = parts[3].(string)
-				}
-				shown[got] = true
-			}
-		}
-		cluster := "${Cluster}"
-		if c := s.Environment.Cluster.Imported; c != nil {
-			cluster = "existing"
-		}
 		want := []metric{
 			{"AWS/States", "ExecutionsStarted", "${LedgerLoad}"},
 			{"AWS/States", "ExecutionsSucceeded", "${LedgerLoad}"},
 			{"AWS/States", "ExecutionsFailed", "${LedgerLoad}"},
 			{"AWS/States", "ApproximateOpenMapRunCount", ""},
-			{"AWS/RDS", "ServerlessDatabaseCapacity", cluster},
-			{"AWS/RDS", "ACUUtilization", cluster},
+			{"AWS/RDS", "ServerlessDatabaseCapacity", s.cluster()},
+			{"AWS/RDS", "ACUUtilization", s.cluster()},
 			{metricNamespace, metricQuarantined, "${Phase}"},
 			{metricNamespace, metricRevisions, "${Transform}"},
 			{metricNamespace, metricBytes, "${Transform}"},
@@ -81,11 +99,7 @@ func TestDashboardShowsTheRoute(t *testing.T) {
 				}
 			}
 		}
-		for _, w := range want {
-			if !shown[w] {
-				t.Errorf("the dashboard does not show %v", w)
-			}
-		}
+		s.shows(t, "ledger", want)
 	})
 }
 
@@ -96,7 +110,13 @@ func TestAlarmsSayWhatToLookAtFirst(t *testing.T) {
 		for _, q := range s.resources("AWS::Logs::QueryDefinition") {
 			saved[q.Properties["Name"].(string)] = true
 		}
-		if want := len(savedQueries) * len(machines); len(saved) != want {
+		want := len(savedQueries) * len(machines)
+		for _, q := range streamQueries {
+			if !q.machine && s.Environment.Stream != nil {
+				want++
+			}
+		}
+		if len(saved) != want {
 			t.Errorf("%d queries are saved, want %d", len(saved), want)
 		}
 		named := regexp.MustCompile(`"(godwit/[^"]+)"`)
@@ -121,9 +141,9 @@ func TestAlarmsSayWhatToLookAtFirst(t *testing.T) {
 
 func TestSavedQueriesReadTheRightLogs(t *testing.T) {
 	s := synthesize(t, "demo")
-	stackOf := map[string]string{"LedgerLoad": "ledger", "LedgerProve": "prove", "LedgerExport": "export"}
+	stackOf := map[string]string{"LedgerLoad": "ledger", "LedgerProve": "prove", "LedgerExport": "export", streamWorkflow: "stream"}
 	want := map[string][]string{} // by the query's name
-	for _, workflow := range machines {
+	for workflow := range stackOf {
 		var logs []string
 		for _, f := range s.resources("AWS::Lambda::Function") {
 			if f.Stack == stackOf[workflow] {
@@ -131,7 +151,7 @@ func TestSavedQueriesReadTheRightLogs(t *testing.T) {
 			}
 		}
 		slices.Sort(logs)
-		for _, q := range savedQueries {
+		for _, q := range streamQueries {
 			want[queryTitle(s.Environment, workflow, q.name)] = logs
 			if q.machine {
 				want[queryTitle(s.Environment, workflow, q.name)] = []string{"${" + workflow + "Log}"}

@@ -22,7 +22,9 @@ const (
 	// for a fortnight.
 	noncurrentDays = 14
 	accessLogDays  = 365
-	uploadDays     = 7
+	// What was replaced in the bucket of failures is evidence, like what is there.
+	evidenceDays = 365
+	uploadDays   = 7
 )
 
 // The places in the work bucket that policies name. loads/<load id>/ and exports/<export id>/ are kept as
@@ -39,9 +41,10 @@ const (
 // keys, the buckets, the topic of alarms.
 type DataStack struct {
 	awscdk.Stack
-	Key        awskms.Key // encrypts the work bucket and the cluster's storage
+	Key        awskms.Key // encrypts the work bucket, the failures, the stream and the cluster's storage
 	Operations awskms.Key // encrypts logs and the alarm topic
 	Work       awss3.Bucket
+	Failures   awss3.Bucket // records of a stream that could not be applied; outlives the stream
 	Alarms     awssns.Topic
 }
 
@@ -50,7 +53,7 @@ func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
 	s := &DataStack{Stack: newStack(app, id, e, "godwit: keys, buckets, alarm topic")}
 
 	s.Key = awskms.NewKey(s.Stack, jsii.String("DataKey"), &awskms.KeyProps{
-		Description:       jsii.String("godwit " + e.Name + ": work bucket and cluster storage"),
+		Description:       jsii.String("godwit " + e.Name + ": work bucket, failures, stream and cluster storage"),
 		EnableKeyRotation: jsii.Bool(true),
 		RemovalPolicy:     removalPolicy(e),
 	})
@@ -94,7 +97,25 @@ func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
 			NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(noncurrentDays)),
 		}},
 	})
-	s.Work = awss3.NewBucket(s.Stack, jsii.String("Work"), &awss3.BucketProps{
+	s.Work = s.bucket("Work", "work/", e, access, leftovers(noncurrentDays), &awss3.LifecycleRule{
+		Id:                          jsii.String("parts"),
+		Prefix:                      jsii.String(partsPrefix),
+		Expiration:                  awscdk.Duration_Days(jsii.Number(partsDays)),
+		NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(partsNoncurrentDays)),
+	})
+	s.Failures = s.bucket("Failures", "failures/", e, access, leftovers(evidenceDays))
+	s.Alarms = newAlarmTopic(s.Stack, e, s.Operations)
+	if c := e.Cluster.Imported; c != nil && c.ImportRoleARN != "" {
+		s.admitImportRole(c.ImportRoleARN)
+	}
+	output(s.Stack, "WorkBucket", *s.Work.BucketName(), "Plans, parts, quarantine and reports; mapping files go under "+mappingsPrefix)
+	return s
+}
+
+// bucket makes a bucket that is encrypted with the data key, keeps versions and
+// logs who reads it.
+func (s *DataStack) bucket(id, logs string, e Environment, access awss3.IBucket, rules ...*awss3.LifecycleRule) awss3.Bucket {
+	return awss3.NewBucket(s.Stack, jsii.String(id), &awss3.BucketProps{
 		Encryption:             awss3.BucketEncryption_KMS,
 		EncryptionKey:          s.Key,
 		BucketKeyEnabled:       jsii.Bool(true),
@@ -104,29 +125,20 @@ func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
 		Versioned:              jsii.Bool(true),
 		RemovalPolicy:          removalPolicy(e),
 		ServerAccessLogsBucket: access,
-		ServerAccessLogsPrefix: jsii.String("work/"),
-		LifecycleRules: &[]*awss3.LifecycleRule{
-			{
-				Id:                          jsii.String("parts"),
-				Prefix:                      jsii.String(partsPrefix),
-				Expiration:                  awscdk.Duration_Days(jsii.Number(partsDays)),
-				NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(partsNoncurrentDays)),
-			},
-			{
-				Id:                          jsii.String("leftovers"),
-				NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(noncurrentDays)),
-				// What an expiry leaves of a key in a bucket with versions.
-				ExpiredObjectDeleteMarker:           jsii.Bool(true),
-				AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(uploadDays)),
-			},
-		},
+		ServerAccessLogsPrefix: jsii.String(logs),
+		LifecycleRules:         &rules,
 	})
-	s.Alarms = newAlarmTopic(s.Stack, e, s.Operations)
-	if c := e.Cluster.Imported; c != nil && c.ImportRoleARN != "" {
-		s.admitImportRole(c.ImportRoleARN)
+}
+
+// leftovers removes versions that were replaced or deleted so many days ago, and
+// what ended uploads and expiries leave.
+func leftovers(days float64) *awss3.LifecycleRule {
+	return &awss3.LifecycleRule{
+		Id:                                  jsii.String("leftovers"),
+		NoncurrentVersionExpiration:         awscdk.Duration_Days(jsii.Number(days)),
+		ExpiredObjectDeleteMarker:           jsii.Bool(true),
+		AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(uploadDays)),
 	}
-	output(s.Stack, "WorkBucket", *s.Work.BucketName(), "Plans, parts, quarantine and reports; mapping files go under "+mappingsPrefix)
-	return s
 }
 
 // admitImportRole lets the role that an imported cluster already has read the

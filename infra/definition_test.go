@@ -90,8 +90,12 @@ func TestEveryCallIsRetriedByTheSameRules(t *testing.T) {
 		})
 	}
 	for _, f := range s.resources("AWS::Lambda::Function") {
-		if n := called["${"+f.ID+".Arn}"]; n != 1 {
-			t.Errorf("function %s is called by %d states, want 1", f, n)
+		want := 1
+		if f.Stack == "stream" && f.ID != "StreamEnable" { // called by Lambda and by hand
+			want = 0
+		}
+		if n := called["${"+f.ID+".Arn}"]; n != want {
+			t.Errorf("function %s is called by %d states, want %d", f, n, want)
 		}
 	}
 }

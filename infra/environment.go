@@ -27,6 +27,7 @@ type Environment struct {
 	Removal      string      `json:"removal"`     // of data when its stack is deleted: retain or destroy
 	AlarmEmail   string      `json:"alarmEmail"`  // optional: subscribed to the alarm topic
 	Concurrency  Concurrency `json:"concurrency"` // optional
+	Stream       *Stream     `json:"stream"`      // optional: changes follow by themselves
 	// LedgerExport has the stack that exports live ledgers deployed. It is
 	// synthesized and reviewed everywhere; QLDB itself is gone from AWS.
 	LedgerExport bool `json:"ledgerExport"`
@@ -148,6 +149,9 @@ func ParseEnvironment(name string, raw []byte) (Environment, error) {
 	if e.Concurrency.Tasks == 0 {
 		e.Concurrency.Tasks = 4
 	}
+	if e.Stream != nil && e.Stream.DMS != nil && e.Stream.DMS.MaxDCU == 0 {
+		e.Stream.DMS.MaxDCU = 4
+	}
 	if err := e.validate(); err != nil {
 		return e, fmt.Errorf("environment %s: %w", name, err)
 	}
@@ -221,6 +225,9 @@ func (e Environment) validate() error {
 		matches(secretRule, "cluster.imported.adminSecretArn", c.AdminSecretARN, "the ARN of a secret")
 		optional(keyRule, "cluster.imported.adminKeyArn", c.AdminKeyARN, "the ARN of a KMS key (not of an alias)")
 		optional(roleRule, "cluster.imported.importRoleArn", c.ImportRoleARN, "the ARN of a role")
+	}
+	if e.Stream != nil {
+		e.Stream.validate(wrong, matches)
 	}
 	return errors.Join(errs...)
 }

@@ -20,6 +20,12 @@ func TestEnvironmentErrorsNameTheMember(t *testing.T) {
 		}
 		return strings.Replace(valid, old, replacement, 1)
 	}
+	replicated := func(old, replacement string) string {
+		if !strings.Contains(imported, old) {
+			t.Fatalf("nothing to change: %s", old)
+		}
+		return strings.Replace(imported, old, replacement, 1)
+	}
 	existing := strings.Replace(imported, `"region": "eu-west-1"`, `"region": "eu-central-1"`, 1)
 	for _, c := range []struct{ name, text, want string }{
 		{"unknown member", change(`"removal"`, `"regoin": "x", "removal"`), `unknown field "regoin"`},
@@ -43,6 +49,20 @@ func TestEnvironmentErrorsNameTheMember(t *testing.T) {
 		{"another region", existing, "member cluster.imported.arn"},
 		{"another account", strings.Replace(imported, `"account": "111122223333"`, `"account": "444455556666"`, 1), "member cluster.imported.arn"},
 		{"role", strings.Replace(importedWithRole, "role/existing-import", "user/x", 1), "member cluster.imported.importRoleArn"},
+		{"stream's source", change(`"removal"`, `"stream": {"source": "kafka"}, "removal"`), "member stream.source"},
+		{"replication of another source", replicated(`"dms", "dms"`, `"dsql", "dms"`), "member stream.dms"},
+		{"two sources", replicated(`"source": {`, `"sourceEndpointArn": "arn:aws:dms:eu-west-1:111122223333:endpoint:E", "source": {`), "member stream.dms: exactly one"},
+		{"source's secret", replicated("arn:aws:secretsmanager:eu-west-1:111122223333:secret:source-a1b2c3", "postgres://u:p@h/d"), "member stream.dms.source.secretArn"},
+		{"source's database", replicated(`"shop"`, `""`), "member stream.dms.source.database"},
+		{"slot", replicated(`"godwit"`, `""`), "member stream.dms.source.slot"},
+		{"endpoint", strings.Replace(importedWithRole, "endpoint:EXISTING", "task:X", 1), "member stream.dms.sourceEndpointArn"},
+		{"no tables", replicated(`[{"schema": "public", "table": "%"}, {"schema": "billing", "table": "invoice"}]`, `[]`), "member stream.dms.tables"},
+		{"table without a name", replicated(`"invoice"`, `""`), "member stream.dms.tables[1]"},
+		{"one subnet", replicated(`"subnet-0a1b2c3d", `, ``), "member stream.dms.subnetIds"},
+		{"subnet", replicated(`subnet-0123456789abcdef0`, `vpc-1`), "member stream.dms.subnetIds[1]"},
+		{"no group", replicated(`["sg-0123456789abcdef0"]`, `[]`), "member stream.dms.securityGroupIds"},
+		{"group", replicated(`sg-0123456789abcdef0`, `default`), "member stream.dms.securityGroupIds[0]"},
+		{"capacity of DMS", strings.Replace(importedWithRole, `"maxDCU": 16`, `"maxDCU": 3`, 1), "member stream.dms.maxDCU"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := ParseEnvironment("dev", []byte(c.text))
@@ -67,7 +87,7 @@ func TestUnknownEnvironmentNamesThoseThereAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = project.Environment("staging")
-	if err == nil || !strings.Contains(err.Error(), "demo, dev, prod") {
+	if err == nil || !strings.Contains(err.Error(), "demo, demo-dms, demo-dsql, dev, prod") {
 		t.Errorf("got %v", err)
 	}
 }

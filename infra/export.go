@@ -21,17 +21,17 @@ const (
 )
 
 // An ExportStack exports live ledgers: functions, LedgerExport, the role that
-// QLDB writes with, alarms, saved queries. It needs the data stack only, and nothing needs it:
-// the one stack that is deployed where an environment asks for it, because QLDB
-// itself is gone from AWS.
+// QLDB writes with, alarms, saved queries. Nothing needs it, and it is deployed
+// where an environment asks for it, because QLDB itself is gone from AWS.
 type ExportStack struct {
 	awscdk.Stack
 	Functions []*Function
 	Export    *Machine
 }
 
-// NewExportStack makes the export of ledgers of an environment.
-func NewExportStack(app awscdk.App, id string, e Environment, data *DataStack, assets string) (*ExportStack, error) {
+// NewExportStack makes the export of ledgers of an environment. stream is nil
+// where there is none.
+func NewExportStack(app awscdk.App, id string, e Environment, data *DataStack, stream *StreamStack, assets string) (*ExportStack, error) {
 	s := &ExportStack{Stack: newStack(app, id, e, "godwit: LedgerExport, a QLDB ledger to its archive")}
 	archives, err := e.archivesVariable()
 	if err != nil {
@@ -62,8 +62,13 @@ func NewExportStack(app awscdk.App, id string, e Environment, data *DataStack, a
 	s.Export = NewMachine(s.Stack, e, data, MachineProps{
 		Name: "LedgerExport", Definition: definition, Functions: s.Functions, Items: []string{windowsFile}, Results: exportResults,
 	})
-	saveQueries(s.Stack, e, "LedgerExport", s.Functions, s.Export)
+	saveQueries(s.Stack, e, "LedgerExport", savedQueries, s.Functions, s.Export)
 	s.alarms(e, data)
+	if stream != nil && stream.Source == sourceQLDB {
+		// QLDB Developer Guide, stream permissions.
+		role := writerRole(s.Stack, "QldbStreamRole", "QLDB writes the changes of ledgers with it", "qldb.amazonaws.com", "qldb", "stream/*", stream, data)
+		output(s.Stack, "QldbStreamRoleArn", *role.RoleArn(), "RoleArn of StreamJournalToKinesis")
+	}
 	output(s.Stack, "ArchiveWriters", roles(s.Functions, config.LedgerSplit, config.LedgerProofs)+" "+*g.role.RoleArn(),
 		"Roles that list, write and read archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject, s3:PutObject, s3:PutObjectAcl, s3:AbortMultipartUpload, kms:Decrypt and kms:GenerateDataKey")
 	output(s.Stack, "LedgerExportArn", *s.Export.StateMachineArn(), `Start it with {"LedgerName": "…", "BucketPrefix": "…", "ExportCount": …}`)

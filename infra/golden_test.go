@@ -22,9 +22,12 @@ func TestTemplatesAreAsReviewed(t *testing.T) {
 				text := render(t, withoutNoise(template))
 				golden(t, filepath.Join("testdata", name, stack+".json"), asset.ReplaceAll(text, []byte("ASSET")))
 			}
-			// The same in all environments, whose concurrency is the same.
+			// The same in all environments, whose concurrency is the same, but for a
+			// ledger's stream, which demo has.
 			for machine, d := range s.definitions(t) {
-				golden(t, filepath.Join("testdata", machine+".asl.json"), render(t, d))
+				if machine != "LedgerLoad" || name == "demo" {
+					golden(t, filepath.Join("testdata", machine+".asl.json"), render(t, d))
+				}
 			}
 		})
 	}

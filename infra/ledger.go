@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 
@@ -31,7 +32,8 @@ type LedgerStack struct {
 }
 
 // NewLedgerStack makes the ledger route of an environment.
-func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, target *TargetStack, assets string) (*LedgerStack, error) {
+// stream is nil where there is none.
+func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, target *TargetStack, stream *StreamStack, assets string) (*LedgerStack, error) {
 	s := &LedgerStack{Stack: newStack(app, id, e, "godwit: LedgerLoad, an archived ledger into Aurora PostgreSQL")}
 	archives, err := e.archivesVariable()
 	if err != nil {
@@ -67,16 +69,20 @@ func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, t
 	if err != nil {
 		return nil, err
 	}
+	called := slices.Clone(s.Functions)
+	if stream != nil && stream.Source == sourceQLDB {
+		called = append(called, byName(stream.Functions)[config.StreamEnable])
+	}
 	definition, err := LedgerLoadDefinition(DefinitionProps{
-		Partition: *s.Partition(), WorkBucket: *data.Work.BucketName(), Functions: arns(s.Functions), Concurrency: e.Concurrency,
+		Partition: *s.Partition(), WorkBucket: *data.Work.BucketName(), Functions: arns(called), Concurrency: e.Concurrency,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("write the definition of LedgerLoad: %w", err)
 	}
 	s.Load = NewMachine(s.Stack, e, data, MachineProps{
-		Name: "LedgerLoad", Definition: definition, Functions: s.Functions, Items: []string{itemsFile, tasks}, Results: results,
+		Name: "LedgerLoad", Definition: definition, Functions: called, Items: []string{itemsFile, tasks}, Results: results,
 	})
-	saveQueries(s.Stack, e, "LedgerLoad", s.Functions, s.Load)
+	saveQueries(s.Stack, e, "LedgerLoad", savedQueries, s.Functions, s.Load)
 	s.dashboard(e, target, s.alarms(e, data))
 	output(s.Stack, "ArchiveReaders", roles(s.Functions, archiveReaders...),
 		"Roles that read the archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")

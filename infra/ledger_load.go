@@ -12,8 +12,9 @@ import "godwit/internal/config"
 //	         plan only?        |      |                                        |
 //	    +----------------------+      v                                        v
 //	    |   +-> NextPhase -> any tasks? -> Map(Task) -> another phase? -no-> Report
-//	    |   +------------------------------------------------ yes -'           ^
-//	    +-> Map(Survey) -------------------------------------------------------+
+//	    |   +------------------------------------------------ yes -'           ^  |
+//	    +-> Map(Survey) -------------------------------------------------------+  v
+//	                                                     EnableStream, where wanted
 //
 // What the functions take and give (members in PascalCase):
 //
@@ -27,10 +28,13 @@ import "godwit/internal/config"
 //	Phase      {LoadId, Phase}         -> {Tasks: {Bucket, Key}, Count, Next}
 //	Task       {LoadId, Items, Resume} -> {Done, Resume?, WaitSeconds}
 //	Report     {LoadId, Mode, Preflight, Published, Execution} -> the execution's output
+//	Enable     {LoadId}                -> what the output has as Stream
 //
 // Resume is null at first, then what the last answer held. Mode is the input's:
 // "load" or "plan", which reads, estimates and reports, and leaves the target
-// alone.
+// alone. EnableStream true has changes follow from where the load ends: the last
+// step of a load, and the only thing that makes a stream begin to be applied. An
+// environment that no ledger streams to refuses it in the first state.
 //
 // Every step may be repeated: an execution that failed is redriven, or another
 // is started with the same input, and goes on where the first one stopped.
@@ -53,7 +57,7 @@ const (
 // LedgerLoadDefinition writes the definition in the Amazon States Language.
 func LedgerLoadDefinition(p DefinitionProps) (string, error) {
 	w := workflow{DefinitionProps: p, id: "LoadId", folder: loadsPrefix, anew: "start LedgerLoad again with the same input to go on from here"}
-	return w.definition("Loads the journal export of a ledger into Aurora PostgreSQL, or plans to", "Preflight", object{
+	states := object{
 		"Preflight": with(w.call(config.LedgerPreflight, "{% $states.input %}"), object{
 			"Comment": "Names everything that is missing",
 			"Assign": object{
@@ -136,10 +140,43 @@ func LedgerLoadDefinition(p DefinitionProps) (string, error) {
 		"Report": with(w.call(config.LedgerReport, object{
 			"LoadId": "{% $load.LoadId %}", "Mode": "{% $mode %}", "Preflight": "{% $preflight %}",
 			"Published": "{% $load.Published %}", "Execution": "{% $states.context.Execution.Name %}",
-		}), object{
-			"End": true,
-		}),
+		}), object{}),
+	}
+	return w.definition("Loads the journal export of a ledger into Aurora PostgreSQL, or plans to", w.follow(states), states)
+}
+
+// follow adds what EnableStream asks for, and returns the first state. Nobody
+// loads for hours to hear at the end that there is no stream.
+func (w workflow) follow(states object) string {
+	report := states["Report"].(object)
+	if w.Functions[config.StreamEnable] == "" {
+		report["End"] = true
+		states["StreamWanted"] = object{
+			"Type":    "Choice",
+			"Choices": []object{{"Condition": "{% $states.input.EnableStream = true %}", "Next": "NoStream"}},
+			"Default": "Preflight",
+		}
+		states["NoStream"] = object{
+			"Type":  "Fail",
+			"Error": "StopNoStream",
+			"Cause": `this environment has no stream that a ledger writes to: give it "stream": {"source": "qldb"} in cdk.json and deploy, or start without EnableStream`,
+		}
+		return "StreamWanted"
+	}
+	report["Next"] = "StreamWanted"
+	states["StreamWanted"] = object{
+		"Type":    "Choice",
+		"Comment": "The report is the execution's output, and what follows adds to it",
+		"Choices": []object{{"Condition": "{% $mode != 'plan' and $input.EnableStream = true %}", "Next": "EnableStream"}},
+		"Default": "Loaded",
+	}
+	states["Loaded"] = object{"Type": "Succeed"}
+	states["EnableStream"] = with(w.call(config.StreamEnable, object{"LoadId": "{% $load.LoadId %}"}), object{
+		"Comment": "Registers the load's last block as the boundary, enables the mapping. Repeating it changes nothing",
+		"Output":  "{% $merge([$states.input, {'Stream': $states.result.Payload}]) %}",
+		"End":     true,
 	})
+	return "Preflight"
 }
 
 // eachItem is a map over the plan's items.

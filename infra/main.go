@@ -5,10 +5,12 @@
 //
 //	data    keys, work bucket, access logs, alarm topic
 //	target  network, Aurora PostgreSQL or an imported cluster, secrets, import role
+//	stream  Kinesis stream, what applies it, alarms; deployed where cdk.json has
+//	        "stream". Before ledger, because LedgerLoad's last step enables it
 //	ledger  the functions of the ledger route, LedgerLoad, alarms
 //	prove   LedgerProve and its functions; needs data only
-//	export  LedgerExport and its functions, the role that QLDB writes with; needs
-//	        data only, and is deployed where cdk.json says "ledgerExport": true
+//	export  LedgerExport and its functions, the roles that QLDB writes with; needs
+//	        data and stream, and is deployed where cdk.json says "ledgerExport": true
 //
 // Promises: synth looks nothing up and needs no credentials; no stack holds a
 // custom resource; every role names its actions, and a resource pattern stands
@@ -38,7 +40,7 @@ func main() {
 
 func run() error {
 	environment := flag.String("environment", "", "environment of cdk.json to synthesize; with the CDK CLI also -c environment=NAME")
-	all := flag.Bool("all", false, "also the stacks that the environment does not deploy, to review or to delete them")
+	all := flag.Bool("all", false, "also the export of ledgers where the environment does not deploy it, to review or to delete it")
 	flag.Parse()
 	project, err := ReadProject("cdk.json")
 	if err != nil {
@@ -86,6 +88,7 @@ func NewApp(context map[string]any, outdir string) awscdk.App {
 type Stacks struct {
 	Data   *DataStack
 	Target *TargetStack
+	Stream *StreamStack // nil where it is not deployed
 	Ledger *LedgerStack
 	Prove  *ProveStack
 	Export *ExportStack // nil where it is not deployed
@@ -98,14 +101,19 @@ func NewStacks(app awscdk.App, e Environment, assets string) (Stacks, error) {
 	var err error
 	s.Data = NewDataStack(app, "godwit-"+e.Name+"-data", e)
 	s.Target = NewTargetStack(app, "godwit-"+e.Name+"-target", e, s.Data)
-	if s.Ledger, err = NewLedgerStack(app, "godwit-"+e.Name+"-ledger", e, s.Data, s.Target, assets); err != nil {
+	if e.Stream != nil {
+		if s.Stream, err = NewStreamStack(app, "godwit-"+e.Name+"-stream", e, s.Data, s.Target, assets); err != nil {
+			return s, err
+		}
+	}
+	if s.Ledger, err = NewLedgerStack(app, "godwit-"+e.Name+"-ledger", e, s.Data, s.Target, s.Stream, assets); err != nil {
 		return s, err
 	}
 	if s.Prove, err = NewProveStack(app, "godwit-"+e.Name+"-prove", e, s.Data, assets); err != nil {
 		return s, err
 	}
 	if e.LedgerExport {
-		s.Export, err = NewExportStack(app, "godwit-"+e.Name+"-export", e, s.Data, assets)
+		s.Export, err = NewExportStack(app, "godwit-"+e.Name+"-export", e, s.Data, s.Stream, assets)
 	}
 	return s, err
 }

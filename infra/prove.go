@@ -44,7 +44,7 @@ func NewProveStack(app awscdk.App, id string, e Environment, data *DataStack, as
 	s.Prove = NewMachine(s.Stack, e, data, MachineProps{
 		Name: "LedgerProve", Definition: definition, Functions: s.Functions, Items: []string{proveItems}, Results: proveResults,
 	})
-	saveQueries(s.Stack, e, "LedgerProve", s.Functions, s.Prove)
+	saveQueries(s.Stack, e, "LedgerProve", savedQueries, s.Functions, s.Prove)
 	s.alarms(e, data)
 	output(s.Stack, "ArchiveReaders", roles(s.Functions, config.ProvePlan, config.ProveBlocks),
 		"Roles that read the archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")

@@ -56,15 +56,19 @@ func queryTitle(e Environment, workflow, name string) string {
 	return "godwit/" + e.Name + "/" + workflow + "/" + name
 }
 
-// saveQueries saves the queries over the logs of a workflow: LedgerLoad.
-func saveQueries(s awscdk.Stack, e Environment, workflow string, functions []*Function, machine *Machine) {
+// saveQueries saves queries over the logs of a workflow: LedgerLoad. machine is
+// nil where no state machine runs it.
+func saveQueries(s awscdk.Stack, e Environment, workflow string, queries []savedQuery, functions []*Function, machine *Machine) {
 	var groups []any
 	for _, f := range functions {
 		groups = append(groups, f.Log.LogGroupName())
 	}
-	for _, q := range savedQueries {
+	for _, q := range queries {
 		reads := &groups
 		if q.machine {
+			if machine == nil {
+				continue
+			}
 			reads = &[]any{machine.Log.LogGroupName()}
 		}
 		awslogs.NewCfnQueryDefinition(s, jsii.String(q.id), &awslogs.CfnQueryDefinitionProps{

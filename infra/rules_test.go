@@ -26,7 +26,7 @@ func TestEveryStoreIsEncryptedAndPrivate(t *testing.T) {
 				continue
 			}
 			algorithm := at(rules[0], "ServerSideEncryptionByDefault", "SSEAlgorithm")
-			if want := map[string]string{"Work": "aws:kms", "AccessLogs": "AES256"}[b.ID]; algorithm != want {
+			if want := map[string]string{"Work": "aws:kms", "Failures": "aws:kms", "AccessLogs": "AES256"}[b.ID]; algorithm != want {
 				t.Errorf("bucket %s is encrypted with %v, want %s", b, algorithm, want)
 			}
 			for _, block := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
@@ -39,6 +39,11 @@ func TestEveryStoreIsEncryptedAndPrivate(t *testing.T) {
 			}
 			if !s.refusesPlainHTTP(b.ID) {
 				t.Errorf("bucket %s has no policy that denies requests without TLS", b)
+			}
+		}
+		for _, k := range s.resources("AWS::Kinesis::Stream") {
+			if at(k.Properties, "StreamEncryption", "EncryptionType") != "KMS" || s.text(at(k.Properties, "StreamEncryption", "KeyId")) != "${DataKey.Arn}" {
+				t.Errorf("stream %s is not encrypted with the data key", k)
 			}
 		}
 		for _, c := range s.resources("AWS::RDS::DBCluster") {
@@ -102,7 +107,7 @@ func TestDataIsRetainedWhereAsked(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {
 		want := map[string]string{retain: "Retain", destroy: "Delete"}[s.Environment.Removal]
 		for _, kind := range []string{
-			"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::RDS::DBCluster",
+			"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::Kinesis::Stream", "AWS::SecretsManager::Secret", "AWS::RDS::DBCluster",
 			// What the cluster runs in goes or stays with it.
 			"AWS::RDS::DBInstance", "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet", "AWS::EC2::VPC", "AWS::EC2::VPCEndpoint",
 		} {
@@ -160,8 +165,12 @@ func TestFunctionsAreOursAndGivenExactlyWhatTheyRead(t *testing.T) {
 		}
 		roles := map[string]bool{}
 		list := s.resources("AWS::Lambda::Function")
-		if len(list) != len(functions) {
-			t.Errorf("%d functions, want %d", len(list), len(functions))
+		want := len(functions)
+		if s.Environment.Stream == nil {
+			want -= len(streamFunctions)
+		}
+		if len(list) != want {
+			t.Errorf("%d functions, want %d", len(list), want)
 		}
 		for _, f := range list {
 			p := f.Properties
@@ -173,7 +182,7 @@ func TestFunctionsAreOursAndGivenExactlyWhatTheyRead(t *testing.T) {
 					t.Errorf("function %s: %s is %v, want %v", f, member, p[member], want)
 				}
 			}
-			if got := s.text(p["Architectures"]); s.Environment.Name != "demo" && got != `["arm64"]` {
+			if got := s.text(p["Architectures"]); !strings.HasPrefix(s.Environment.Name, "demo") && got != `["arm64"]` {
 				t.Errorf("function %s runs on %s", f, got)
 			}
 			if at(p, "TracingConfig", "Mode") != "Active" || at(p, "LoggingConfig", "LogFormat") != "JSON" {
@@ -242,22 +251,29 @@ func TestStacksReferOneWay(t *testing.T) {
 }
 
 // QLDB is gone from AWS: nothing but the export of live ledgers may need it, and
-// LedgerLoad is deployed without that.
-func TestOnlyTheExportStackKnowsQLDB(t *testing.T) {
+// LedgerLoad and the stream are deployed without that. A ledger's stream may ask
+// it, which is an action's name in a policy, and no principal.
+func TestOnlyTheExportStackNeedsQLDB(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {
 		for _, stack := range stacks {
 			text, _ := json.Marshal(s.Templates[stack])
-			if knows := strings.Contains(string(text), "qldb:") || strings.Contains(string(text), "qldb.amazonaws.com"); knows != (stack == "export") {
-				t.Errorf("stack %s knows QLDB: %v", stack, knows)
+			if trusts := strings.Contains(string(text), "qldb.amazonaws.com"); trusts != (stack == "export") {
+				t.Errorf("stack %s trusts QLDB: %v", stack, trusts)
+			}
+			asks := stack == "export" || stack == "stream" && s.Environment.Stream != nil && s.Environment.Stream.Source == sourceQLDB
+			if got := strings.Contains(string(text), "qldb:"); got != asks {
+				t.Errorf("stack %s asks QLDB: %v", stack, got)
 			}
 		}
 	})
 }
 
-// What deploy is given has no export stack unless the environment asks for it,
-// and is otherwise the same.
-func TestExportIsDeployedWhereAskedOnly(t *testing.T) {
-	for name, want := range map[string]bool{"dev": false, "prod": false, "demo": true} {
+// What deploy is given has no stream and no export unless the environment asks
+// for them, and is otherwise the same.
+func TestStacksAreDeployedWhereAskedOnly(t *testing.T) {
+	for name, want := range map[string]struct{ stream, export bool }{
+		"dev": {}, "prod": {}, "demo": {true, true}, "demo-dms": {stream: true}, "demo-dsql": {stream: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			whole := synthesize(t, name)
 			project, e := environment(t, name)
@@ -276,7 +292,7 @@ func TestExportIsDeployedWhereAskedOnly(t *testing.T) {
 			deployed := 0
 			for _, stack := range stacks {
 				file := "godwit-" + name + "-" + stack + ".template.json"
-				if stack == "export" && !want {
+				if stack == "export" && !want.export || stack == "stream" && !want.stream {
 					continue
 				}
 				deployed++
@@ -327,7 +343,14 @@ func TestEverythingThatGoesWrongRaisesAnAlarmThatIsHeard(t *testing.T) {
 			if got := s.texts(a.Properties["AlarmActions"]); !slices.Equal(got, []string{"${Alarms}"}) {
 				t.Errorf("alarm %s tells %v", a, got)
 			}
-			if a.Properties["Statistic"] != "Sum" || a.Properties["TreatMissingData"] != "notBreaching" {
+			statistic := a.Properties["Statistic"]
+			switch a.ID {
+			case "StreamLate":
+				statistic = map[any]any{"Maximum": "Sum"}[statistic]
+			case "StreamUnread": // of two metrics
+				statistic = "Sum"
+			}
+			if statistic != "Sum" || a.Properties["TreatMissingData"] != "notBreaching" {
 				t.Errorf("alarm %s: statistic %v, missing data %v", a, a.Properties["Statistic"], a.Properties["TreatMissingData"])
 			}
 		}
@@ -335,6 +358,9 @@ func TestEverythingThatGoesWrongRaisesAnAlarmThatIsHeard(t *testing.T) {
 			"LedgerLoadFailed", "LedgerLoadTimedOut", "LedgerLoadAborted", "Quarantined",
 			"LedgerProveFailed", "LedgerProveTimedOut", "LedgerProveAborted",
 			"LedgerExportFailed", "LedgerExportTimedOut", "LedgerExportAborted",
+		}
+		if s.Environment.Stream != nil {
+			wanted = append(wanted, "StreamStopped", "StreamLate", "StreamUnread", "FailuresDelivered", "FailuresDropped", "FailuresUndeliverable")
 		}
 		for _, f := range s.resources("AWS::Lambda::Function") {
 			wanted = append(wanted, f.ID+"Errors", f.ID+"Throttles")
