@@ -15,8 +15,11 @@ type RowTable struct {
 
 // A RowColumn is one column of a RowTable.
 type RowColumn struct {
-	Name      string
-	Type      string // as format_type(atttypid, atttypmod) spells it: "numeric(12,2)", "timestamp(3) with time zone", "integer[]"
+	Name string
+	// Type is as format_type(atttypid, atttypmod) spells it: "numeric(12,2)",
+	// "timestamp(3) with time zone", "integer[]"; of a domain, that of its base
+	// type, which decides how values are spelt.
+	Type      string
 	NotNull   bool
 	Generated bool // GENERATED ALWAYS AS (…) STORED: computed by the target, never written
 	Enum      bool // Type names an enum: its labels are its only spellings
