@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -93,13 +94,40 @@ func TestAKnownSymbolTableCostsNothing(t *testing.T) {
 
 func TestATableThatCannotBeReadIsNotKept(t *testing.T) {
 	var r ion.MessageReader
-	// {symbols: ["\xFF"]}, twice: the second must not find the first's remains.
-	bad := []byte{0xE0, 1, 0, 0xEA, 0xE7, 0x81, 0x83, 0xD4, 0x87, 0xB2, 0x81, 0xFF, 0x0F}
-	for range 2 {
-		if _, _, err := r.Read(bad); err == nil || !strings.Contains(err.Error(), "UTF-8") {
-			t.Errorf("got error %v", err)
+	good := message(t, "some", "names")
+	for i := range 1000 { // so that some take the place where good's table is kept
+		// {symbols: ["x", "\xFF"]}: the second must not find the first's remains.
+		bad := []byte{0xE0, 1, 0, 0xEA, 0xEA, 0x81, 0x83, 0xD7, 0x87, 0xB5, 0x82, byte('a' + i%26), byte('a' + i/26), 0x81, 0xFF, 0x0F}
+		for range 2 {
+			if _, _, err := r.Read(bad); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+				t.Fatalf("table %d: error %v", i, err)
+			}
+		}
+		if got := fieldNames(t, &r, good); got != "some names" {
+			t.Fatalf("behind table %d: fields %q", i, got)
 		}
 	}
+}
+
+func TestLargeSymbolTablesAreNotKept(t *testing.T) {
+	var r ion.MessageReader
+	held := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := held()
+	for i := range 200 {
+		name := fmt.Sprint(i, strings.Repeat("x", 256<<10))
+		if got := fieldNames(t, &r, message(t, name)); got != name {
+			t.Fatalf("table %d: another name", i)
+		}
+	}
+	if after := held(); after > before+(4<<20) {
+		t.Errorf("%d bytes are held", after-before)
+	}
+	runtime.KeepAlive(&r)
 }
 
 func TestAMessageIsOneValue(t *testing.T) {

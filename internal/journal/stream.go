@@ -10,8 +10,9 @@ import (
 
 // A StreamReader reads the payloads of a journal stream's messages: a block
 // without its revisions, and revisions without their block. What it returns is
-// borrowed until its next call, and from what it was given. It is not safe for
-// concurrent use.
+// borrowed until its next call, and from what it was given. Symbols come from one
+// ion.MessageReader, which has a few tables: what their names mean is kept. It is
+// not safe for concurrent use.
 type StreamReader struct {
 	fields *change.Fields
 	names  map[*ion.SymbolTable]*ionNames
@@ -102,9 +103,6 @@ func (r *StreamReader) Details(payload []byte, symbols *ion.SymbolTable) (*Block
 func (r *StreamReader) start(payload []byte, symbols *ion.SymbolTable) *Block {
 	names := r.names[symbols]
 	if names == nil {
-		if len(r.names) >= maxSymbolTables {
-			clear(r.names)
-		}
 		names = &ionNames{symbols: symbols, fields: r.fields}
 		r.names[symbols] = names
 	}
@@ -118,7 +116,3 @@ func (r *StreamReader) start(payload []byte, symbols *ion.SymbolTable) *Block {
 	b.Format, b.Raw, b.Symbols, b.values = IonBinary, payload, symbols, &r.iv
 	return b
 }
-
-// maxSymbolTables bounds those whose names are kept. ion.MessageReader has
-// fewer.
-const maxSymbolTables = 128

@@ -332,7 +332,7 @@ func TestAStreamTellsWhatTheExportTells(t *testing.T) {
 
 func TestControlMessagesTellBeginAndEnd(t *testing.T) {
 	d := stream.NewDecoder(nil)
-	for _, kind := range []string{stream.Created, stream.Completed} {
+	for kind, arn := range map[string]string{stream.Created: arn, stream.Completed: arn + "2"} {
 		m, err := ledgergen.StreamControl(arn, kind)
 		if err != nil {
 			t.Fatal(err)
@@ -387,6 +387,7 @@ func TestPoisonSaysWhatIsWrongAndWhere(t *testing.T) {
 		"no ARN":                     {ionOf(t, `{recordType:"CONTROL",payload:{controlRecordType:"CREATED"}}`), "", "lacks qldbStreamArn"},
 		"type is a number":           {ionOf(t, `{qldbStreamArn:"a",recordType:1,payload:{}}`), "", "recordType: "},
 		"type twice":                 {ionOf(t, `{qldbStreamArn:"a",recordType:"CONTROL",recordType:"CONTROL",payload:{}}`), "", "recordType: it appears twice"},
+		"ARN twice":                  {ionOf(t, `{qldbStreamArn:"a",qldbStreamArn:"a",recordType:"CONTROL",payload:{}}`), "", "qldbStreamArn: it appears twice"},
 		"payload twice":              {ionOf(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:{},payload:{}}`), "", "payload: it appears twice"},
 		"payload is null":            {ionOf(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:null}`), "", "payload: it is no struct"},
 		"unknown type":               {ionOf(t, `{qldbStreamArn:"a",recordType:"DIGEST",payload:{}}`), "recordType", `"DIGEST" is none of CONTROL`},
