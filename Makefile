@@ -39,7 +39,7 @@ GOARCH_x86_64 := amd64
 ARCHITECTURE = $(if $(filter demo,$(ENV)),$(HOST),arm64)
 
 sources = $(shell find $(1) -name node_modules -prune -o -name testdata -prune -o -type f -not -name '*_test.go' -not -name '*.md' -print)
-FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal/local internal/ledgergen internal/receiptcheck internal/testdb internal/imports_test.go,$(wildcard internal/*)))
+FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal/local internal/ledgergen internal/plainproof internal/receiptcheck internal/testdb internal/imports_test.go,$(wildcard internal/*)))
 LOCAL_SOURCES := go.mod go.sum $(call sources,internal)
 INFRA_SOURCES := go.mod go.sum $(call sources,infra internal/config)
 

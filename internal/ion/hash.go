@@ -324,7 +324,8 @@ func escape(out, text []byte) int {
 	k := 0
 	for len(text) >= 8 {
 		w := binary.LittleEndian.Uint64(text)
-		if !hasByte(w, hashBegin) && !hasByte(w, hashEscape) && !hasByte(w, hashEnd) {
+		// All three are 8 to 15, as few other bytes are.
+		if !hasByte(w&(0xF8*ones), 8) || !hasByte(w, hashBegin) && !hasByte(w, hashEscape) && !hasByte(w, hashEnd) {
 			binary.LittleEndian.PutUint64(out[k:], w)
 			k += 8
 		} else {
@@ -346,9 +347,10 @@ func escape(out, text []byte) int {
 	return k
 }
 
+const ones = 0x0101010101010101
+
 // hasByte says whether one of the eight bytes of w is c.
 func hasByte(w uint64, c byte) bool {
-	const ones = 0x0101010101010101
 	w ^= ones * uint64(c)
 	return (w-ones)&^w&(ones<<7) != 0
 }
