@@ -252,9 +252,20 @@ func (f *HashFile) Node(level int, index uint64) (Hash, error) {
 // next.
 func leavesOf(level int, index, first, next uint64) (from, to uint64, err error) {
 	if level < 0 || level > 62 || index >= 1<<(62-level) || index<<level < first || (index+1)<<level > next {
-		return 0, 0, fmt.Errorf("read block hashes: there are those of blocks %d to %d, and not all of the %dth 2^%d blocks", first, int64(next)-1, index, level)
+		return 0, 0, &MissingBlocksError{First: first, Next: next, Level: level, Index: index}
 	}
 	return index << level, (index + 1) << level, nil
+}
+
+// A MissingBlocksError reports a node over blocks whose hashes are not there.
+type MissingBlocksError struct {
+	First, Next uint64 // blocks whose hashes are there, the latter behind the last
+	Level       int
+	Index       uint64
+}
+
+func (e *MissingBlocksError) Error() string {
+	return fmt.Sprintf("read block hashes: there are those of blocks %d to %d, and not all of the %dth 2^%d blocks", e.First, int64(e.Next)-1, e.Index, e.Level)
 }
 
 // HashFiles makes one tree of the files of a run of blocks without a gap. Each file
