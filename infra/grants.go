@@ -21,6 +21,8 @@ const (
 	estimate   = loadsPrefix + "*/estimate.json"
 	evidence   = loadsPrefix + "*/evidence.json"
 	proof      = loadsPrefix + "*/proof.json"
+	hashes     = loadsPrefix + "*/hashes/*"
+	newHashes  = partsPrefix + "*/hashes/*" // of blocks, as segments leave them
 	types      = loadsPrefix + "*/types.json"
 )
 
@@ -78,8 +80,8 @@ func (g grants) survey(r awsiam.Role) {
 
 func (g grants) phase(r awsiam.Role) {
 	g.listWork(r, segments)
-	g.readWork(r, planFile, segments, counts, evidence)
-	g.writeWork(r, tasks, proof)
+	g.readWork(r, planFile, segments, counts, evidence, newHashes)
+	g.writeWork(r, tasks, proof, hashes)
 	g.database(r, g.target.LoaderSecret)
 }
 
@@ -93,6 +95,15 @@ func (g grants) report(r awsiam.Role) {
 	g.readWork(r, planFile, segments, counts, quarantine, survey, estimate, proof, types)
 	g.writeWork(r, loadsPrefix+"*/report.json", loadsPrefix+"*/report.html", estimate,
 		loadsPrefix+"*/plan-report.json", loadsPrefix+"*/plan-report.html", loadsPrefix+"*/mapping-draft.json")
+	g.database(r, g.target.LoaderSecret)
+}
+
+// proveRow reads no part and no list of the archive: the row and the load's plan
+// name the one object.
+func (g grants) proveRow(r awsiam.Role) {
+	g.readArchives(r)
+	g.readWork(r, planFile, itemsFile, evidence, types, hashes)
+	g.writeWork(r, receiptsPrefix+"*")
 	g.database(r, g.target.LoaderSecret)
 }
 

@@ -20,8 +20,8 @@ const (
 	workMinutes = 15
 )
 
-// archiveReaders are the functions of LedgerLoad that list or read archives.
-var archiveReaders = []string{config.LedgerPreflight, config.LedgerPlan, config.LedgerTyping, config.LedgerTransform, config.LedgerCount, config.LedgerSurvey}
+// archiveReaders are the functions of the stack that list or read archives.
+var archiveReaders = []string{config.LedgerPreflight, config.LedgerPlan, config.LedgerTyping, config.LedgerTransform, config.LedgerCount, config.LedgerSurvey, config.ProveRow}
 
 // A LedgerStack is the ledger route: functions, LedgerLoad, alarms, dashboard,
 // saved queries.
@@ -82,10 +82,18 @@ func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, t
 	s.Load = NewMachine(s.Stack, e, data, MachineProps{
 		Name: "LedgerLoad", Definition: definition, Functions: called, Items: []string{itemsFile, tasks}, Results: results,
 	})
+	rows, err := newFunctions(s.Stack, e, data, assets, values, []step{
+		{"ProveRow", config.ProveRow, "The receipt of one row, for whoever asks", workMinutes, g.proveRow},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Functions = append(s.Functions, rows...)
 	saveQueries(s.Stack, e, "LedgerLoad", savedQueries, s.Functions, s.Load)
 	s.dashboard(e, target, s.alarms(e, data))
 	output(s.Stack, "ArchiveReaders", roles(s.Functions, archiveReaders...),
 		"Roles that read the archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")
+	output(s.Stack, "ProveRowName", *rows[0].FunctionName(), `make receipt calls it with {"Table": "…", "Document": "…", "Version": 0}`)
 	output(s.Stack, "LedgerLoadArn", *s.Load.StateMachineArn(), `Start it with {"Bucket": "…", "Prefix": "…"}`)
 	return s, nil
 }

@@ -78,6 +78,8 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"PlanRole", "s3:PutObject", "${Work.Arn}/loads/*/evidence.json", "keys hold the load's id"},
 	{"PhaseRole", "s3:GetObject", "${Work.Arn}/loads/*/evidence.json", "keys hold the load's id"},
 	{"PhaseRole", "s3:PutObject", "${Work.Arn}/loads/*/proof.json", "keys hold the load's id"},
+	{"PhaseRole", "s3:GetObject", "${Work.Arn}/parts/*/hashes/*", "keys hold the load's id and the item"},
+	{"PhaseRole", "s3:PutObject", "${Work.Arn}/loads/*/hashes/*", "keys hold the load's id and a block"},
 	{"ReportRole", "s3:GetObject", "${Work.Arn}/loads/*/proof.json", "keys hold the load's id"},
 	{"ImportRole", "s3:GetObject", "${Work.Arn}/parts/*", "keys hold the load's id, the table and the item"},
 	{"LedgerLoadRole", "s3:GetObject", "${Work.Arn}/loads/*/items.jsonl", "keys hold the load's id"},
