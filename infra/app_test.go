@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 // functions are all functions of the stacks.
 var functions = append([]string{
 	config.LedgerPreflight, config.TargetPrepare, config.LedgerPlan, config.LedgerTyping, config.LedgerTransform,
-	config.LedgerCount, config.LedgerSurvey, config.LedgerPhase, config.TargetTask, config.LedgerReport,
+	config.LedgerCount, config.LedgerSurvey, config.LedgerPhase, config.TargetTask, config.LedgerReport, config.ProveRow,
 	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
 	config.ProvePlan, config.ProveBlocks, config.ProveReport,
 }, streamFunctions...)

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// Parts are read once, by the import. A failed execution can be redriven for
+	// Parts are read once, by the import, receipts by who asked for them. A failed execution can be redriven for
 	// 14 days and a person may start the load again after that: twice as long.
 	partsDays = 30
 	// Parts hold plain values and can be made again: once expired or overwritten
@@ -35,6 +35,7 @@ const (
 	mappingsPrefix = "mappings/"
 	exportsPrefix  = "exports/"
 	proofsPrefix   = "proofs/"
+	receiptsPrefix = "receipts/"
 )
 
 // A DataStack holds what outlives everything else, and what all stacks share: the
@@ -97,12 +98,7 @@ func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
 			NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(noncurrentDays)),
 		}},
 	})
-	s.Work = s.bucket("Work", "work/", e, access, leftovers(noncurrentDays), &awss3.LifecycleRule{
-		Id:                          jsii.String("parts"),
-		Prefix:                      jsii.String(partsPrefix),
-		Expiration:                  awscdk.Duration_Days(jsii.Number(partsDays)),
-		NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(partsNoncurrentDays)),
-	})
+	s.Work = s.bucket("Work", "work/", e, access, leftovers(noncurrentDays), values("parts", partsPrefix), values("receipts", receiptsPrefix))
 	s.Failures = s.bucket("Failures", "failures/", e, access, leftovers(evidenceDays))
 	s.Alarms = newAlarmTopic(s.Stack, e, s.Operations)
 	if c := e.Cluster.Imported; c != nil && c.ImportRoleARN != "" {
@@ -128,6 +124,17 @@ func (s *DataStack) bucket(id, logs string, e Environment, access awss3.IBucket,
 		ServerAccessLogsPrefix: jsii.String(logs),
 		LifecycleRules:         &rules,
 	})
+}
+
+// values removes objects below a prefix that show values, which the ledger may
+// redact later, and which can be made again.
+func values(id, prefix string) *awss3.LifecycleRule {
+	return &awss3.LifecycleRule{
+		Id:                          jsii.String(id),
+		Prefix:                      jsii.String(prefix),
+		Expiration:                  awscdk.Duration_Days(jsii.Number(partsDays)),
+		NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(partsNoncurrentDays)),
+	}
 }
 
 // leftovers removes versions that were replaced or deleted so many days ago, and

@@ -131,7 +131,7 @@ func TestDataIsRetainedWhereAsked(t *testing.T) {
 	}
 }
 
-func TestPartsExpireAndOldVersionsGo(t *testing.T) {
+func TestPartsAndReceiptsExpireAndOldVersionsGo(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {
 		for _, b := range s.resources("AWS::S3::Bucket") {
 			if b.ID != "Work" || b.Type != "AWS::S3::Bucket" {
@@ -139,15 +139,15 @@ func TestPartsExpireAndOldVersionsGo(t *testing.T) {
 			}
 			text, _ := json.Marshal(at(b.Properties, "LifecycleConfiguration", "Rules"))
 			for _, want := range []string{
-				`"ExpirationInDays":30`, `"Prefix":"parts/"`, `"NoncurrentDays":1}`, `"NoncurrentDays":14}`, `"DaysAfterInitiation":7`, `"ExpiredObjectDeleteMarker":true`,
+				`"ExpirationInDays":30`, `"Prefix":"parts/"`, `"Prefix":"receipts/"`, `"NoncurrentDays":1}`, `"NoncurrentDays":14}`, `"DaysAfterInitiation":7`, `"ExpiredObjectDeleteMarker":true`,
 			} {
 				if !strings.Contains(string(text), want) {
 					t.Errorf("bucket %s: no %s among its lifecycle rules %s", b, want, text)
 				}
 			}
 			for _, rule := range at(b.Properties, "LifecycleConfiguration", "Rules").([]any) {
-				if at(rule, "ExpirationInDays") != nil && at(rule, "Prefix") != partsPrefix {
-					t.Errorf("bucket %s: rule %v removes more than parts", b, rule)
+				if at(rule, "ExpirationInDays") != nil && at(rule, "Prefix") != partsPrefix && at(rule, "Prefix") != receiptsPrefix {
+					t.Errorf("bucket %s: rule %v removes more than parts and receipts", b, rule)
 				}
 			}
 		}

@@ -25,6 +25,7 @@ const (
 	LedgerReport    = "ledger-report"
 	LedgerSurvey    = "ledger-survey"
 	LedgerTyping    = "ledger-typing"
+	ProveRow        = "prove-row" // called by people, not by a workflow
 
 	// Of LedgerExport.
 	LedgerDigest = "ledger-digest"
@@ -114,7 +115,7 @@ func Needs(function string) []string {
 		return []string{Archives, WorkBucket}
 	case LedgerExport:
 		return []string{Archives, WorkBucket, ExportRole}
-	case LedgerPhase, TargetTask:
+	case LedgerPhase, TargetTask, ProveRow:
 		return append(target, WorkBucket)
 	case LedgerReport:
 		return append(target, WorkBucket, Scale)
