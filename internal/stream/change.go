@@ -79,7 +79,7 @@ func member(fields []Field, name string) (string, error) {
 	if !isString(v) {
 		return "", fmt.Errorf("%s is no string", name)
 	}
-	text, err := unquote(nil, v)
+	text, err := unquote(v)
 	if err != nil {
 		return "", fmt.Errorf("%s %w", name, err)
 	}

@@ -182,7 +182,7 @@ func (c *column) text(dst, v []byte, source string) ([]byte, error) {
 	s := v
 	if isString(v) {
 		var err error
-		if s, err = unquote(dst, v); err != nil {
+		if s, err = unquote(v); err != nil {
 			return nil, err
 		}
 	}
@@ -192,7 +192,7 @@ func (c *column) text(dst, v []byte, source string) ([]byte, error) {
 		if err := c.wants(v, isNumber(v) || isString(v)); err != nil {
 			return nil, err
 		}
-		return c.integer(s)
+		return c.integer(dst, s)
 	case float:
 		if err := c.wants(v, isNumber(v) || isString(v)); err != nil {
 			return nil, err
@@ -224,17 +224,17 @@ func (c *column) text(dst, v []byte, source string) ([]byte, error) {
 		if err := c.wants(v, isString(v)); err != nil {
 			return nil, err
 		}
-		return normalUUID(s)
+		return normalUUID(dst, s)
 	case document:
 		return c.document(v, s, dsql)
 	case date, daytime, moment, instant:
 		if dsql {
-			return c.fromEpoch(v)
+			return c.fromEpoch(dst, v)
 		}
 		if err := c.wants(v, isString(v)); err != nil {
 			return nil, err
 		}
-		return c.fromText(s)
+		return c.fromText(dst, s)
 	default:
 		return s, c.checkOther(v, dsql)
 	}
@@ -375,36 +375,36 @@ func appendHex(plain []byte) []byte {
 	return hex.AppendEncode(append(make([]byte, 0, 2+2*len(plain)), '\\', 'x'), plain)
 }
 
-// normalUUID returns the hyphenated spelling in lower case of any that PostgreSQL
+var errUUID = errors.New("is no uuid")
+
+// normalUUID adds the hyphenated spelling in lower case of any that PostgreSQL
 // reads.
-func normalUUID(s []byte) ([]byte, error) {
-	refused := errors.New("is no uuid")
+func normalUUID(dst, s []byte) ([]byte, error) {
 	if len(s) > 2 && s[0] == '{' && s[len(s)-1] == '}' {
 		s = s[1 : len(s)-1]
 	}
-	out := make([]byte, 0, 36)
 	digits := 0
 	for i, b := range s {
 		switch {
 		case b == '-':
 			if digits == 0 || digits%4 != 0 || s[i-1] == '-' || i == len(s)-1 {
-				return nil, refused
+				return nil, errUUID
 			}
 			continue
 		case b >= 'A' && b <= 'F':
 			b += 'a' - 'A'
 		case b >= '0' && b <= '9', b >= 'a' && b <= 'f':
 		default:
-			return nil, refused
+			return nil, errUUID
 		}
 		if digits == 8 || digits == 12 || digits == 16 || digits == 20 {
-			out = append(out, '-')
+			dst = append(dst, '-')
 		}
-		out = append(out, b)
+		dst = append(dst, b)
 		digits++
 	}
 	if digits != 32 {
-		return nil, refused
+		return nil, errUUID
 	}
-	return out, nil
+	return dst, nil
 }

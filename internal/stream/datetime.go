@@ -28,9 +28,9 @@ const (
 	dsqlPastDate   = -1<<31 + 10_957
 )
 
-// fromEpoch returns the text of Aurora DSQL's dates (days since 1970), times
+// fromEpoch adds the text of Aurora DSQL's dates (days since 1970), times
 // (microseconds since midnight) and timestamps (microseconds since 1970).
-func (c *column) fromEpoch(v []byte) ([]byte, error) {
+func (c *column) fromEpoch(dst, v []byte) ([]byte, error) {
 	n, err := strconv.ParseInt(string(v), 10, 64)
 	if err != nil {
 		if err := c.wants(v, isNumber(v)); err != nil {
@@ -41,27 +41,27 @@ func (c *column) fromEpoch(v []byte) ([]byte, error) {
 	if c.kind == date {
 		switch n {
 		case dsqlFutureDate:
-			return []byte("infinity"), nil
+			return append(dst, "infinity"...), nil
 		case dsqlPastDate:
-			return []byte("-infinity"), nil
+			return append(dst, "-infinity"...), nil
 		}
-		return c.appendTime(nil, n, 0)
+		return c.appendTime(dst, n, 0)
 	}
 	switch {
 	case c.kind == daytime && (n < 0 || n > dayMicros):
 		return nil, errors.New("is no time of day")
 	case c.kind == daytime:
-		return c.appendTime(nil, 0, n)
+		return c.appendTime(dst, 0, n)
 	case n == dsqlFuture:
-		return []byte("infinity"), nil
+		return append(dst, "infinity"...), nil
 	case n == dsqlPast:
-		return []byte("-infinity"), nil
+		return append(dst, "-infinity"...), nil
 	}
 	day, micro := n/dayMicros, n%dayMicros
 	if micro < 0 {
 		day, micro = day-1, micro+dayMicros
 	}
-	return c.appendTime(nil, day, micro)
+	return c.appendTime(dst, day, micro)
 }
 
 // appendTime adds a day and a time of it as the column's type has it. The
@@ -73,7 +73,7 @@ func (c *column) appendTime(dst []byte, day, micro int64) ([]byte, error) {
 		last = lastDate
 	}
 	if day < firstDay || day > last {
-		return nil, fmt.Errorf("is outside the range of %s", c.Type)
+		return nil, c.outside()
 	}
 	if c.kind != date {
 		unit := int64(secondMicros)
@@ -117,8 +117,7 @@ func (c *column) appendTime(dst []byte, day, micro int64) ([]byte, error) {
 func appendPadded(dst []byte, n int64, width int) []byte {
 	for limit := int64(10); width > 1; width-- {
 		if n < limit {
-			dst = append(dst, bytes.Repeat([]byte{'0'}, width-1)...)
-			break
+			dst = append(dst, '0')
 		}
 		limit *= 10
 	}
@@ -128,7 +127,7 @@ func appendPadded(dst []byte, n int64, width int) []byte {
 // fromText reads the dates and times of DMS: as PostgreSQL writes them (ISO), or
 // with T in between and Z behind, which DMS also writes behind a timestamp
 // without time zone.
-func (c *column) fromText(s []byte) ([]byte, error) {
+func (c *column) fromText(dst, s []byte) ([]byte, error) {
 	if string(s) == "infinity" || string(s) == "-infinity" {
 		if c.kind == daytime {
 			return nil, c.noTime()
@@ -193,7 +192,7 @@ func (c *column) fromText(s []byte) ([]byte, error) {
 			day, micro = day+1, micro-dayMicros
 		}
 	}
-	return c.appendTime(nil, day, micro)
+	return c.appendTime(dst, day, micro)
 }
 
 func (c *column) noTime() error {

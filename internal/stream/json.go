@@ -48,7 +48,7 @@ func appendFields(dst []Field, object []byte) ([]Field, error) {
 		name := object[i+1 : end-1]
 		if bytes.IndexByte(name, '\\') >= 0 {
 			var err error
-			if name, err = unquote(nil, object[i:end]); err != nil {
+			if name, err = unquote(object[i:end]); err != nil {
 				return nil, fmt.Errorf("a member's name %w", err)
 			}
 		}
@@ -157,15 +157,16 @@ var (
 	errHalf = errors.New("has half of a surrogate pair, which is no character: mend it in the source")
 )
 
-// unquote returns the text of a JSON string, which may be part of s, or is
-// appended to dst. PostgreSQL's text has no NUL, and UTF-8 no half of a pair of
+// unquote returns the text of a JSON string: part of s, where s has no escapes.
+// PostgreSQL's text has no NUL, and UTF-8 no half of a pair of
 // surrogates: both are refused.
-func unquote(dst, s []byte) ([]byte, error) {
+func unquote(s []byte) ([]byte, error) {
 	s = s[1 : len(s)-1]
 	i := bytes.IndexByte(s, '\\')
 	if i < 0 {
 		return s, nil
 	}
+	dst := make([]byte, 0, len(s))
 	for {
 		dst = append(dst, s[:i]...)
 		switch c := s[i+1]; c {

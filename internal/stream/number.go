@@ -95,22 +95,21 @@ const (
 var errLostDigits = errors.New("is in scientific notation, and digits of it may be lost: set UseLargeIntegerValue in the KinesisSettings of the DMS target endpoint, " +
 	"or make the column a string by a transformation rule (change-data-type) of the DMS task")
 
-// integer returns the whole number's one spelling.
-func (c *column) integer(s []byte) ([]byte, error) {
+// integer adds the whole number's one spelling.
+func (c *column) integer(dst, s []byte) ([]byte, error) {
 	n, ok := parseNumber(s)
 	if !ok {
 		return nil, errors.New("is no number")
 	}
 	digits := n.counting()
 	if len(digits) == 0 {
-		return []byte{'0'}, nil
+		return append(dst, '0'), nil
 	}
 	if len(digits) > n.point {
 		return nil, fmt.Errorf("has digits behind the decimal point, which %s has not", c.Type)
 	}
-	outside := fmt.Errorf("is outside the range of %s", c.Type)
 	if n.point > 19 {
-		return nil, outside
+		return nil, c.outside()
 	}
 	var room [20]byte
 	plain := append(room[:0], digits...)
@@ -119,7 +118,7 @@ func (c *column) integer(s []byte) ([]byte, error) {
 	}
 	value, err := strconv.ParseUint(string(plain), 10, 64)
 	if err != nil {
-		return nil, outside
+		return nil, c.outside()
 	}
 	if n.scientific && n.point > sureDigits {
 		if len(n.digits) < n.point || value > sureWhole && uint64(float64(value)) == value {
@@ -131,13 +130,15 @@ func (c *column) integer(s []byte) ([]byte, error) {
 		most, least = math.MaxUint32, 0
 	}
 	if !n.negative && value > most || n.negative && value > least {
-		return nil, outside
+		return nil, c.outside()
 	}
-	if !n.negative {
-		return bytes.Clone(plain), nil
+	if n.negative {
+		dst = append(dst, '-')
 	}
-	return append([]byte{'-'}, plain...), nil
+	return append(dst, plain...), nil
 }
+
+func (c *column) outside() error { return fmt.Errorf("is outside the range of %s", c.Type) }
 
 // checkFloat refuses a number that real or double precision cannot hold as
 // written, or rather as a float was written.
@@ -155,7 +156,7 @@ func (c *column) checkFloat(s []byte) error {
 	}
 	value, err := strconv.ParseFloat(string(s), c.bits)
 	if err != nil || value == 0 {
-		return fmt.Errorf("is outside the range of %s", c.Type)
+		return c.outside()
 	}
 	// Up to so many digits name one float, and are how it is written. More are
 	// either a float written in full, or more than it can hold.
@@ -204,12 +205,12 @@ func (c *column) checkDecimal(s []byte, quoted bool) error {
 			return fmt.Errorf("has %d digits behind the decimal point, more than %s holds", scale, c.Type)
 		}
 		if n.point > c.precision-c.scale {
-			return fmt.Errorf("is outside the range of %s", c.Type)
+			return c.outside()
 		}
 	}
 	// PostgreSQL's own limits of numeric.
 	if n.point > 131072 || scale > 16383 {
-		return fmt.Errorf("is outside the range of %s", c.Type)
+		return c.outside()
 	}
 	return nil
 }
