@@ -110,6 +110,10 @@ var kinds = map[string]kind{
 
 	"AWS::SSM::Parameter": {name: "Name", max: 2048, ref: "{name}", attr: map[string]string{"Type": "{=Type}", "Value": "{=Value}"}},
 
+	"AWS::DMS::Endpoint":               {ref: "arn:aws:dms:{region}:{account}:endpoint:{uuid}"},
+	"AWS::DMS::ReplicationConfig":      {ref: "arn:aws:dms:{region}:{account}:replication-config:{uuid}"},
+	"AWS::DMS::ReplicationSubnetGroup": {name: "ReplicationSubnetGroupIdentifier", max: 255, lower: true, ref: "{name}"},
+
 	"AWS::Kinesis::Stream": {name: "Name", max: 128, ref: "{name}", attr: map[string]string{"Arn": "arn:aws:kinesis:{region}:{account}:stream/{name}"}},
 
 	"AWS::EC2::VPC": {ref: "vpc-{hex}", attr: map[string]string{
