@@ -144,32 +144,13 @@ func (db *DB) Stage(ctx context.Context, l change.Load, tables []change.LoadTabl
 	if err != nil {
 		return err
 	}
-	type table struct {
-		Current string   `json:"current"`
-		History string   `json:"history"`
-		Mapped  []string `json:"mapped"`
-		Merge   bool     `json:"merge"`
-		DDL     []string `json:"ddl"`
-	}
-	type source struct {
-		ID      string `json:"id"`
-		Name    string `json:"name"`
-		Current string `json:"current"`
-		Active  bool   `json:"active"`
-	}
-	in := struct {
-		Tables  []table  `json:"tables"`
-		Sources []source `json:"sources"`
-	}{[]table{}, []source{}}
+	in := stageArgs{Tables: []stageTable{}, Sources: stageSources(sources)}
 	for _, t := range tables {
 		merge, err := merges(live, l, t)
 		if err != nil {
 			return err
 		}
-		x := table{
-			Current: t.Current.Name, History: t.History.Name, Merge: merge,
-			Mapped: columnNames(t.Current.Columns[2 : len(t.Current.Columns)-1]),
-		}
+		x := stageTable{Current: t.Current.Name, History: t.History.Name, Merge: merge, Mapped: mapped(t)}
 		for _, c := range []change.Table{t.History, t.Current} {
 			ddl, err := createTable(l.Stage(), c)
 			if err != nil {
@@ -178,9 +159,6 @@ func (db *DB) Stage(ctx context.Context, l change.Load, tables []change.LoadTabl
 			x.DDL = append(x.DDL, ddl)
 		}
 		in.Tables = append(in.Tables, x)
-	}
-	for _, s := range sources {
-		in.Sources = append(in.Sources, source{s.ID, s.Name, s.Current, s.Active})
 	}
 	args, err := json.Marshal(in)
 	if err != nil {
@@ -192,9 +170,40 @@ func (db *DB) Stage(ctx context.Context, l change.Load, tables []change.LoadTabl
 	return nil
 }
 
-func columnNames(cs []change.Column) []string {
-	names := make([]string, len(cs))
-	for i, c := range cs {
+// stageArgs are the arguments of godwit.stage and godwit.ensure_tables.
+type stageArgs struct {
+	Tables  []stageTable  `json:"tables"`
+	Sources []stageSource `json:"sources"`
+}
+
+type stageTable struct {
+	Current string   `json:"current"`
+	History string   `json:"history"`
+	Mapped  []string `json:"mapped"`
+	Merge   bool     `json:"merge"`
+	DDL     []string `json:"ddl"`
+}
+
+type stageSource struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Current string `json:"current"`
+	Active  bool   `json:"active"`
+}
+
+func stageSources(sources []change.LoadSource) []stageSource {
+	out := make([]stageSource, len(sources))
+	for i, s := range sources {
+		out[i] = stageSource{s.ID, s.Name, s.Current, s.Active}
+	}
+	return out
+}
+
+// mapped lists the columns between version and ql_audit.
+func mapped(t change.LoadTable) []string {
+	columns := t.Current.Columns[2 : len(t.Current.Columns)-1]
+	names := make([]string, len(columns))
+	for i, c := range columns {
 		names[i] = c.Name
 	}
 	return names

@@ -28,6 +28,9 @@ CREATE TABLE IF NOT EXISTS godwit.stream (
   applied_at      timestamptz
 );
 
+-- Generations grow also when a registration is forgotten.
+CREATE SEQUENCE IF NOT EXISTS godwit.stream_generation;
+
 -- Blocks behind the gap-free one that something is known of. A complete one waits for those before it.
 CREATE TABLE IF NOT EXISTS godwit.stream_block (
   stream   text NOT NULL,
@@ -71,6 +74,24 @@ CREATE TABLE IF NOT EXISTS godwit.stream_drop (
   PRIMARY KEY (stream, table_id)
 );
 
+-- The newest write to each row of tables that streams of other databases feed, deletions included, by the canonical text
+-- of the row's key.
+CREATE TABLE IF NOT EXISTS godwit.row_head (
+  relation text NOT NULL,
+  key      text COLLATE "C" NOT NULL,
+  major    bigint NOT NULL,
+  minor    bigint NOT NULL,
+  tie      text COLLATE "C" NOT NULL,
+  deleted  boolean NOT NULL,
+  PRIMARY KEY (relation, key)
+);
+
+-- Which stream feeds such a table: positions of two are never compared.
+CREATE TABLE IF NOT EXISTS godwit.stream_table (
+  relation text PRIMARY KEY,
+  stream   text NOT NULL
+);
+
 CREATE OR REPLACE FUNCTION godwit.describe_stream(p_name text) RETURNS jsonb LANGUAGE sql STABLE AS $f$
   SELECT jsonb_build_object('name', name, 'source', source, 'target_schema', target_schema, 'load_id', load_id, 'strand', strand,
     'boundary', boundary, 'boundary_hash', boundary_hash, 'mapping', mapping, 'tables', tables, 'history', history, 'redact', redact,
@@ -83,6 +104,7 @@ CREATE OR REPLACE FUNCTION godwit.enable_stream(p_args jsonb) RETURNS jsonb LANG
 DECLARE
   s godwit.stream;
   v_name text := p_args->>'name';
+  v_boundary bigint := p_args->'boundary'->>'major';
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'godwit stream', v_name), 0));
   IF godwit.describe_stream(v_name) - 'generation' - 'stopped' = p_args - 'generation' - 'stopped' THEN
@@ -97,20 +119,31 @@ BEGIN
   INSERT INTO godwit.stream (name, source, target_schema, load_id, strand, boundary, boundary_hash, mapping, tables, history, redact, generation,
     gap_free, gap_free_hash, last_major, last_minor, last_tie)
   SELECT v_name, p_args->>'source', p_args->>'target_schema', p_args->>'load_id', p_args->>'strand', p_args->'boundary', p_args->>'boundary_hash',
-    p_args->>'mapping', p_args->'tables', (p_args->>'history')::boolean, (p_args->>'redact')::boolean, coalesce(s.generation, 0) + 1,
-    (p_args->'boundary'->>'major')::bigint, p_args->>'boundary_hash',
-    (p_args->'boundary'->>'major')::bigint, coalesce((p_args->'boundary'->>'minor')::bigint, 0), coalesce(p_args->'boundary'->>'tie', '');
-  DELETE FROM godwit.stream_block x WHERE x.stream = v_name;
-  DELETE FROM godwit.stream_shard x WHERE x.stream = v_name;
-  DELETE FROM godwit.stream_drop x WHERE x.stream = v_name;
+    p_args->>'mapping', p_args->'tables', (p_args->>'history')::boolean, (p_args->>'redact')::boolean, nextval('godwit.stream_generation'),
+    v_boundary, p_args->>'boundary_hash', v_boundary, coalesce((p_args->'boundary'->>'minor')::bigint, 0), coalesce(p_args->'boundary'->>'tie', '');
+  DELETE FROM godwit.stream_aside x WHERE x.stream = v_name AND x.block BETWEEN 0 AND v_boundary;
+  DELETE FROM godwit.stream_block x WHERE x.stream = v_name AND x.block <= v_boundary;
+  DELETE FROM godwit.stream_drop x WHERE x.stream = v_name AND x.block <= v_boundary;
+  IF (s.source, s.target_schema, s.strand) = (p_args->>'source', p_args->>'target_schema', p_args->>'strand') THEN
+    -- It goes on where it was, when that is behind the boundary.
+    UPDATE godwit.stream x SET gap_free = s.gap_free, gap_free_hash = s.gap_free_hash WHERE x.name = v_name AND x.gap_free < s.gap_free;
+    UPDATE godwit.stream x SET last_major = s.last_major, last_minor = s.last_minor, last_tie = s.last_tie, last_at = s.last_at, applied_at = s.applied_at
+      WHERE x.name = v_name AND x.last_major <= s.last_major;
+    UPDATE godwit.load_source o SET active = d.active FROM godwit.stream_drop d WHERE d.stream = v_name AND o.load_id = p_args->>'load_id' AND o.table_id = d.table_id;
+  ELSE
+    DELETE FROM godwit.stream_block x WHERE x.stream = v_name;
+    DELETE FROM godwit.stream_drop x WHERE x.stream = v_name;
+  END IF;
   RETURN godwit.describe_stream(v_name);
 END $f$;
 
 -- apply stores what one request brings, all of it or nothing, in one transaction of READ COMMITTED: each statement in it
--- sees what others committed before the statement began. What the database refuses to hold is answered, without its text.
+-- sees what others committed before the statement began. What the database refuses to hold is answered without its text,
+-- which quotes values.
 CREATE OR REPLACE FUNCTION godwit.apply(p_stream text, p_generation bigint, p_request json) RETURNS jsonb LANGUAGE plpgsql AS $f$
 DECLARE
   s godwit.stream;
+  v_result jsonb;
   v_state text;
   v_table text;
   v_constraint text;
@@ -125,7 +158,11 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'GW000', MESSAGE = 'streams are applied in READ COMMITTED alone: reset default_transaction_isolation of the loader';
   END IF;
   BEGIN
-    RETURN godwit.apply_revisions(s, p_request);
+    IF s.source = 'qldb' THEN
+      RETURN godwit.apply_revisions(s, p_request);
+    ELSE
+      RETURN godwit.apply_rows(s, p_request);
+    END IF;
   EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
     GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_table = TABLE_NAME, v_constraint = CONSTRAINT_NAME, v_column = COLUMN_NAME;
     RETURN jsonb_build_object('state', 'refused', 'sqlstate', v_state, 'message', concat('the database refuses a value',
@@ -134,71 +171,430 @@ BEGIN
   END;
 END $f$;
 
+-- note takes the stream's row and notes how far the stream is. Rows are written before it, and what is derived from the
+-- work of others after it. A stream that was stopped meanwhile undoes the work.
+CREATE OR REPLACE FUNCTION godwit.note(p_stream text, p_generation bigint, p_notes json) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  r record;
+BEGIN
+  SELECT * INTO r FROM json_to_record(p_notes) AS x (major bigint, minor bigint, tie text, at timestamptz, shards json, asides json);
+  UPDATE godwit.stream x SET applied_at = clock_timestamp(), last_at = greatest(x.last_at, r.at),
+    (last_major, last_minor, last_tie) = (
+      SELECT m.a, m.b, m.c FROM (VALUES (x.last_major, x.last_minor, x.last_tie), (r.major, coalesce(r.minor, 0), coalesce(r.tie, '') COLLATE "C")) AS m (a, b, c)
+      WHERE m.a IS NOT NULL ORDER BY m.a DESC, m.b DESC, m.c DESC LIMIT 1)
+  WHERE x.name = p_stream AND x.generation = p_generation AND x.stopped IS NULL;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW007', MESSAGE = format('stream %s was stopped or registered anew meanwhile', p_stream);
+  END IF;
+  INSERT INTO godwit.stream_shard AS h (stream, shard, sequence)
+  SELECT p_stream, x.shard, x.sequence FROM json_to_recordset(r.shards) AS x (shard text, sequence numeric)
+  ON CONFLICT (stream, shard) DO UPDATE SET sequence = excluded.sequence WHERE h.sequence < excluded.sequence;
+  INSERT INTO godwit.stream_aside (stream, object, reason, table_name, doc_id, version, block)
+  SELECT p_stream, x.object, x.reason, x.table_name, x.doc, x.version, x.block
+  FROM json_to_recordset(r.asides) AS x (object text, reason text, table_name text, doc text, version bigint, block bigint)
+  ON CONFLICT (stream, object) DO NOTHING;
+END $f$;
+
 -- definitions lists columns with their types, as json_to_recordset wants them.
 CREATE OR REPLACE FUNCTION godwit.definitions(p_relation regclass) RETURNS text LANGUAGE sql STABLE AS $f$
   SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
   FROM pg_attribute a WHERE a.attrelid = p_relation AND a.attnum > 0 AND NOT a.attisdropped
 $f$;
 
--- apply_revisions applies revisions of ledger documents. Heads first: they lock, in the order of their keys, and tell
--- which revisions are the newest. What follows are new statements, which see what the first one waited for.
+-- apply_revisions applies revisions of ledger documents and summaries of blocks. Heads first: they lock, in the order of
+-- their keys, and tell which revisions are the newest. What follows are new statements, which see what the first one
+-- waited for: in one statement with it they would show a document that another transaction deletes meanwhile.
 CREATE OR REPLACE FUNCTION godwit.apply_revisions(s godwit.stream, p_request json) RETURNS jsonb LANGUAGE plpgsql AS $f$
 DECLARE
   r record;
   t record;
-  v_relations text[];
+  v_all text[];       -- documents of the request
+  v_relations text[]; -- of the winners, revisions newer than the heads
   v_docs text[];
   v_versions bigint[];
-  v_rows bigint := 0;
-  v_history bigint := 0;
+  v_loads text[] := godwit.loads(s.load_id);
   v_brought bigint;
-  v_kept bigint;
+  v_revisions bigint := 0;
+  v_new jsonb; -- revisions that history lacked, by ledger table
+  v_counts jsonb := '{}';
+  v_history bigint;
 BEGIN
-  SELECT * INTO r FROM json_to_record(p_request) AS x (docs json, rows json, blocks json, shards json, last json);
-  WITH won AS (
+  SELECT * INTO r FROM json_to_record(p_request) AS x (notes json, sources json, docs json, rows json, blocks json, hidden json, redactions json, events json);
+  SELECT x.* INTO t FROM json_to_recordset(r.sources) AS x (id text, current text)
+  WHERE NOT EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND o.table_id = x.id AND o.current_name = x.current) LIMIT 1;
+  IF FOUND THEN
+    RETURN jsonb_build_object('state', 'unknown', 'table_id', t.id, 'current', t.current);
+  END IF;
+
+  IF r.hidden IS NOT NULL OR r.redactions IS NOT NULL THEN
+    -- These change rows of documents that the request brings no revision of.
+    PERFORM FROM godwit.head h WHERE (h.relation, h.doc_id) IN (
+      SELECT format('%I.%I', s.target_schema, o.current_name), x.doc_id
+      FROM (SELECT * FROM json_to_recordset(r.hidden) AS x (table_id text, doc_id text) UNION SELECT * FROM json_to_recordset(r.redactions) AS x (table_id text, doc_id text)
+            UNION SELECT d.id, d.doc FROM json_to_recordset(r.docs) AS d (id text, doc text)) AS x
+      JOIN godwit.load_source o ON o.load_id = s.load_id AND o.table_id = x.table_id)
+    ORDER BY h.relation, h.doc_id FOR UPDATE;
+  END IF;
+  WITH docs AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(r.docs) AS d (current text, doc text, version bigint, deleted boolean, hash text, id text)
+  ), won AS (
     INSERT INTO godwit.head AS h (relation, doc_id, version, deleted, hash, table_id)
-    SELECT format('%I.%I', s.target_schema, d.current), d.doc, d.version, coalesce(d.deleted, false), decode(d.hash, 'base64'), d.id
-    FROM json_to_recordset(r.docs) AS d (current text, doc text, version bigint, deleted boolean, hash text, id text)
-    ORDER BY 1, d.doc COLLATE "C"
+    SELECT format('%I.%I', s.target_schema, current), doc, version, coalesce(deleted, false), decode(hash, 'base64'), id FROM docs ORDER BY 1, 2
     ON CONFLICT (relation, doc_id) DO UPDATE
     SET version = excluded.version, deleted = excluded.deleted, hash = excluded.hash, table_id = excluded.table_id
     WHERE h.version < excluded.version
-    RETURNING h.relation, h.doc_id, h.version)
-  SELECT array_agg(relation), array_agg(doc_id), array_agg(version), count(*) INTO v_relations, v_docs, v_versions, v_rows FROM won;
+    RETURNING relation, doc_id, version)
+  SELECT (SELECT array_agg(doc) FROM docs), array_agg(relation), array_agg(doc_id), array_agg(version) INTO v_all, v_relations, v_docs, v_versions FROM won;
 
   FOR t IN
     SELECT x.*, format('%I.%I', s.target_schema, x.current_name) AS relation, godwit.columns(x.mapped, ', %I') AS columns, e.value AS brought
-    FROM json_each(r.rows) e JOIN godwit.load_table x ON x.load_id = s.load_id AND x.current_name = e.key
+    FROM json_each(r.rows) e JOIN godwit.load_table x ON x.load_id = s.load_id AND x.current_name = e.key ORDER BY 2
   LOOP
     EXECUTE format($q$
       WITH brought AS MATERIALIZED (
-        SELECT * FROM json_to_recordset($1) AS x (%1$s)
-      ), won AS (
-        SELECT doc_id, version FROM unnest($2, $3, $4) AS w (relation, doc_id, version) WHERE w.relation = $5
+        SELECT * FROM json_to_recordset($1) AS x (%1$s, operation text, transaction_id text)
       ), kept AS (
-        INSERT INTO %2$I.%3$I (doc_id, version%4$s, ql_audit, operation, transaction_id)
-        SELECT doc_id, version%4$s, ql_audit, operation, transaction_id FROM brought
-        ON CONFLICT (doc_id, version) DO NOTHING
-        RETURNING 1
+        %2$s
       ), newest AS MATERIALIZED (
-        SELECT b.*, b.operation = 'D' OR coalesce((b.ql_audit->>'ql_redacted')::boolean, false) AS gone FROM brought b JOIN won USING (doc_id, version)
+        SELECT b.*, redacted, redacted OR b.operation = 'D' AS gone
+        FROM brought b JOIN unnest($2, $3, $4) AS w (relation, doc_id, version) USING (doc_id, version)
+        CROSS JOIN LATERAL coalesce((b.ql_audit->>'ql_redacted')::boolean, false) AS redacted
+        WHERE w.relation = $5
+      ), superseded AS ( -- later loads must know why they are not current
+        INSERT INTO godwit.redaction (load_id, table_id, doc_id, version, data_hash, outcome)
+        SELECT $6, ql_audit->>'ql_tableid', doc_id, version, nullif(ql_audit->>'ql_data_hash', ''), 'already' FROM newest WHERE redacted
       ), gone AS (
-        DELETE FROM %2$I.%5$I c USING newest n WHERE n.gone AND c.doc_id = n.doc_id
+        DELETE FROM %3$s c USING newest n WHERE n.gone AND c.doc_id = n.doc_id
       ), shown AS (
-        INSERT INTO %2$I.%5$I (doc_id, version%4$s, ql_audit)
+        INSERT INTO %3$s (doc_id, version%4$s, ql_audit)
         SELECT doc_id, version%4$s, ql_audit FROM newest WHERE NOT gone
-        ON CONFLICT (doc_id) DO UPDATE SET version = excluded.version%6$s, ql_audit = excluded.ql_audit)
-      SELECT (SELECT count(*) FROM brought), (SELECT count(*) FROM kept)$q$,
-      godwit.definitions(format('%I.%I', s.target_schema, t.history_name)::regclass), s.target_schema, t.history_name, t.columns, t.current_name,
-      godwit.columns(t.mapped, ', %1$I = excluded.%1$I'))
-    INTO v_brought, v_kept USING t.brought, v_relations, v_docs, v_versions, t.relation;
-    v_history := v_history + v_kept;
+        ON CONFLICT (doc_id) DO UPDATE SET version = excluded.version%5$s, ql_audit = excluded.ql_audit)
+      SELECT (SELECT count(*) FROM brought), (SELECT coalesce(jsonb_object_agg(k.table_id, k.n), '{}') FROM (SELECT table_id, count(*) AS n FROM kept GROUP BY 1) AS k)$q$,
+      godwit.definitions(t.relation::regclass),
+      CASE WHEN s.history THEN format($q$INSERT INTO %1$I.%2$I AS h (doc_id, version%3$s, ql_audit, operation, transaction_id)
+        SELECT doc_id, version%3$s, ql_audit, operation, transaction_id FROM brought
+        ON CONFLICT (doc_id, version) DO NOTHING
+        RETURNING h.ql_audit->>'ql_tableid' AS table_id$q$, s.target_schema, t.history_name, t.columns)
+      ELSE 'SELECT NULL::text AS table_id WHERE false' END,
+      t.relation, t.columns, godwit.columns(t.mapped, ', %1$I = excluded.%1$I'))
+    INTO v_brought, v_new USING t.brought, v_relations, v_docs, v_versions, t.relation, s.load_id;
+    v_counts := v_counts || v_new;
+    v_revisions := v_revisions + v_brought;
+    IF v_brought > (SELECT coalesce(sum(n::bigint), 0) FROM jsonb_each_text(v_new) AS e (i, n)) THEN
+      PERFORM godwit.compare(s, t.current_name, t.brought);
+    END IF;
   END LOOP;
-  UPDATE godwit.stream x SET applied_at = clock_timestamp() WHERE x.name = s.name AND x.generation = s.generation AND x.stopped IS NULL;
-  IF NOT FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'GW007', MESSAGE = format('stream %s was stopped or registered anew meanwhile', s.name);
+  SELECT coalesce(sum(n::bigint), 0) INTO v_history FROM jsonb_each_text(v_counts) AS e (i, n);
+
+  PERFORM godwit.note(s.name, s.generation, r.notes);
+  IF r.events IS NOT NULL THEN
+    PERFORM godwit.drop_tables(s, r.events);
   END IF;
-  RETURN jsonb_build_object('state', 'applied', 'rows', v_rows, 'history', v_history, 'gap_free', s.gap_free);
+  IF r.hidden IS NOT NULL OR r.redactions IS NOT NULL
+    OR EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = ANY (v_all) AND q.load_id = ANY (v_loads))
+    OR EXISTS (SELECT FROM godwit.redaction x WHERE x.doc_id = ANY (v_all) AND x.load_id = ANY (v_loads))
+    OR EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND NOT o.active) THEN
+    PERFORM godwit.conceal(s, v_loads, v_all, r.hidden, r.redactions);
+  END IF;
+  IF v_history > 0 THEN
+    EXECUTE format($q$
+      INSERT INTO %I.table_counts AS c (table_name, table_id, is_active, revision_cnt)
+      SELECT o.table_name, o.table_id, o.active, n::bigint FROM jsonb_each_text($2) AS e (i, n) JOIN godwit.load_source o ON o.load_id = $1 AND o.table_id = i ORDER BY 2
+      ON CONFLICT (table_id) DO UPDATE SET revision_cnt = c.revision_cnt + excluded.revision_cnt$q$, s.target_schema) USING s.load_id, v_counts;
+  END IF;
+  RETURN jsonb_build_object('state', 'applied', 'rows', coalesce(cardinality(v_docs), 0), 'history', v_history,
+    'skipped', v_revisions - CASE WHEN s.history THEN v_history ELSE coalesce(cardinality(v_docs), 0) END, 'gap_free', godwit.settle(s.name, r.blocks));
+END $f$;
+
+-- compare refuses a request whose revisions the target has with other hashes. A copy whose data the ledger removed tells
+-- of that, where the target has the data.
+CREATE OR REPLACE FUNCTION godwit.compare(s godwit.stream, p_current text, p_brought json) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  v_history text;
+  v_doc text;
+  v_version bigint;
+BEGIN
+  SELECT format('%I.%I', s.target_schema, x.history_name) INTO v_history FROM godwit.load_table x WHERE x.load_id = s.load_id AND x.current_name = p_current;
+  IF s.history THEN
+    EXECUTE format($q$
+      SELECT b.doc_id, b.version FROM json_to_recordset($1) AS b (doc_id text, version bigint, ql_audit jsonb) JOIN %s h USING (doc_id, version)
+      WHERE b.ql_audit->>'ql_rev_hash' IS DISTINCT FROM h.ql_audit->>'ql_rev_hash' LIMIT 1$q$, v_history) INTO v_doc, v_version USING p_brought;
+  ELSE
+    SELECT b.doc_id, b.version INTO v_doc, v_version FROM json_to_recordset(p_brought) AS b (doc_id text, version bigint, ql_audit jsonb)
+    JOIN godwit.head h ON h.relation = format('%I.%I', s.target_schema, p_current) AND h.doc_id = b.doc_id AND h.version = b.version
+    WHERE decode(b.ql_audit->>'ql_rev_hash', 'base64') IS DISTINCT FROM h.hash LIMIT 1;
+  END IF;
+  IF v_doc IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW002', MESSAGE = format(
+      'document %s version %s stands in %I.%I with another revision hash: the stream is not of the ledger that was loaded there, or one of them was altered',
+      v_doc, v_version, s.target_schema, p_current);
+  END IF;
+  IF s.history AND s.redact THEN
+    EXECUTE format($q$
+      INSERT INTO godwit.redaction (load_id, table_id, doc_id, version, data_hash)
+      SELECT $2, b.ql_audit->>'ql_tableid', b.doc_id, b.version, b.ql_audit->>'ql_data_hash'
+      FROM json_to_recordset($1) AS b (doc_id text, version bigint, ql_audit jsonb) JOIN %s h USING (doc_id, version)
+      WHERE (b.ql_audit->>'ql_redacted')::boolean AND (h.ql_audit->>'ql_redacted')::boolean IS NOT TRUE$q$, v_history) USING p_brought, s.load_id;
+  END IF;
+END $f$;
+
+-- conceal takes out of sight what must not be seen: documents with a newer revision in quarantine, data that the ledger
+-- removed, documents of tables that it dropped. A request sees to its own documents and to those that it tells something
+-- of. Requests come one after the other here: whoever comes second sees what both brought.
+CREATE OR REPLACE FUNCTION godwit.conceal(s godwit.stream, p_loads text[], p_docs text[], p_hidden json, p_redactions json) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  t record;
+  v_docs text[] := p_docs || ARRAY(
+    SELECT x.doc_id FROM json_to_recordset(p_hidden) AS x (doc_id text) UNION SELECT x.doc_id FROM json_to_recordset(p_redactions) AS x (doc_id text));
+BEGIN
+  INSERT INTO godwit.quarantine (load_id, table_id, table_name, doc_id, version, object, block, revision, path, reason)
+  SELECT s.load_id, x.table_id, x.table_name, x.doc_id, x.version, x.object, x.block, 0, '', x.reason
+  FROM json_to_recordset(p_hidden) AS x (table_id text, table_name text, doc_id text, version bigint, object text, block bigint, reason text)
+  WHERE NOT EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = x.doc_id AND q.version = x.version AND q.load_id = s.load_id);
+
+  IF s.redact THEN
+    INSERT INTO godwit.redaction (load_id, table_id, doc_id, version, block)
+    SELECT s.load_id, x.table_id, x.doc_id, x.version, x.block FROM json_to_recordset(p_redactions) AS x (table_id text, doc_id text, version bigint, block bigint)
+    WHERE NOT EXISTS (SELECT FROM godwit.redaction r WHERE r.load_id = s.load_id AND r.doc_id = x.doc_id AND r.version = x.version AND r.table_id = x.table_id);
+    -- What another load was told of does not come back with a stream.
+    INSERT INTO godwit.redaction (load_id, table_id, doc_id, version, data_hash)
+    SELECT s.load_id, r.table_id, r.doc_id, r.version, max(r.data_hash) FROM godwit.redaction r
+    WHERE r.load_id = ANY (p_loads) AND r.doc_id = ANY (v_docs) GROUP BY r.table_id, r.doc_id, r.version HAVING NOT bool_or(r.load_id = s.load_id);
+    FOR t IN
+      SELECT format('%I.%I', s.target_schema, x.history_name) AS history, x.mapped, min(r.doc_id) AS low
+      FROM godwit.redaction r JOIN godwit.load_source o ON o.load_id = s.load_id AND o.table_id = r.table_id
+      JOIN godwit.load_table x ON x.load_id = s.load_id AND x.current_name = o.current_name
+      WHERE r.load_id = s.load_id AND r.outcome IS NULL AND r.doc_id = ANY (v_docs) AND s.history GROUP BY 1, 2
+    LOOP
+      PERFORM godwit.redact(s.load_id, t.history, t.mapped, t.low, NULL, 'shown');
+    END LOOP;
+  END IF;
+
+  FOR t IN
+    SELECT x.relation, array_agg(h.doc_id) AS docs
+    FROM (SELECT format('%I.%I', s.target_schema, l.current_name) AS relation FROM godwit.load_table l WHERE l.load_id = s.load_id) AS x
+    CROSS JOIN unnest(v_docs) AS d (doc_id)
+    JOIN godwit.head h ON h.relation = x.relation AND h.doc_id = d.doc_id
+    WHERE EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY (p_loads))
+      OR s.redact AND EXISTS (SELECT FROM godwit.redaction r WHERE r.load_id = s.load_id AND r.doc_id = h.doc_id AND r.version = h.version AND r.table_id = h.table_id)
+      OR EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND o.table_id = h.table_id AND NOT o.active)
+    GROUP BY x.relation
+  LOOP
+    EXECUTE format('DELETE FROM %s c WHERE c.doc_id = ANY ($1)', t.relation) USING t.docs;
+  END LOOP;
+END $f$;
+
+-- drop_tables follows tables that the ledger dropped or took back: the event of the greatest block counts, whenever it
+-- comes. Documents of a dropped table are not current; those of one that came back are again.
+CREATE OR REPLACE FUNCTION godwit.drop_tables(s godwit.stream, p_events json) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  t record;
+  v_rows bigint;
+BEGIN
+  FOR t IN
+    WITH told AS (
+      INSERT INTO godwit.stream_drop AS d (stream, table_id, block, active)
+      SELECT DISTINCT ON (x.table_id) s.name, x.table_id, x.block, coalesce(x.undrop, false)
+      FROM json_to_recordset(p_events) AS x (table_id text, undrop boolean, block bigint) ORDER BY x.table_id, x.block DESC
+      ON CONFLICT (stream, table_id) DO UPDATE SET block = excluded.block, active = excluded.active WHERE d.block < excluded.block
+      RETURNING d.table_id, d.active)
+    UPDATE godwit.load_source o SET active = told.active FROM told, godwit.load_table x
+    WHERE o.load_id = s.load_id AND o.table_id = told.table_id AND o.active <> told.active AND x.load_id = o.load_id AND x.current_name = o.current_name
+    RETURNING o.table_id, o.active, o.current_name, x.history_name, x.mapped, format('%I.%I', s.target_schema, o.current_name) AS relation
+  LOOP
+    EXECUTE format('UPDATE %I.table_counts SET is_active = $2 WHERE table_id = $1', s.target_schema) USING t.table_id, t.active;
+    IF NOT t.active THEN
+      EXECUTE format('DELETE FROM %s c USING godwit.head h WHERE h.relation = $1 AND h.table_id = $2 AND c.doc_id = h.doc_id', t.relation) USING t.relation, t.table_id;
+    ELSIF s.history THEN
+      EXECUTE format($q$
+        INSERT INTO %1$s (doc_id, version%2$s, ql_audit)
+        SELECT a.doc_id, a.version%3$s, a.ql_audit FROM godwit.head h JOIN %4$I.%5$I a ON a.doc_id = h.doc_id AND a.version = h.version
+        WHERE h.relation = $1 AND h.table_id = $2 AND NOT h.deleted AND (a.ql_audit->>'ql_redacted')::boolean IS NOT TRUE
+          AND NOT EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY ($3))
+        ON CONFLICT (doc_id) DO NOTHING$q$, t.relation, godwit.columns(t.mapped, ', %I'), godwit.columns(t.mapped, ', a.%I'), s.target_schema, t.history_name)
+      USING t.relation, t.table_id, godwit.loads(s.load_id);
+    ELSE
+      EXECUTE format($q$
+        SELECT count(*) FROM godwit.head h WHERE h.relation = $1 AND h.table_id = $2 AND NOT h.deleted AND NOT EXISTS (SELECT FROM %s c WHERE c.doc_id = h.doc_id)
+          AND NOT EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY ($3))
+          AND NOT EXISTS (SELECT FROM godwit.redaction r WHERE r.doc_id = h.doc_id AND r.version = h.version AND r.load_id = ANY ($3))$q$, t.relation)
+      INTO v_rows USING t.relation, t.table_id, godwit.loads(s.load_id);
+      IF v_rows > 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'GW004', MESSAGE = format(
+          'a ledger table of %s was undropped, and without its history the target does not have its %s documents: load the whole archive into another Schema', t.relation, v_rows);
+      END IF;
+    END IF;
+  END LOOP;
+END $f$;
+
+-- settle notes which revisions blocks await and which came, and moves the gap-free block on. It answers that block. What
+-- contradicts itself is refused.
+CREATE OR REPLACE FUNCTION godwit.settle(p_stream text, p_blocks json) RETURNS bigint LANGUAGE plpgsql AS $f$
+DECLARE
+  s godwit.stream;
+  v_wrong bigint;
+  v_complete bigint[];
+  v_last bigint;
+  v_hash text;
+BEGIN
+  SELECT * INTO s FROM godwit.stream x WHERE x.name = p_stream FOR NO KEY UPDATE;
+  SELECT min(x.block) INTO v_wrong FROM json_to_recordset(p_blocks) AS x (block bigint, hash text, previous text)
+  LEFT JOIN godwit.stream_block b ON b.stream = p_stream AND b.block = x.block
+  WHERE b.hash <> x.hash OR b.previous <> x.previous OR x.block = s.gap_free AND s.gap_free_hash <> '' AND x.hash <> s.gap_free_hash;
+  IF v_wrong IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW002', MESSAGE = format('block %s comes with two block hashes: the stream is not of the ledger that was loaded, or one of them was altered', v_wrong);
+  END IF;
+  WITH noted AS (
+    INSERT INTO godwit.stream_block AS b (stream, block, hash, previous, awaited, seen, complete)
+    SELECT p_stream, x.block, x.hash, x.previous, x.awaited, coalesce(x.seen, '{}'), false
+    FROM json_to_recordset(p_blocks) AS x (block bigint, hash text, previous text, awaited text[], seen text[]) WHERE x.block > s.gap_free ORDER BY x.block
+    ON CONFLICT (stream, block) DO UPDATE SET hash = coalesce(b.hash, excluded.hash), previous = coalesce(b.previous, excluded.previous),
+      awaited = coalesce(b.awaited, excluded.awaited), seen = ARRAY(SELECT unnest(b.seen) UNION SELECT unnest(excluded.seen))
+    WHERE NOT b.complete
+    RETURNING block, awaited, seen)
+  SELECT min(block) FILTER (WHERE NOT seen <@ awaited), array_agg(block) FILTER (WHERE seen @> awaited) INTO v_wrong, v_complete FROM noted;
+  IF v_wrong IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW002', MESSAGE = format('a revision says that it is of block %s, which does not list it', v_wrong);
+  END IF;
+  UPDATE godwit.stream_block b SET complete = true, awaited = '{}', seen = '{}' WHERE b.stream = p_stream AND b.block = ANY (v_complete);
+
+  IF NOT EXISTS (SELECT FROM godwit.stream_block b WHERE b.stream = p_stream AND b.block = s.gap_free + 1 AND b.complete) THEN
+    RETURN s.gap_free;
+  END IF;
+  -- So many at a time that whoever closes an old gap is not held up for long: the next one goes on.
+  WITH near AS (
+    SELECT b.block, b.hash, b.previous, b.complete, s.gap_free + row_number() OVER w AS number, lag(b.hash, 1, s.gap_free_hash) OVER w AS before
+    FROM (SELECT * FROM godwit.stream_block x WHERE x.stream = p_stream AND x.block > s.gap_free ORDER BY x.block LIMIT 10000) AS b WINDOW w AS (ORDER BY b.block)
+  ), ready AS (
+    SELECT * FROM near WHERE block < coalesce((SELECT min(block) FROM near WHERE NOT complete OR block <> number), 9223372036854775807))
+  SELECT max(block), (array_agg(hash ORDER BY block DESC))[1], min(block) FILTER (WHERE before <> '' AND previous <> before) INTO v_last, v_hash, v_wrong FROM ready;
+  IF v_wrong IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW002', MESSAGE = format('block %s names another block hash before it than block %s has', v_wrong, v_wrong - 1);
+  END IF;
+  UPDATE godwit.stream x SET gap_free = v_last, gap_free_hash = v_hash WHERE x.name = p_stream;
+  DELETE FROM godwit.stream_block b WHERE b.stream = p_stream AND b.block <= v_last;
+  -- What is there of the ledger, for loads to come.
+  UPDATE godwit.load l SET last_block = v_last WHERE l.load_id = s.load_id AND l.last_block < v_last;
+  RETURN v_last;
+END $f$;
+
+-- row_key lists the columns of a table's primary key, or of its replica identity.
+CREATE OR REPLACE FUNCTION godwit.row_key(p_relation regclass) RETURNS text[] LANGUAGE sql STABLE AS $f$
+  SELECT array_agg(a.attname::text ORDER BY k.o)
+  FROM (SELECT x.* FROM pg_index x WHERE x.indrelid = p_relation AND x.indisvalid AND (x.indisprimary OR x.indisreplident) ORDER BY x.indisprimary DESC LIMIT 1) AS i
+  CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (n, o)
+  JOIN pg_attribute a ON a.attrelid = p_relation AND a.attnum = k.n WHERE k.o <= i.indnkeyatts
+$f$;
+
+-- apply_rows applies writes to rows of tables that have the source's own keys. A group is writes to one table of the same
+-- columns. Heads first, as above.
+CREATE OR REPLACE FUNCTION godwit.apply_rows(s godwit.stream, p_request json) RETURNS jsonb LANGUAGE plpgsql AS $f$
+DECLARE
+  r record;
+  g record;
+  v_groups integer[]; -- of the winners, writes newer than the heads
+  v_numbers bigint[];
+  v_heads bigint;
+BEGIN
+  SELECT * INTO r FROM json_to_record(p_request) AS x (notes json, heads json, parts json);
+  PERFORM godwit.claim(s.name, ARRAY(SELECT DISTINCT format('%I.%I', x.schema, x.name) FROM json_to_recordset(r.parts) AS x (schema text, name text)));
+  WITH heads AS MATERIALIZED (
+    SELECT format('%I.%I', x.schema, x.name) AS relation, h.*
+    FROM json_to_recordset(r.heads) AS h (key text, major bigint, minor bigint, tie text, deleted boolean, part integer, number bigint)
+    JOIN json_to_recordset(r.parts) AS x (id integer, schema text, name text) ON x.id = h.part
+  ), won AS (
+    INSERT INTO godwit.row_head AS h (relation, key, major, minor, tie, deleted)
+    SELECT relation, key, major, coalesce(minor, 0), coalesce(tie, ''), coalesce(deleted, false) FROM heads ORDER BY relation, key COLLATE "C"
+    ON CONFLICT (relation, key) DO UPDATE SET major = excluded.major, minor = excluded.minor, tie = excluded.tie, deleted = excluded.deleted
+    WHERE (h.major, h.minor, h.tie) < (excluded.major, excluded.minor, excluded.tie)
+    RETURNING relation, key)
+  SELECT array_agg(h.part), array_agg(h.number), (SELECT count(*) FROM heads) INTO v_groups, v_numbers, v_heads
+  FROM heads h JOIN won ON won.relation = h.relation AND won.key = h.key COLLATE "C";
+
+  FOR g IN
+    SELECT x.*, format('%I.%I', x.schema, x.name) AS relation, k.keys, c.*
+    FROM json_to_recordset(r.parts) AS x (id integer, schema text, name text, deleted boolean, columns text[], rows json)
+    CROSS JOIN LATERAL (SELECT format('%I.%I', x.schema, x.name)::regclass AS class) AS o
+    CROSS JOIN LATERAL (SELECT godwit.row_key(o.class) AS keys) AS k
+    CROSS JOIN LATERAL (
+      SELECT string_agg(format('%I %s', n, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY i) AS definitions, string_agg(format('%I', n), ', ' ORDER BY i) AS names,
+        string_agg(format('%1$I = excluded.%1$I', n), ', ' ORDER BY i) FILTER (WHERE n <> ALL (k.keys) AND a.attidentity <> 'a') AS changes,
+        min(n) FILTER (WHERE a.attname IS NULL) AS unknown
+      FROM unnest(x.columns) WITH ORDINALITY AS m (n, i) LEFT JOIN pg_attribute a ON a.attrelid = o.class AND a.attname = n AND a.attnum > 0 AND NOT a.attisdropped) AS c
+    ORDER BY coalesce(x.deleted, false) DESC, x.id
+  LOOP
+    IF g.unknown IS NOT NULL OR NOT g.keys <@ g.columns THEN
+      RAISE EXCEPTION USING ERRCODE = '42703', MESSAGE = CASE WHEN g.keys IS NULL THEN format('table %s has no primary key', g.relation)
+        ELSE format('table %s has no column %s, or the stream brings rows without its key: read its description again', g.relation, g.unknown) END;
+    END IF;
+    EXECUTE format(CASE WHEN g.deleted
+      THEN 'DELETE FROM %1$s t USING (%2$s) AS x WHERE %3$s'
+      ELSE 'INSERT INTO %1$s (%4$s) OVERRIDING SYSTEM VALUE SELECT %5$s FROM (%2$s) AS x ON CONFLICT (%6$s) DO %7$s' END,
+      g.relation,
+      format('SELECT b.* FROM ROWS FROM (json_to_recordset($1) AS (%1$s)) WITH ORDINALITY AS b (%2$s, "godwit number") JOIN unnest($2, $3) AS w (id, number) ON w.id = $4 AND w.number = b."godwit number"',
+        g.definitions, g.names),
+      (SELECT string_agg(format('t.%1$I = x.%1$I', k), ' AND ') FROM unnest(g.keys) AS k),
+      g.names, (SELECT string_agg(format('x.%I', n), ', ' ORDER BY i) FROM unnest(g.columns) WITH ORDINALITY AS m (n, i)),
+      (SELECT string_agg(format('%I', k), ', ') FROM unnest(g.keys) AS k), coalesce('UPDATE SET ' || g.changes, 'NOTHING'))
+    USING g.rows, v_groups, v_numbers, g.id;
+  END LOOP;
+  PERFORM godwit.note(s.name, s.generation, r.notes);
+  RETURN jsonb_build_object('state', 'applied', 'rows', coalesce(cardinality(v_numbers), 0), 'skipped', v_heads - coalesce(cardinality(v_numbers), 0));
+END $f$;
+
+-- claim makes tables the stream's own, once: positions of two streams cannot be compared.
+CREATE OR REPLACE FUNCTION godwit.claim(p_stream text, p_relations text[]) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  v_relation text;
+  v_other text;
+BEGIN
+  IF p_relations <@ ARRAY(SELECT t.relation FROM godwit.stream_table t WHERE t.stream = p_stream) THEN
+    RETURN;
+  END IF;
+  INSERT INTO godwit.stream_table (relation, stream) SELECT x, p_stream FROM unnest(p_relations) AS x ORDER BY x ON CONFLICT (relation) DO NOTHING;
+  SELECT x, coalesce('stream ' || t.stream, 'loads') INTO v_relation, v_other
+  FROM unnest(p_relations) AS x LEFT JOIN godwit.stream_table t ON t.relation = x
+  WHERE t.stream <> p_stream OR EXISTS (SELECT FROM godwit.load l JOIN godwit.load_table o USING (load_id) WHERE format('%I.%I', l.target_schema, o.current_name) = x) LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW008', MESSAGE = format('table %s is fed by %s already: one source a table', v_relation, v_other);
+  END IF;
+END $f$;
+
+-- ensure_tables makes the target tables of ledger tables that a stream meets first, and registers them with its load.
+CREATE OR REPLACE FUNCTION godwit.ensure_tables(p_stream text, p_generation bigint, p_args jsonb) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  s godwit.stream;
+  v_table jsonb;
+  v_ddl text;
+  v_current text;
+  v_partition text;
+  v_relation text;
+BEGIN
+  SELECT * INTO s FROM godwit.stream x WHERE x.name = p_stream AND x.generation = p_generation FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW007', MESSAGE = format('stream %s was registered anew', p_stream);
+  END IF;
+  FOR v_table IN SELECT * FROM jsonb_array_elements(p_args->'tables') LOOP
+    v_current := v_table->>'current';
+    v_relation := format('%I.%I', s.target_schema, v_current);
+    v_partition := godwit.head_table(s.target_schema, v_current);
+    IF to_regclass(v_relation) IS NULL THEN
+      FOR v_ddl IN SELECT * FROM jsonb_array_elements_text(v_table->'ddl') LOOP
+        EXECUTE v_ddl;
+      END LOOP;
+      -- Heads of a table that somebody dropped by hand guard nothing.
+      EXECUTE format('DROP TABLE IF EXISTS godwit.%I', v_partition);
+      EXECUTE format('CREATE TABLE godwit.%I PARTITION OF godwit.head FOR VALUES IN (%L)', v_partition, v_relation);
+    END IF;
+    INSERT INTO godwit.load_table (load_id, current_name, history_name, mapped, merge, shown)
+    SELECT s.load_id, v_current, v_table->>'history', ARRAY(SELECT c FROM jsonb_array_elements_text(v_table->'mapped') WITH ORDINALITY AS a (c, o) ORDER BY o),
+      EXISTS (SELECT FROM godwit.load_table o JOIN godwit.load l USING (load_id) WHERE l.target_schema = s.target_schema AND o.current_name = v_current), to_regclass(v_relation)::oid
+    ON CONFLICT (load_id, current_name) DO NOTHING;
+  END LOOP;
+  INSERT INTO godwit.load_source (load_id, table_id, table_name, current_name, active)
+  SELECT s.load_id, x->>'id', x->>'name', x->>'current', coalesce((SELECT d.active FROM godwit.stream_drop d WHERE d.stream = s.name AND d.table_id = x->>'id'), (x->>'active')::boolean)
+  FROM jsonb_array_elements(p_args->'sources') AS x
+  ON CONFLICT (load_id, table_id) DO NOTHING;
 END $f$;
 
 -- row_tables describes tables as the catalog does.
@@ -207,11 +603,7 @@ CREATE OR REPLACE FUNCTION godwit.row_tables(p_names jsonb) RETURNS jsonb LANGUA
     'Columns', (
       SELECT jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', format_type(a.atttypid, a.atttypmod), 'NotNull', a.attnotnull, 'Generated', a.attgenerated <> '') ORDER BY a.attnum)
       FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-    'Key', (
-      SELECT jsonb_agg(a.attname ORDER BY k.o)
-      FROM (SELECT x.* FROM pg_index x WHERE x.indrelid = c.oid AND x.indisvalid AND (x.indisprimary OR x.indisreplident) ORDER BY x.indisprimary DESC LIMIT 1) AS i
-      CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (n, o)
-      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.n WHERE k.o <= i.indnkeyatts)) ORDER BY o), '[]')
+    'Key', godwit.row_key(c.oid::regclass)) ORDER BY o), '[]')
   FROM jsonb_array_elements(p_names) WITH ORDINALITY AS m (n, o)
   JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', n->>'Schema', n->>'Name')) AND c.relkind IN ('r', 'p')
 $f$;

@@ -99,7 +99,6 @@ type outcome struct {
 	Rows       int64  `json:"rows"`
 	History    int64  `json:"history"`
 	Skipped    int64  `json:"skipped"`
-	Aside      int64  `json:"aside"`
 	GapFree    int64  `json:"gap_free"`
 }
 
@@ -117,7 +116,7 @@ func (db *DB) send(ctx context.Context, s change.Stream, r *request, done *chang
 		switch state := sqlStateOf(err); {
 		case err == nil:
 			return o.judge(s, r, done)
-		case state == "GW002":
+		case state == "GW002" || state == "GW004":
 			var e *Error
 			errors.As(err, &e)
 			return &IntegrityError{Stream: s.Name, Message: e.Message}
@@ -141,7 +140,7 @@ func (o outcome) judge(s change.Stream, r *request, done *change.Applied) error 
 		done.Rows += o.Rows
 		done.History += o.History
 		done.Skipped += o.Skipped + int64(r.skipped)
-		done.Aside += o.Aside
+		done.Aside += int64(r.aside)
 		done.GapFree = o.GapFree
 		return nil
 	case "stopped":

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -36,21 +37,31 @@ type request struct {
 	stream   change.Stream
 	items    int // that it holds
 	messages int
-	skipped  int // at or below the boundary, or of tables that the mapping leaves out
-	bytes    int // of the body, at most
+	skipped  int // at or below the boundary, brought twice, or of tables that the mapping leaves out
+	aside    int
+	bytes    int               // of the body, at most
+	names    map[string]string // of ledger tables, by id
 
-	revisions map[revisionKey]*change.RevisionItem
-	newest    map[docKey]*change.RevisionItem
-	rows      map[string][]byte // by current table
-	names     map[string]string // of ledger tables, by id
-	sources   map[string]string // current table by ledger table id
-	shards    map[string]string
+	notes      notes
+	shards     map[string]string
+	sources    map[string]string // current table by ledger table id
+	revisions  map[revisionKey]*change.RevisionItem
+	newest     map[documentKey]*change.RevisionItem
+	rows       map[string][]byte // by current table: JSON objects with commas between
+	blocks     map[int64]*block
+	hidden     []hidden
+	redactions []redaction
+	events     []event
+
+	parts  map[partKey]*part
+	writes map[rowKey]*rowWrite
+	order  []rowKey // in which writes were met
 }
 
-type docKey struct{ current, doc string }
+type documentKey struct{ current, document string }
 
 type revisionKey struct {
-	docKey
+	documentKey
 	version change.Version
 }
 
@@ -58,9 +69,9 @@ type revisionKey struct {
 // at least: a *RefusedError when that one has none.
 func newRequest(s change.Stream, items []change.Item, limit int) (*request, error) {
 	r := &request{
-		stream: s, bytes: requestFrame,
-		revisions: map[revisionKey]*change.RevisionItem{}, newest: map[docKey]*change.RevisionItem{}, rows: map[string][]byte{},
-		names: map[string]string{}, sources: map[string]string{}, shards: map[string]string{},
+		stream: s, bytes: requestFrame, names: map[string]string{}, shards: map[string]string{}, sources: map[string]string{},
+		revisions: map[revisionKey]*change.RevisionItem{}, newest: map[documentKey]*change.RevisionItem{}, rows: map[string][]byte{},
+		blocks: map[int64]*block{}, parts: map[partKey]*part{}, writes: map[rowKey]*rowWrite{},
 	}
 	for r.items < len(items) {
 		next := items[r.items:]
@@ -69,15 +80,15 @@ func newRequest(s change.Stream, items []change.Item, limit int) (*request, erro
 		for i := range next {
 			size += itemBytes(&next[i])
 		}
+		if r.messages > 0 && (r.bytes+size > limit || r.splits(next)) {
+			break
+		}
 		if r.bytes+size > limit {
-			if r.messages > 0 {
-				break
-			}
-			return nil, &RefusedError{State: "54000", Detail: fmt.Sprintf("the message needs a request of %d bytes, and the Data API takes %d", r.bytes+size, limit)}
+			return r, &RefusedError{State: "54000", Detail: fmt.Sprintf("the message needs a request of %d bytes, and the Data API takes %d", r.bytes+size, limit)}
 		}
 		for i := range next {
 			if err := r.add(&next[i]); err != nil {
-				return nil, err
+				return r, err
 			}
 		}
 		r.bytes += size
@@ -88,94 +99,310 @@ func newRequest(s change.Stream, items []change.Item, limit int) (*request, erro
 }
 
 func (r *request) add(item *change.Item) error {
-	if was, ok := r.shards[item.Mark.Shard]; !ok || lessSequence(was, item.Mark.Sequence) {
+	if was, ok := r.shards[item.Mark.Shard]; !ok || len(was) < len(item.Mark.Sequence) || len(was) == len(item.Mark.Sequence) && was < item.Mark.Sequence {
 		r.shards[item.Mark.Shard] = item.Mark.Sequence
 	}
-	if x := item.Revision; x != nil {
-		return r.addRevision(x)
+	switch {
+	case item.Revision != nil:
+		return r.addRevision(item.Revision)
+	case item.Block != nil:
+		return r.addBlock(item.Block)
+	case item.Row != nil:
+		return r.addRow(item.Row)
+	case item.Aside != nil:
+		r.addAside(item.Aside)
+		return nil
 	}
-	return nil
+	return fmt.Errorf("the item of shard %s, sequence %s, index %d asks for nothing", item.Mark.Shard, item.Mark.Sequence, item.Mark.Sub)
 }
 
-// lessSequence compares decimal numbers without leading zeros.
-func lessSequence(a, b string) bool {
-	if len(a) != len(b) {
-		return len(a) < len(b)
+// below tells whether a position was loaded.
+func (r *request) below(major int64) bool { return major <= r.stream.Boundary.Major }
+
+// reached notes that the stream came to a position.
+func (r *request) reached(p change.Position, at string) {
+	if r.notes.Major == nil || p.Compare(change.Position{Major: *r.notes.Major, Minor: r.notes.Minor, Tie: r.notes.Tie}) > 0 {
+		r.notes.Major, r.notes.Minor, r.notes.Tie = &p.Major, p.Minor, p.Tie
 	}
-	return a < b
+	if at > r.notes.At {
+		r.notes.At = at
+	}
 }
 
 func (r *request) addRevision(x *change.RevisionItem) error {
-	if x.Block <= r.stream.Boundary.Major || x.Current == "" {
+	if r.below(x.Block) {
+		r.skipped++
+		return nil
+	}
+	r.reached(change.Position{Major: x.Block}, "")
+	r.sees(x.Block, x.Hash)
+	if x.Current == "" {
 		r.skipped++
 		return nil
 	}
 	if !json.Valid(x.Row) {
 		return &RefusedError{State: "22P02", Detail: fmt.Sprintf("the row of document %s, version %d, is not JSON", x.Document, x.Version)}
 	}
-	doc := docKey{x.Current, x.Document}
-	key := revisionKey{doc, x.Version}
+	document := documentKey{x.Current, x.Document}
+	key := revisionKey{document, x.Version}
 	if was, ok := r.revisions[key]; ok {
+		r.skipped++
 		if !bytes.Equal(was.Hash, x.Hash) {
 			return &IntegrityError{Stream: r.stream.Name, Message: fmt.Sprintf("document %s version %d comes with two revision hashes", x.Document, x.Version)}
 		}
+		if x.Redacted && !was.Redacted && r.stream.ApplyRedactions {
+			*was = *x
+		}
 		return nil
 	}
-	r.revisions[key] = x
+	own := *x
+	r.revisions[key] = &own
 	r.names[x.Table.ID], r.sources[x.Table.ID] = x.Table.Name, x.Current
-	if was, ok := r.newest[doc]; !ok || was.Version < x.Version {
-		r.newest[doc] = x
+	if was, ok := r.newest[document]; !ok || was.Version < x.Version {
+		r.newest[document] = &own
 	}
-	rows := r.rows[x.Current]
-	if len(rows) > 0 {
-		rows = append(rows, ',')
-	}
-	r.rows[x.Current] = append(rows, x.Row...)
 	return nil
 }
 
-// A headDoc is the newest revision of a document in a request.
-type headDoc struct {
-	Current string         `json:"current"`
-	Doc     string         `json:"doc"`
-	Version change.Version `json:"version"`
-	Deleted bool           `json:"deleted,omitempty"`
-	Hash    string         `json:"hash"`
-	ID      string         `json:"id"` // of the ledger table
+// A block is what a request tells of one block.
+type block struct {
+	Block    int64    `json:"block"`
+	Hash     *string  `json:"hash,omitempty"` // nil: its summary is elsewhere
+	Previous *string  `json:"previous,omitempty"`
+	Awaited  []string `json:"awaited,omitempty"`
+	Seen     []string `json:"seen,omitempty"`
+	summary  *change.BlockItem
+}
+
+func (r *request) block(n int64) *block {
+	b := r.blocks[n]
+	if b == nil {
+		b = &block{Block: n}
+		r.blocks[n] = b
+	}
+	return b
+}
+
+// sees notes that a revision of a block came.
+func (r *request) sees(n int64, hash []byte) {
+	b := r.block(n)
+	if text := base64.StdEncoding.EncodeToString(hash); !slices.Contains(b.Seen, text) {
+		b.Seen = append(b.Seen, text)
+	}
+}
+
+type redaction struct {
+	change.Redaction
+	Block int64 `json:"block"`
+}
+
+type event struct {
+	change.TableDrop
+	Block int64 `json:"block"`
+}
+
+func (r *request) addBlock(x *change.BlockItem) error {
+	if r.below(x.Block) {
+		r.skipped++
+		return nil
+	}
+	r.reached(change.Position{Major: x.Block}, x.Timestamp)
+	b := r.block(x.Block)
+	if b.summary != nil {
+		r.skipped++
+		if !bytes.Equal(b.summary.Hash, x.Hash) {
+			return &IntegrityError{Stream: r.stream.Name, Message: fmt.Sprintf("block %d comes with two block hashes", x.Block)}
+		}
+		return nil
+	}
+	hash, previous := base64.StdEncoding.EncodeToString(x.Hash), base64.StdEncoding.EncodeToString(x.PreviousHash)
+	b.Hash, b.Previous, b.Awaited, b.summary = &hash, &previous, []string{}, x
+	for _, h := range x.Revisions {
+		b.Awaited = append(b.Awaited, base64.StdEncoding.EncodeToString(h))
+	}
+	for _, x2 := range x.Redactions {
+		r.redactions = append(r.redactions, redaction{x2, x.Block})
+	}
+	for _, e := range x.Events {
+		r.events = append(r.events, event{e, x.Block})
+	}
+	return nil
+}
+
+// A hidden is a document whose revision is set aside: older ones must not show.
+type hidden struct {
+	TableID   string         `json:"table_id"`
+	TableName string         `json:"table_name"`
+	Document  string         `json:"doc_id"`
+	Version   change.Version `json:"version"`
+	Object    string         `json:"object"`
+	Block     int64          `json:"block"`
+	Reason    string         `json:"reason"`
+}
+
+// An aside is a message in quarantine.
+type aside struct {
+	Object    string         `json:"object"`
+	Reason    string         `json:"reason"`
+	TableName string         `json:"table_name"`
+	Document  string         `json:"doc"`
+	Version   change.Version `json:"version"`
+	Block     int64          `json:"block"`
+}
+
+func (r *request) addAside(x *change.AsideItem) {
+	if r.stream.Source == change.SourceQLDB && x.Block >= 0 && r.below(x.Block) {
+		r.skipped++
+		return
+	}
+	r.aside++
+	r.notes.Asides = append(r.notes.Asides, aside{x.Object, x.Reason, x.Table.Name, x.Document, x.Version, x.Block})
+	if r.stream.Source != change.SourceQLDB {
+		return
+	}
+	if x.Block >= 0 && x.Hash != nil {
+		r.sees(x.Block, x.Hash)
+	}
+	if x.Document != "" {
+		r.hidden = append(r.hidden, hidden{x.Table.ID, x.Table.Name, x.Document, x.Version, x.Object, x.Block, x.Reason})
+	}
+}
+
+// A head is the newest revision of a document in a request.
+type head struct {
+	Current  string         `json:"current"`
+	Document string         `json:"doc"`
+	Version  change.Version `json:"version"`
+	Deleted  bool           `json:"deleted,omitempty"`
+	Hash     string         `json:"hash"`
+	TableID  string         `json:"id"`
+}
+
+type source struct {
+	ID      string `json:"id"`
+	Current string `json:"current"`
+}
+
+// notes is what is noted of the stream itself.
+type notes struct {
+	Major  *int64               `json:"major,omitempty"` // nil: nothing but messages without a position
+	Minor  int64                `json:"minor,omitempty"`
+	Tie    string               `json:"tie,omitempty"`
+	At     string               `json:"at,omitempty"`
+	Shards []change.ShardStatus `json:"shards"`
+	Asides []aside              `json:"asides,omitempty"`
 }
 
 // text is the request as godwit.apply reads it.
 func (r *request) text() string {
-	docs := make([]headDoc, 0, len(r.newest))
-	for _, x := range r.newest {
-		docs = append(docs, headDoc{x.Current, x.Document, x.Version, x.Deleted, base64.StdEncoding.EncodeToString(x.Hash), x.Table.ID})
-	}
-	slices.SortFunc(docs, func(a, b headDoc) int { return strings.Compare(a.Doc, b.Doc) })
 	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	b.WriteString(`{"docs":`)
-	_ = enc.Encode(docs) // strings and numbers into memory: nothing can fail
+	for shard, sequence := range r.shards {
+		r.notes.Shards = append(r.notes.Shards, change.ShardStatus{Shard: shard, Sequence: sequence})
+	}
+	slices.SortFunc(r.notes.Shards, func(a, b change.ShardStatus) int { return strings.Compare(a.Shard, b.Shard) })
+	b.WriteString(`{"notes":`)
+	appendJSON(&b, r.notes)
+	if r.stream.Source == change.SourceQLDB {
+		r.writeRevisions(&b)
+	} else {
+		r.writeRows(&b)
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+func (r *request) writeRevisions(b *bytes.Buffer) {
+	member := func(name string, some bool, v any) {
+		if some {
+			fmt.Fprintf(b, ",%q:", name)
+			appendJSON(b, v)
+		}
+	}
+	sources := make([]source, 0, len(r.sources))
+	for id, current := range r.sources {
+		sources = append(sources, source{id, current})
+	}
+	heads := make([]head, 0, len(r.newest))
+	for _, x := range r.newest {
+		heads = append(heads, head{x.Current, x.Document, x.Version, x.Deleted, base64.StdEncoding.EncodeToString(x.Hash), x.Table.ID})
+	}
+	member("sources", len(sources) > 0, sources)
+	member("docs", len(heads) > 0, heads)
+	member("blocks", len(r.blocks) > 0, slices.Collect(maps.Values(r.blocks)))
+	member("hidden", len(r.hidden) > 0, r.hidden)
+	member("redactions", len(r.redactions) > 0, r.redactions)
+	member("events", len(r.events) > 0, r.events)
+	for _, x := range r.revisions {
+		rows := r.rows[x.Current]
+		if rows != nil {
+			rows = append(rows, ',')
+		}
+		r.rows[x.Current] = append(rows, x.Row...)
+	}
 	b.WriteString(`,"rows":{`)
-	sep := ""
+	separator := ""
 	for current, rows := range r.rows {
-		b.WriteString(sep)
-		_ = enc.Encode(current)
+		b.WriteString(separator)
+		appendJSON(b, current)
 		b.WriteString(":[")
 		b.Write(rows)
-		b.WriteString("]")
-		sep = ","
+		b.WriteByte(']')
+		separator = ","
 	}
-	b.WriteString("}}")
-	return b.String()
+	b.WriteByte('}')
+}
+
+// appendJSON writes v, with characters as they are.
+func appendJSON(b *bytes.Buffer, v any) {
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // strings and numbers, into memory: nothing can fail
 }
 
 // itemBytes is how many bytes an item needs in the body of a request at most:
 // JSON in a JSON string.
 func itemBytes(item *change.Item) int {
-	n := 160 // names and numbers of the shard's note
-	if x := item.Revision; x != nil {
-		n += 2*escapedLen(x.Current) + 2*escapedLen(x.Document) + 2*escapedLen(x.Table.ID) + 2*len(x.Hash) + escapedLen(x.Row) + 160
+	const (
+		frame = 200 // members, numbers, quotes and commas of one object
+		hash  = 60  // in base64, with its quotes
+	)
+	n := frame + escapedLen(item.Mark.Shard) + escapedLen(item.Mark.Sequence)
+	switch {
+	case item.Revision != nil:
+		x := item.Revision
+		n += 2*frame + 2*hash + 2*twice(x.Current) + twice(x.Document) + 2*twice(x.Table.ID) + escapedLen(x.Row)
+	case item.Block != nil:
+		x := item.Block
+		n += frame + 2*hash + hash*len(x.Revisions) + twice(x.Timestamp)
+		for _, y := range x.Redactions {
+			n += frame + twice(y.TableID) + twice(y.Document)
+		}
+		for _, y := range x.Events {
+			n += frame + twice(y.TableID)
+		}
+	case item.Row != nil:
+		x := item.Row
+		n += 2*frame + twice(x.Schema) + twice(x.Table) + twice(x.Key) + twice(x.Position.Tie) + twice(x.At) + 2*escapedLen(x.Row)
+	case item.Aside != nil:
+		x := item.Aside
+		n += 2*frame + hash + 2*twice(x.Object) + 2*twice(x.Reason) + twice(x.Table.ID) + 2*twice(x.Table.Name) + 2*twice(x.Document)
+	}
+	return n
+}
+
+// twice is how many bytes a string has as a JSON string within a JSON string, at
+// most.
+func twice(s string) int {
+	n := 4 // quotes
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			n += 4
+		case c < ' ' || c >= utf8.RuneSelf:
+			n += 7
+		default:
+			n++
+		}
 	}
 	return n
 }
@@ -184,7 +411,8 @@ func itemBytes(item *change.Item) int {
 func escapedLen[T ~string | ~[]byte](text T) int {
 	n := len(text)
 	for i := 0; i < len(text); {
-		switch c := text[i]; {
+		c := text[i]
+		switch {
 		case c == '"' || c == '\\' || c == '\n' || c == '\r' || c == '\t':
 			n++
 		case c < ' ':

@@ -1,6 +1,7 @@
 package target_test
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -73,4 +74,17 @@ func TestStreamContinuesALoad(t *testing.T) {
 	}
 	equal(t, "current", b.current(), "a:2:Anna d:0:Di")
 	equal(t, "history", b.history(), "a:0:I a:1:U a:2:U b:0:I b:1:D c:0:I c:1:D d:0:I")
+}
+
+// summary is the item of a block's summary, without revisions yet.
+func summary(block int64) change.Item {
+	return change.Item{
+		Mark:  change.Mark{Shard: "shard-0", Sequence: fmt.Sprint(1000 + block), Sub: 99},
+		Block: &change.BlockItem{Block: block, Hash: blockHash(block), PreviousHash: blockHash(block - 1), Timestamp: "2024-01-02T03:04:05.678Z"},
+	}
+}
+
+func blockHash(block int64) []byte {
+	h := sha256.Sum256(fmt.Append(nil, "block", block))
+	return h[:]
 }

@@ -1,0 +1,183 @@
+package target
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"godwit/internal/change"
+)
+
+// maxKey is the longest key, in bytes, that heads keep as it is: PostgreSQL's
+// index holds no more than 2,704 bytes of a row.
+const maxKey = 512
+
+// A part is the writes of a request to one table that have the same columns, or
+// its deletions.
+type part struct {
+	ID      int      `json:"id"`
+	Schema  string   `json:"schema"`
+	Name    string   `json:"name"`
+	Deleted bool     `json:"deleted,omitempty"`
+	Columns []string `json:"columns"`
+}
+
+// A partKey tells parts apart.
+type partKey struct {
+	schema, name string
+	deleted      bool
+	columns      string // quoted and joined
+}
+
+type rowKey struct{ schema, name, key string }
+
+// A rowWrite is the newest write to one row in a request.
+type rowWrite struct {
+	part *part
+	item *change.RowItem
+}
+
+// A rowHead guards one row.
+type rowHead struct {
+	Key     string `json:"key"`
+	Major   int64  `json:"major"`
+	Minor   int64  `json:"minor,omitempty"`
+	Tie     string `json:"tie,omitempty"`
+	Deleted bool   `json:"deleted,omitempty"`
+	Part    int    `json:"part"`
+	Number  int    `json:"number"` // of the write in its part, from 1
+}
+
+func keyOf(x *change.RowItem) rowKey {
+	key := x.Key
+	if len(key) > maxKey {
+		sum := sha256.Sum256([]byte(key))
+		key = "sha256:" + hex.EncodeToString(sum[:])
+	}
+	return rowKey{x.Schema, x.Table, key}
+}
+
+// splits tells whether a message writes other columns of a row that the request
+// writes already: the two must come one after the other.
+func (r *request) splits(message []change.Item) bool {
+	for i := range message {
+		x := message[i].Row
+		if x == nil || x.Deleted {
+			continue
+		}
+		if was := r.writes[keyOf(x)]; was != nil && !was.part.Deleted {
+			if names, ok := members(x.Row); !ok || strings.Join(names, ",") != strings.Join(was.part.Columns, ",") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (r *request) addRow(x *change.RowItem) error {
+	if r.below(x.Position.Major) {
+		r.skipped++
+		return nil
+	}
+	columns, ok := members(x.Row)
+	if !ok {
+		return &RefusedError{State: "22P02", Detail: fmt.Sprintf("a row of table %s.%s is not a JSON object", x.Schema, x.Table)}
+	}
+	r.reached(x.Position, x.At)
+	key := keyOf(x)
+	was := r.writes[key]
+	if was != nil {
+		r.skipped++
+		if was.item.Position.Compare(x.Position) > 0 {
+			return nil
+		}
+	} else {
+		was = &rowWrite{}
+		r.writes[key] = was
+		r.order = append(r.order, key)
+	}
+	id := partKey{x.Schema, x.Table, x.Deleted, fmt.Sprintf("%q", columns)}
+	p := r.parts[id]
+	if p == nil {
+		p = &part{len(r.parts), x.Schema, x.Table, x.Deleted, columns}
+		r.parts[id] = p
+	}
+	was.part, was.item = p, x
+	return nil
+}
+
+// writeRows writes the heads of rows, and the rows of each part in the order in
+// which the request met them: parents, as a rule, before what refers to them.
+func (r *request) writeRows(b *bytes.Buffer) {
+	heads := make([]rowHead, 0, len(r.order))
+	parts := make([]*part, len(r.parts))
+	rows := make([]bytes.Buffer, len(r.parts))
+	count := make([]int, len(r.parts))
+	for _, key := range r.order {
+		w := r.writes[key]
+		n := w.part.ID
+		if count[n]++; count[n] > 1 {
+			rows[n].WriteByte(',')
+		}
+		parts[n] = w.part
+		rows[n].Write(w.item.Row)
+		p := w.item.Position
+		heads = append(heads, rowHead{key.key, p.Major, p.Minor, p.Tie, w.item.Deleted, n, count[n]})
+	}
+	b.WriteString(`,"heads":`)
+	appendJSON(b, heads)
+	b.WriteString(`,"parts":[`)
+	separator := ""
+	for n, p := range parts {
+		if p == nil { // newer writes took the place of all of its own
+			continue
+		}
+		b.WriteString(separator)
+		appendJSON(b, p)
+		b.Truncate(bytes.LastIndexByte(b.Bytes(), '}'))
+		b.WriteString(`,"rows":[`)
+		b.Write(rows[n].Bytes())
+		b.WriteString("]}")
+		separator = ","
+	}
+	b.WriteByte(']')
+}
+
+// members lists the names of a JSON object's members, in its order.
+func members(object []byte) (names []string, ok bool) {
+	object = bytes.TrimLeft(object, " \t\r\n")
+	if len(object) == 0 || object[0] != '{' || !json.Valid(object) {
+		return nil, false
+	}
+	depth, value := 0, false
+	for i := 0; i < len(object); i++ {
+		switch c := object[i]; c {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case ':':
+			value = true
+		case ',':
+			value = value && depth > 1
+		case '"':
+			start := i
+			for i++; object[i] != '"'; i++ {
+				if object[i] == '\\' {
+					i++
+				}
+			}
+			if depth == 1 && !value {
+				var name string
+				if json.Unmarshal(object[start:i+1], &name) != nil {
+					return nil, false
+				}
+				names = append(names, name)
+			}
+		}
+	}
+	return names, true
+}
