@@ -134,7 +134,7 @@ func TestEveryEnvironmentIsKnownToLocal(t *testing.T) {
 					}
 				}
 			}
-			want := 1 // that it writes exports with
+			want := 1                  // that it writes exports with
 			if environment == "demo" { // a ledger writes to its stream
 				want++
 			}
