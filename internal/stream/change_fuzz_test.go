@@ -106,9 +106,16 @@ func BenchmarkRows(b *testing.B) {
 		Commit: time.Unix(1_700_000_000, 0), Built: time.Unix(1_700_000_000, 0),
 	}
 	for i, v := range []struct{ name, typ, text string }{
-		{"id", "bigint", "123456789"}, {"customer", "uuid", "550e8400-e29b-41d4-a716-446655440000"}, {"status", "character varying(20)", "delivered"},
-		{"price", "numeric(12,2)", "1234.50"}, {"quantity", "integer", "17"}, {"paid", "boolean", "t"}, {"note", "text", "leave it at the back door, please; the bell does not work"},
-		{"made_at", "timestamp with time zone", "2026-01-02 03:04:05.678901+00"}, {"due", "date", "2026-02-03"}, {"tags", "jsonb", `{"gift": true, "colours": ["red", "green"]}`},
+		{"id", "bigint", "123456789"},
+		{"customer", "uuid", "550e8400-e29b-41d4-a716-446655440000"},
+		{"status", "character varying(20)", "delivered"},
+		{"price", "numeric(12,2)", "1234.50"},
+		{"quantity", "integer", "17"},
+		{"paid", "boolean", "t"},
+		{"note", "text", "leave it at the back door, please; the bell does not work"},
+		{"made_at", "timestamp with time zone", "2026-01-02 03:04:05.678901+00"},
+		{"due", "date", "2026-02-03"},
+		{"tags", "jsonb", `{"gift": true, "colours": ["red", "green"]}`},
 	} {
 		t.Columns = append(t.Columns, change.RowColumn{Name: v.name, Type: v.typ})
 		row.Columns = append(row.Columns, cdc.Column{Name: v.name, Type: v.typ, Text: v.text})

@@ -152,17 +152,16 @@ func (c *column) appendKey(dst, v []byte, source string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch c.kind {
-	case padded:
-		text = bytes.TrimRight(text, " ")
-	case decimal:
-		n, ok := parseNumber(text)
-		if !ok {
-			break // NaN, Infinity
+	var plain [64]byte
+	if c.kind == decimal {
+		if n, ok := parseNumber(text); ok { // else NaN, Infinity
+			text = n.appendPlain(plain[:0])
 		}
-		var plain [64]byte
-		return appendString(dst, n.appendPlain(plain[:0])), nil
-	case float:
+	}
+	if c.kind == padded {
+		text = bytes.TrimRight(text, " ")
+	}
+	if c.kind == float {
 		f, err := strconv.ParseFloat(string(text), c.bits)
 		if err != nil {
 			return nil, errors.New("is no float")
@@ -170,7 +169,7 @@ func (c *column) appendKey(dst, v []byte, source string) ([]byte, error) {
 		if f == 0 {
 			f = 0 // -0 equals 0
 		}
-		return appendString(dst, strconv.AppendFloat(nil, f, 'g', -1, c.bits)), nil
+		text = strconv.AppendFloat(plain[:0], f, 'g', -1, c.bits)
 	}
 	return appendString(dst, text), nil
 }

@@ -140,11 +140,11 @@ func (c *column) fromText(dst, s []byte) ([]byte, error) {
 		day int64
 	)
 	if c.kind != daytime {
-		year, month, dayOfMonth := p.number(4, 7), int64(0), int64(0)
+		year := p.number(4, 7)
 		p.byte('-')
-		month = p.number(2, 2)
+		month := p.number(2, 2)
 		p.byte('-')
-		dayOfMonth = p.number(2, 2)
+		dayOfMonth := p.number(2, 2)
 		if bc {
 			year = 1 - year
 		}

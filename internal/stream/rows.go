@@ -112,13 +112,10 @@ func (c *Change) Rows(t *Table) ([]change.RowItem, error) {
 // place returns the fields' values by column; nil where there is none. A field
 // that the table has no column for is refused.
 func (t *Table) place(c *Change, fields []Field, room [][]byte) ([][]byte, error) {
-	values := room
-	if n := len(t.columns); n > cap(room) {
-		values = make([][]byte, n)
-	} else {
-		values = room[:n]
-		clear(values)
+	if len(t.columns) > cap(room) {
+		room = make([][]byte, len(t.columns))
 	}
+	values := room[:len(t.columns)]
 	next := 0
 	for i := range fields {
 		f := &fields[i]
