@@ -28,10 +28,11 @@ type delivery struct {
 
 // messages are those of the delivery, each with its place.
 func (d *delivery) messages() []stream.Message {
-	if d.alone {
-		return []stream.Message{{Data: d.data}}
+	all := stream.Split(d.data)
+	if d.alone && (len(all) != 1 || all[0].PartitionKey != nil) {
+		return []stream.Message{{Data: d.data}} // an aggregate within one: nobody takes it apart
 	}
-	return stream.Split(d.data)
+	return all
 }
 
 // mark is the place of the delivery's message number i.

@@ -1,0 +1,508 @@
+package migrate_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"godwit/internal/change"
+	"godwit/internal/ledgergen"
+	"godwit/internal/migrate"
+	"godwit/internal/stream"
+)
+
+// small is a ledger whose load took 20 blocks.
+var small = ledgergen.Options{Seed: 3, Documents: 60}
+
+const loadedBlocks = 20
+
+func TestStreamEndsInWhatTheExportSays(t *testing.T) {
+	for _, each := range []int{1, 40} {
+		l := streamLedger(t, small, loadedBlocks)
+		r := newStreamRun(t, l.stream)
+		records := l.records(each, 3)
+		for batch := range slices.Chunk(records, 50) {
+			r.must(batch...)
+		}
+		l.same(t, r.target)
+		if got := r.status("{}", shardsOf(records)); !got.Safe || got.GapFree != l.tip {
+			t.Errorf("records of %d messages: %+v", each, got)
+		}
+		if r.metrics[migrate.MetricRows] == 0 || r.metrics[migrate.MetricSkipped] == 0 || r.metrics[migrate.MetricDataAPICalls] == 0 || r.metrics[migrate.MetricQuarantined] != 0 {
+			t.Errorf("metrics %v", r.metrics)
+		}
+		// All of it again, by another process, changes nothing.
+		r.restart()
+		slices.Reverse(records)
+		r.must(records...)
+		l.same(t, r.target)
+	}
+}
+
+// TestLoadStreamBoundary has a load end one block before, at and behind each
+// place: load and stream together hold every block once.
+func TestLoadStreamBoundary(t *testing.T) {
+	for _, loaded := range []int64{0, 1, 2, loadedBlocks - 1, loadedBlocks, loadedBlocks + 1} {
+		l := streamLedger(t, small, loaded)
+		r := newStreamRun(t, l.stream)
+		r.must(l.records(25, 2)...)
+		l.same(t, r.target)
+		for _, x := range r.target.revisions {
+			if x.Block < loaded {
+				t.Fatalf("boundary %d: a revision of block %d was applied", loaded-1, x.Block)
+			}
+		}
+	}
+}
+
+// A bad message is set aside alone, in a record of its own and within an
+// aggregate: its neighbours are applied.
+func TestPoisonIsSetAsideAlone(t *testing.T) {
+	l := streamLedger(t, ledgergen.Options{Seed: 3, Documents: 60, Unmappable: 6}, loadedBlocks)
+	if len(l.refused) != 6 {
+		t.Fatalf("%d documents do not map, want 6", len(l.refused))
+	}
+	garbage := ledgergen.StreamMessage{PartitionKey: "x", Data: []byte("no ion")}
+	l.messages = slices.Insert(l.messages, len(l.messages)/2, garbage)
+	damaged := ledgergen.Aggregate(l.messages[:3])
+	damaged[len(damaged)-1]++
+	for _, each := range []int{1, 40} {
+		r := newStreamRun(t, l.stream)
+		records := append(l.records(each, 2), kinesisRecord(0, 999_999, "k", damaged, arrival), kinesisRecord(1, 999_998, "k", nil, arrival))
+		r.must(records...)
+		l.same(t, r.target)
+		if len(r.target.asides) != 9 || r.metrics[migrate.MetricQuarantined] != 9 {
+			t.Errorf("%d messages are set aside, the metric says %d, want 9", len(r.target.asides), r.metrics[migrate.MetricQuarantined])
+		}
+		known, reasons := 0, ""
+		for _, a := range r.target.asides {
+			if a.Document != "" {
+				if known++; a.Current == "" || a.Block < 0 || a.Hash == nil || a.Table.ID == "" {
+					t.Errorf("%+v: table, block and hash are known", a)
+				}
+			}
+			reasons += a.Reason + "\n"
+		}
+		for _, want := range []string{"LastName: column last_name", "neither binary ion", "MD5", "it is empty"} {
+			if !strings.Contains(reasons, want) {
+				t.Errorf("no reason has %q:\n%s", want, reasons)
+			}
+		}
+		if known != 6 {
+			t.Errorf("%d of the messages set aside name their document, want 6", known)
+		}
+		got := r.status("{}", shardsOf(records))
+		if got.Safe || got.Aside != 9 || !strings.HasPrefix(got.Line, "not safe: 9 set aside, the first of them s3://failures/quarantine/changes/shardId-") {
+			t.Errorf("status %q", got.Line)
+		}
+		// Another mapping cannot mend these: replaying sets the same aside.
+		if out := r.replay("quarantine/changes/"); !out.Done || out.Objects != 9 || out.Aside != 9 || out.Applied != 0 {
+			t.Errorf("replay %+v", out)
+		}
+		l.same(t, r.target)
+	}
+}
+
+// What the database refuses is set aside like what does not map, and a replay
+// applies it once it does not.
+func TestRefusedValuesAreSetAsideAndReplayed(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	refused := map[string]bool{}
+	r.target.refuse = func(items []change.Item) error {
+		if x := items[0].Revision; x != nil && x.Current != "" && x.Hash[0] < 20 {
+			refused[fmt.Sprintf("%s/%d", x.Document, x.Version)] = true
+			return &change.RefusedError{State: "22003", Detail: "the database refuses a value"}
+		}
+		return nil
+	}
+	records := l.records(30, 3)
+	r.must(records...)
+	if len(refused) < 3 || len(r.target.asides) != len(refused) {
+		t.Fatalf("%d messages are set aside of %d refused", len(r.target.asides), len(refused))
+	}
+	for _, a := range r.target.asides {
+		if a.Document == "" || a.Current == "" || !strings.Contains(a.Reason, "SQLSTATE 22003") {
+			t.Errorf("set aside as %+v", a)
+		}
+	}
+	r.target.refuse = nil
+	if out := r.replay(""); !out.Done || out.Applied != int64(len(refused)) || out.Aside != 0 {
+		t.Errorf("replay of %d: %+v", len(refused), out)
+	}
+	l.same(t, r.target)
+	if got := r.status("{}", shardsOf(records)); !got.Safe {
+		t.Errorf("status %q", got.Line)
+	}
+	r.replay("") // and again
+	l.same(t, r.target)
+}
+
+// A message that breaks a rule between rows is delivered again until others came,
+// and set aside when it is five minutes old.
+func TestMessagesWaitForOthers(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	records := l.records(1, 1)
+	waiting := ""
+	for i := range records {
+		if at := l.blocks[i]; at > loadedBlocks {
+			waiting = records[i].Kinesis.SequenceNumber
+			break
+		}
+	}
+	r.target.refuse = func(items []change.Item) error {
+		if items[0].Mark.Sequence == waiting {
+			return &change.WaitError{State: "23503", Detail: "the database refuses a value (constraint fk of table t)"}
+		}
+		return nil
+	}
+	out, err := r.handle(records...)
+	if err != nil || len(out.BatchItemFailures) != 1 || out.BatchItemFailures[0].ItemIdentifier != waiting {
+		t.Fatalf("got %+v, %v, want record %s named", out, err, waiting)
+	}
+	from := slices.IndexFunc(records, func(x events.KinesisEventRecord) bool { return x.Kinesis.SequenceNumber == waiting })
+	_, err = r.handle(records[from:]...)
+	var again *migrate.Again
+	if !errors.As(err, &again) {
+		t.Fatalf("a batch that begins with a message that waits ends in %v", err)
+	}
+	r.now = arrival.Add(5*time.Minute + time.Second)
+	r.must(records[from:]...)
+	if len(r.target.asides) != 1 {
+		t.Fatalf("%d messages are set aside, want the one that waited", len(r.target.asides))
+	}
+	for _, a := range r.target.asides {
+		if !strings.Contains(a.Reason, "rule between rows") || !strings.Contains(a.Reason, "23503") {
+			t.Errorf("its reason is %q", a.Reason)
+		}
+	}
+	r.target.refuse = nil
+	r.replay("")
+	l.same(t, r.target)
+}
+
+// What may pass by itself ends the call. What is done is not delivered again, and
+// an aggregate of which a part is left is named as a whole.
+func TestPassingFaultsAreRetriedFromTheirRecord(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	for _, code := range []string{"ThrottlingException", "StatementTimeoutException", "DatabaseUnavailableException"} {
+		r := newStreamRun(t, l.stream)
+		r.target.cut = func(int) int { return 7 }
+		applies := 0
+		r.target.fault = func(call string) (bool, error) {
+			if call != "Apply" {
+				return false, nil
+			}
+			if applies++; applies%4 == 0 {
+				return applies%8 == 0, &serviceError{code, "later"}
+			}
+			return false, nil
+		}
+		records := l.records(5, 1)
+		for calls := 0; len(records) > 0; calls++ {
+			if calls > 200 {
+				t.Fatalf("%s: no end", code)
+			}
+			out, err := r.handle(records...)
+			var again *migrate.Again
+			switch {
+			case err == nil && len(out.BatchItemFailures) == 0:
+				records = nil
+			case err == nil:
+				from := slices.IndexFunc(records, func(x events.KinesisEventRecord) bool {
+					return x.Kinesis.SequenceNumber == out.BatchItemFailures[0].ItemIdentifier
+				})
+				if from <= 0 || len(out.BatchItemFailures) != 1 {
+					t.Fatalf("%s: %+v names record %d", code, out, from)
+				}
+				records = records[from:]
+			case !errors.As(err, &again):
+				t.Fatalf("%s: %v", code, err)
+			}
+		}
+		l.same(t, r.target)
+		if len(r.mappings.changed) > 0 {
+			t.Errorf("%s: the mapping was turned %v", code, r.mappings.changed)
+		}
+	}
+}
+
+// A fault that no repeat mends is an error of the function: nobody takes it for
+// progress.
+func TestStandingFaultsAreErrors(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	r.target.cut = func(int) int { return 3 }
+	applies := 0
+	r.target.fault = func(call string) (bool, error) {
+		if call == "Apply" {
+			if applies++; applies > 2 {
+				return false, &serviceError{"AccessDeniedException", "no"}
+			}
+		}
+		return false, nil
+	}
+	out, err := r.handle(l.records(1, 1)...)
+	mustStop(t, err, "AccessDeniedException")
+	if len(out.BatchItemFailures) != 0 {
+		t.Errorf("%+v beside an error", out)
+	}
+}
+
+func TestDeadlineLeavesTheRestToTheNextCall(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	r.target.cut = func(int) int { return 4 }
+	ctx, cancel := context.WithDeadline(context.Background(), time.Now().Add(time.Hour))
+	defer cancel()
+	r.now = time.Now()
+	handed, late := context.WithCancelCause(ctx)
+	defer late(nil)
+	applies := 0
+	r.target.fault = func(call string) (bool, error) {
+		if call == "Apply" {
+			if applies++; applies == 6 {
+				late(context.DeadlineExceeded)
+			}
+		}
+		return false, nil
+	}
+	records := l.records(1, 1)
+	out, err := r.apply.Handle(handed, delivered(t, records))
+	if err != nil || len(out.BatchItemFailures) != 1 {
+		t.Fatalf("got %+v, %v", out, err)
+	}
+	from := slices.IndexFunc(records, func(x events.KinesisEventRecord) bool {
+		return x.Kinesis.SequenceNumber == out.BatchItemFailures[0].ItemIdentifier
+	})
+	if from != 6*4 {
+		t.Errorf("record %d is named, want %d: six requests of four messages were done", from, 6*4)
+	}
+	r.must(records[from:]...)
+	l.same(t, r.target)
+}
+
+// Whatever contradicts the ledger stops the stream: flag, mapping, metric, error.
+func TestIntegrityFaultsStopTheStream(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	at := func(block int64, n int) int { // index of message n of a block
+		return slices.Index(l.blocks, block) + n
+	}
+	first := int64(loadedBlocks)
+	for l.blocks[at(first, 0)] != l.blocks[at(first, 1)] { // that has a revision
+		first++
+	}
+	tests := []struct {
+		name, want string
+		do         func(r *streamRun, messages []ledgergen.StreamMessage)
+	}{
+		{"a revision's data", "hash is not that of its metadata and data", func(r *streamRun, m []ledgergen.StreamMessage) {
+			tamper(t, &m[at(first, 1)])
+		}},
+		{"a summary's statement", "transactionInfo is not what entriesHashList has the hash of", func(r *streamRun, m []ledgergen.StreamMessage) {
+			i := at(first, 0)
+			m[i].Data = bytes.Replace(m[i].Data, []byte("INSERT"), []byte("UPSERT"), 1)
+			if bytes.Equal(m[i].Data, l.messages[i].Data) {
+				m[i].Data = bytes.Replace(m[i].Data, []byte("UPDATE"), []byte("UPSERT"), 1)
+			}
+		}},
+		{"another ledger", "the journal stream is another ledger's", func(r *streamRun, m []ledgergen.StreamMessage) {
+			r.target.stream.Strand = "AnotherStrand000000000"
+		}},
+		{"a chain that does not go on", "does not follow block", func(r *streamRun, m []ledgergen.StreamMessage) {
+			r.target.stream.BoundaryHash = bytes.Repeat([]byte{7}, 32)
+		}},
+	}
+	for _, test := range tests {
+		r := newStreamRun(t, l.stream)
+		changed := *l
+		changed.messages = slices.Clone(l.messages)
+		for i := range changed.messages {
+			changed.messages[i].Data = bytes.Clone(changed.messages[i].Data)
+		}
+		test.do(r, changed.messages)
+		records := changed.records(1, 1)
+		_, err := r.handle(records...)
+		mustStop(t, err, "stream changes is stopped", test.want, `{"Because": "…"}`)
+		if !strings.Contains(r.target.stream.Stopped, test.want) || !slices.Equal(r.mappings.changed, []bool{false}) || r.metrics[migrate.MetricStreamStopped] != 1 {
+			t.Errorf("%s: flag %q, mapping turned %v, metric %d", test.name, r.target.stream.Stopped, r.mappings.changed, r.metrics[migrate.MetricStreamStopped])
+		}
+		if len(r.target.asides) > 0 {
+			t.Errorf("%s: something was set aside", test.name)
+		}
+		// While the flag stands nothing is applied, by this process and others, and
+		// the mapping is turned off again.
+		held := len(r.target.revisions)
+		for range 2 {
+			_, err = r.handle(l.records(1, 1)...)
+			mustStop(t, err, "stream changes is stopped", test.want)
+			r.restart()
+		}
+		if len(r.target.revisions) != held || len(r.mappings.changed) != 3 {
+			t.Errorf("%s: %d revisions were applied while the stream is stopped; the mapping was turned %v", test.name, len(r.target.revisions)-held, r.mappings.changed)
+		}
+		if got := r.status("{}", shardsOf(records)); got.Safe || !strings.Contains(got.Line, "the stream is stopped: "+r.target.stream.Stopped) || !strings.Contains(got.Line, "its event source mapping is disabled") {
+			t.Errorf("%s: status %q", test.name, got.Line)
+		}
+	}
+}
+
+// tamper changes a letter of a revision's data.
+func tamper(t testing.TB, m *ledgergen.StreamMessage) {
+	t.Helper()
+	event, err := stream.NewDecoder(nil).Decode(stream.Message{Data: m.Data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := event.(*stream.Revision).Block.Revisions[0].RawData
+	at := bytes.Index(m.Data, data)
+	for k := len(data) - 1; at >= 0 && k > 0; k-- {
+		if 'a' <= data[k] && data[k] <= 'y' && 'a' <= data[k-1] && data[k-1] <= 'y' {
+			m.Data[at+k]++
+			return
+		}
+	}
+	t.Fatal("the revision has no text to change")
+}
+
+// The flag is set first: a crash before the mapping is off leaves it, and it alone
+// has nothing more applied.
+func TestStopSurvivesFaultsOfItsOwn(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	r.target.stream.Strand = "AnotherStrand000000000"
+	records := l.records(1, 1)
+	r.target.fault = func(call string) (bool, error) {
+		if call == "StopStream" {
+			return false, &serviceError{"ThrottlingException", "later"}
+		}
+		return false, nil
+	}
+	_, err := r.handle(records...)
+	var again *migrate.Again
+	if !errors.As(err, &again) || len(r.mappings.changed) > 0 {
+		t.Fatalf("without a flag: %v, the mapping was turned %v", err, r.mappings.changed)
+	}
+	r.target.fault = nil
+	r.mappings.fault = func(string) error { return &serviceError{"ResourceInUseException", "it is being changed"} }
+	_, err = r.handle(records...)
+	mustStop(t, err, "another ledger's", "could not be turned off yet")
+	r.mappings.fault = nil
+	_, err = r.handle(records...)
+	mustStop(t, err, "another ledger's")
+	if !slices.Equal(r.mappings.changed, []bool{false}) {
+		t.Errorf("the mapping was turned %v", r.mappings.changed)
+	}
+}
+
+// A stream that nobody registered is turned off: its records wait in Kinesis
+// instead of growing too old for Lambda.
+func TestUnregisteredStreamIsTurnedOff(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, change.Stream{})
+	_, err := r.handle(l.records(1, 1)[0])
+	mustStop(t, err, "is not registered", "stream-enable", "stays off")
+	if !slices.Equal(r.mappings.changed, []bool{false}) {
+		t.Errorf("the mapping was turned %v", r.mappings.changed)
+	}
+}
+
+// A registration is read once, and again where the target says that it changed.
+func TestRegistrationIsFollowed(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	records := l.records(1, 1)
+	half := len(records) / 2
+	r.must(records[:half/2]...)
+	r.must(records[half/2 : half]...)
+	if n := r.target.calls["Stream"]; n != 1 {
+		t.Errorf("the registration was read %d times", n)
+	}
+	r.target.stream.Generation++
+	r.target.stream.Tables = []string{"Person"}
+	r.must(records[half:]...)
+	if n := r.target.calls["Stream"]; n != 2 {
+		t.Errorf("the registration was read %d times, want once more", n)
+	}
+	for _, x := range r.target.revisions {
+		if x.Block > l.blocks[half] && x.Current != "person" {
+			t.Fatalf("block %d brought a revision of %s", x.Block, x.Current)
+		}
+	}
+}
+
+// Tables that the load left out stay out, and count for their blocks.
+func TestTablesThatAreLeftOut(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	l.stream.Tables = []string{"Person", "Vehicle"}
+	r := newStreamRun(t, l.stream)
+	r.must(l.records(20, 2)...)
+	for key := range l.history {
+		if !strings.HasPrefix(key, "person/") && !strings.HasPrefix(key, "vehicle/") {
+			delete(l.history, key)
+		}
+	}
+	for key := range l.current {
+		if !strings.HasPrefix(key, "person/") && !strings.HasPrefix(key, "vehicle/") {
+			delete(l.current, key)
+		}
+	}
+	l.same(t, r.target)
+	for table := range r.target.tables {
+		if table != "person" && table != "vehicle" {
+			t.Errorf("table %s was made", table)
+		}
+	}
+}
+
+func TestEventsOfElsewhereAreRefused(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	good := l.records(1, 1)[0]
+	for name, change := range map[string]func(*events.KinesisEventRecord){
+		"no stream":        func(x *events.KinesisEventRecord) { x.EventSourceArn = "arn:aws:sqs:eu-west-1:1:q" },
+		"another sequence": func(x *events.KinesisEventRecord) { x.Kinesis.SequenceNumber = "5" },
+		"no shard":         func(x *events.KinesisEventRecord) { x.EventID = "5" },
+	} {
+		bad := good
+		change(&bad)
+		if _, err := r.handle(bad); err == nil {
+			t.Errorf("%s is applied", name)
+		}
+	}
+	if out, err := r.handle(); err != nil || out.BatchItemFailures != nil {
+		t.Errorf("no records: %+v, %v", out, err)
+	}
+}
+
+// Nothing of a row's values is in errors or in what the target notes of a message
+// that is set aside.
+func TestReasonsQuoteNoValues(t *testing.T) {
+	l := streamLedger(t, ledgergen.Options{Seed: 3, Documents: 60, Unmappable: 6}, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	r.must(l.records(1, 1)...)
+	for _, a := range r.target.asides {
+		body, err := r.objects.read(failureBucket, a.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var o map[string]json.RawMessage
+		if err := json.Unmarshal(body, &o); err != nil {
+			t.Fatal(err)
+		}
+		delete(o, "Message")
+		rest, _ := json.Marshal(o)
+		if long := strings.Repeat("x", 20); strings.Contains(string(rest), long) || strings.Contains(a.Reason, long) {
+			t.Errorf("a value is quoted: %s", rest)
+		}
+	}
+}
