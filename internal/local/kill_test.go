@@ -38,6 +38,14 @@ func TestAccountingSurvivesKill(t *testing.T) {
 	disturb(t, smallLoad{}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, false, every)
 }
 
+// The same with JSON, at the calls that only JSON needs: types are learned before
+// the passes, and read by all of them.
+func TestTypingSurvivesKill(t *testing.T) {
+	disturb(t, smallLoad{format: ledgergen.JSON}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, false, func(call string) bool {
+		return soak || strings.HasPrefix(call, "Typing's ") || strings.Contains(call, "/types.json")
+	})
+}
+
 // The same when nothing is retried and the failed execution is redriven.
 func TestRedriveEndsInTheSameState(t *testing.T) {
 	disturb(t, smallLoad{}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, true, every)
@@ -244,13 +252,13 @@ func calm(t testing.TB, c *local.Cloud) {
 }
 
 // A smallLoad is LedgerLoad on a small ledger that has something of everything.
-type smallLoad struct{}
+type smallLoad struct{ format ledgergen.Format }
 
 func (smallLoad) machine() string        { return "LedgerLoad" }
 func (smallLoad) options() local.Options { return local.Options{} }
 
-func (smallLoad) ledger() (o ledgergen.Options, tables []string) {
-	o = ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Exports: 2, BlocksPerObject: 20, Prefix: "exports/"}
+func (w smallLoad) ledger() (o ledgergen.Options, tables []string) {
+	o = ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Exports: 2, BlocksPerObject: 20, Prefix: "exports/", Format: w.format}
 	tables = []string{"Note", "Person"}
 	if soak {
 		o.Documents, tables = 300, []string{"Note", "Person", "Vehicle", "DriversLicense"}

@@ -84,7 +84,7 @@ func bare(r ionlib.Reader) ([]byte, error) {
 	if r.IsNull() {
 		return enclose(tq|0x0F, nil), nil
 	}
-	switch r.Type() {
+	switch r.Type() { //nolint:exhaustive // nulls are done, containers follow
 	case ionlib.BoolType:
 		v, err := r.BoolValue()
 		if err == nil && *v {
