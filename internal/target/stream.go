@@ -14,69 +14,16 @@ import (
 //go:embed stream.sql
 var streamSQL string
 
-// A StreamStoppedError says that a stream is stopped: nothing of it is applied
-// until it is resumed.
-type StreamStoppedError struct{ Stream, Reason string }
-
-func (e *StreamStoppedError) Error() string {
-	return fmt.Sprintf("stream %s is stopped: %s; when the cause is gone run stream-resume", e.Stream, e.Reason)
-}
-
-// A StreamChangedError says that a stream is not registered, or was registered
-// anew since it was read: read it again.
-type StreamChangedError struct {
-	Stream     string
-	Generation int64 // that is registered; 0: none
-}
-
-func (e *StreamChangedError) Error() string {
-	if e.Generation == 0 {
-		return fmt.Sprintf("stream %s is not registered: run LedgerLoad with \"EnableStream\": true, or stream-enable", e.Stream)
-	}
-	return fmt.Sprintf("stream %s was registered anew, as generation %d: its registration must be read again", e.Stream, e.Generation)
-}
-
-// An IntegrityError says that what a stream brings contradicts itself or what the
-// target has. Nothing of the request that holds it was stored, and none mends it
-// by itself.
-type IntegrityError struct{ Stream, Message string }
-
-func (e *IntegrityError) Error() string { return fmt.Sprintf("stream %s: %s", e.Stream, e.Message) }
-
-// An UnknownTableError says that a ledger table has no tables in the target yet:
-// EnsureTables makes them. Nothing of the request was stored.
-type UnknownTableError struct {
-	Stream  string
-	Table   change.SourceTable
-	Current string
-}
-
-func (e *UnknownTableError) Error() string {
-	return fmt.Sprintf("stream %s: ledger table %s (id %s) has no table %s in the target yet", e.Stream, e.Table.Name, e.Table.ID, e.Current)
-}
-
-// A RefusedError says that the database refuses a value of one message and always
-// will: set the message aside. What stands before it was applied.
-type RefusedError struct {
-	Item          int // index of the message's first item
-	State, Detail string
-}
-
-func (e *RefusedError) Error() string {
-	return fmt.Sprintf("item %d: %s (SQLSTATE %s)", e.Item, e.Detail, e.State)
-}
-
-// A WaitError says that one message violates a foreign key or a unique key that
-// other rows, still to come, may satisfy: apply it again later. What stands before
-// it was applied.
-type WaitError struct {
-	Item          int // index of the message's first item
-	State, Detail string
-}
-
-func (e *WaitError) Error() string {
-	return fmt.Sprintf("item %d waits for other rows: %s (SQLSTATE %s)", e.Item, e.Detail, e.State)
-}
+// The states of a stream that are errors: migrate, which cannot import this
+// package, decides by them.
+type (
+	StreamStoppedError = change.StreamStoppedError
+	StreamChangedError = change.StreamChangedError
+	IntegrityError     = change.IntegrityError
+	UnknownTableError  = change.UnknownTableError
+	RefusedError       = change.RefusedError
+	WaitError          = change.WaitError
+)
 
 // A registration is change.Stream as the bookkeeping keeps it.
 type registration struct {
