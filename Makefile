@@ -26,8 +26,12 @@ TAMPER ?=
 KEEP ?=
 # An environment of cdk.json.
 ENV ?=
-# The load that `make unload` removes.
+# The load that `make unload` removes, or that `make receipt` goes by.
 LOAD ?=
+# The row of `make receipt`: table, document id and version.
+TABLE ?=
+DOC ?=
+VERSION ?=
 
 GOLANGCI_LINT_VERSION := v2.12.0
 
@@ -43,7 +47,7 @@ FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal
 LOCAL_SOURCES := go.mod go.sum $(call sources,internal)
 INFRA_SOURCES := go.mod go.sum $(call sources,infra internal/config)
 
-.PHONY: help demo load plan prove unload test bench lint build synth diff bootstrap deploy destroy soak golden
+.PHONY: help demo load plan prove receipt unload test bench lint build synth diff bootstrap deploy destroy soak golden
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -63,6 +67,10 @@ plan: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## say
 
 prove: build/cdk.out/manifest.json build/godwit-local ## prove an archive offline, and load nothing: ARCHIVE=./folder DIGEST=file INPUT=, or the demo's ledger; TAMPER=1
 	@build/godwit-local prove -assembly build/cdk.out $(if $(ARCHIVE),-archive '$(ARCHIVE)',-documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)') $(if $(DIGEST),-digest '$(DIGEST)') $(if $(INPUT),-input '$(INPUT)') $(if $(TAMPER),-tamper)
+
+receipt: $(if $(ENV),,build/godwit-local) ## prove one row: TABLE= DOC=id VERSION=number [SCHEMA=] [LOAD=], in ENV= or from what KEEP=1 keeps on this machine
+	@[ -n '$(TABLE)' ] && [ -n '$(DOC)' ] && [ -n '$(VERSION)' ] || { echo 'which row? make receipt TABLE=person DOC=id VERSION=0 [ENV=dev]; doc_id and version stand in the row' >&2; exit 2; }
+	@$(if $(ENV),$(RECEIPT),build/godwit-local receipt -table '$(TABLE)' -document '$(DOC)' -version '$(VERSION)' $(if $(SCHEMA),-schema '$(SCHEMA)') $(if $(LOAD),-load '$(LOAD)'))
 
 unload: $(if $(ENV),,build/godwit-local) ## remove one load as if it had never been, or say why not: LOAD=id, in ENV= or from what KEEP=1 keeps on this machine
 	@[ -n '$(LOAD)' ] || { echo 'which load? make unload LOAD=id [ENV=dev]; its report names it' >&2; exit 2; }
@@ -146,6 +154,26 @@ while true; do \
   [ -z "$$sql" ] || sleep $$wait; \
   [[ $$sql == *describe* ]] || sql="SELECT concat(u->>'state', ' ', u->>'message') FROM godwit.unload(:load, $$look) AS u"; \
 done
+endef
+
+# prove-row, with your own credentials. It may be called again after any error.
+define RECEIPT
+file=build/cdk/$(ENV).outputs.json; \
+[ -f "$$file" ] || { echo "$$file is missing: make deploy ENV=$(ENV) writes it" >&2; exit 2; }; \
+function=$$(node -e 'const v = JSON.parse(fs.readFileSync(process.argv[1]))["godwit-$(ENV)-ledger"]?.ProveRowArn; \
+  if (!v) { console.error(`$${process.argv[1]} has no output ProveRowArn: make deploy ENV=$(ENV)`); process.exit(2); } console.log(v)' "$$file"); \
+region=$${function#arn:*:lambda:}; region=$${region%%:*}; \
+payload=$$(node -e 'const [table, document, version, schema, load] = process.argv.slice(1); \
+  console.log(JSON.stringify({Table: table, Document: document, Version: Number(version), ...(schema && {Schema: schema}), ...(load && {LoadId: load})}))' \
+  '$(TABLE)' '$(DOC)' '$(VERSION)' '$(SCHEMA)' '$(LOAD)'); \
+answer=$$(mktemp); trap 'rm -f "$$answer"' EXIT; \
+aws lambda invoke --region "$$region" --cli-read-timeout 0 --cli-binary-format raw-in-base64-out --function-name "$$function" --payload "$$payload" "$$answer" > /dev/null; \
+uri=$$(node -e 'const v = JSON.parse(fs.readFileSync(process.argv[1])); \
+  if (!v.Receipt) { console.error(v.errorMessage ?? v); process.exit(1); } \
+  console.error(v.Digest ? `it leads to the digest $${v.Digest}, from: $${v.DigestFrom}` : `it ends with the hash of its block; digest: $${v.DigestFrom}`); \
+  if (v.Content) fs.writeFileSync(process.argv[2], v.Content); else console.log(v.Receipt)' "$$answer" build/receipt.json); \
+[ -z "$$uri" ] || aws s3 cp --region "$$region" "$$uri" build/receipt.json; \
+echo 'receipt: build/receipt.json'; echo 'check it, with DIGEST from your own records:'; echo '  go run ./internal/receiptcheck -digest DIGEST build/receipt.json'
 endef
 
 # One compilation for all functions of an architecture. The flags leave nothing

@@ -93,7 +93,7 @@ func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, t
 	s.dashboard(e, target, s.alarms(e, data))
 	output(s.Stack, "ArchiveReaders", roles(s.Functions, archiveReaders...),
 		"Roles that read the archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")
-	output(s.Stack, "ProveRowName", *rows[0].FunctionName(), `make receipt calls it with {"Table": "…", "Document": "…", "Version": 0}`)
+	output(s.Stack, "ProveRowArn", *rows[0].FunctionArn(), `make receipt calls it with {"Table": "…", "Document": "…", "Version": 0}`)
 	output(s.Stack, "LedgerLoadArn", *s.Load.StateMachineArn(), `Start it with {"Bucket": "…", "Prefix": "…"}`)
 	return s, nil
 }

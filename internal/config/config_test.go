@@ -11,7 +11,7 @@ import (
 
 var functions = []string{
 	config.LedgerPreflight, config.TargetPrepare, config.LedgerPlan, config.LedgerTransform,
-	config.LedgerCount, config.LedgerPhase, config.TargetTask, config.LedgerReport, config.LedgerSurvey, config.LedgerTyping,
+	config.LedgerCount, config.LedgerPhase, config.TargetTask, config.LedgerReport, config.LedgerSurvey, config.LedgerTyping, config.ProveRow,
 	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
 	config.ProvePlan, config.ProveBlocks, config.ProveReport,
 	config.StreamApply, config.StreamEnable, config.StreamResume, config.StreamReplay, config.StreamStatus,

@@ -366,7 +366,7 @@ func (j *Job) finish(ctx context.Context, c *Cloud, output json.RawMessage, took
 	fmt.Fprintf(j.Out, "\n%s\n%d revisions in %.1f s (%.0f a second)\n", l.Text(100), read, took.Seconds(), float64(read)/took.Seconds())
 	fmt.Fprintf(j.Out, "report: %s\n", filepath.Join(j.Folder, "report.html"))
 	if j.Keep {
-		if err := j.keep(ctx, c.Postgres.AdminDSN(c.Database)); err != nil {
+		if err := j.keep(ctx, c); err != nil {
 			return err
 		}
 	}

@@ -18,10 +18,16 @@ import (
 // its folder, for as long as the database runs.
 const databaseFile = "database"
 
-// keep keeps the database running until ctx ends, and says where it is. What a
-// killed job leaves behind is a file that names a server which is gone.
-func (j *Job) keep(ctx context.Context, dsn string) (err error) {
-	file := filepath.Join(j.Folder, databaseFile)
+// keep keeps the database running until ctx ends, and says where it is; with it
+// what make receipt needs. What a killed job leaves behind is a file that names a
+// server which is gone.
+func (j *Job) keep(ctx context.Context, c *Cloud) (err error) {
+	stop, err := j.takeCalls(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	file, dsn := filepath.Join(j.Folder, databaseFile), c.Postgres.AdminDSN(c.Database)
 	if err := os.WriteFile(file, []byte(dsn+"\n"), 0o600); err != nil {
 		return err
 	}

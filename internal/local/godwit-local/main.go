@@ -1,7 +1,7 @@
 // Command godwit-local runs the synthesized stacks on this machine: demo exports
 // and loads a made-up ledger, load loads an archive from a folder, plan says what
-// loading either would take, prove how far either is proven, unload takes a load
-// back.
+// loading either would take, prove how far either is proven, receipt proves one
+// row, unload takes a load back.
 package main
 
 import (
@@ -11,10 +11,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"godwit/internal/ledgergen"
 	"godwit/internal/local"
+	"godwit/internal/migrate"
 )
 
 func main() {
@@ -31,12 +33,13 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say demo, load, plan, prove, unload or archive; each with -help")
+		return errors.New("say demo, load, plan, prove, receipt, unload or archive; each with -help")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	j := local.Job{Out: os.Stdout}
 	var format, layout, load string
 	var generate ledgergen.Options
+	var row migrate.ProveRowIn
 	source := func() {
 		flags.IntVar(&generate.Documents, "documents", 2000, "documents in the ledger")
 		flags.StringVar(&format, "format", "ION_BINARY", "ION_BINARY, ION_TEXT or JSON")
@@ -76,11 +79,22 @@ func run(ctx context.Context, args []string) error {
 	case "unload":
 		flags.StringVar(&j.Folder, "out", "build", "folder of the demo or load that keeps the database")
 		flags.StringVar(&load, "load", "", "id of the load, as its report names it")
+	case "receipt":
+		flags.StringVar(&j.Folder, "out", "build", "folder of the demo or load that keeps the database; the receipt is written there")
+		flags.StringVar(&row.Schema, "schema", "", "schema of the table; default the one that has it")
+		flags.StringVar(&row.Table, "table", "", "name of the table, in the database or in the ledger")
+		flags.StringVar(&row.Document, "document", "", "id of the document")
+		flags.Func("version", "version of the document, from 0 on", func(text string) error {
+			n, err := strconv.ParseInt(text, 10, 64)
+			row.Version = &n
+			return err
+		})
+		flags.StringVar(&row.LoadId, "load", "", "id of the load; default the latest that has the row")
 	case "archive":
 		source()
 		flags.StringVar(&j.Archive, "to", "", "folder to write the made-up ledger's export to")
 	default:
-		return fmt.Errorf("no command is named %s: say demo, load, plan, prove, unload or archive", args[0])
+		return fmt.Errorf("no command is named %s: say demo, load, plan, prove, receipt, unload or archive", args[0])
 	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -96,6 +110,8 @@ func run(ctx context.Context, args []string) error {
 		}
 	case "archive":
 		return local.WriteArchive(generate, j.Archive, os.Stdout)
+	case "receipt":
+		return local.Receipt(ctx, j.Folder, row, os.Stdout)
 	case "unload":
 		return local.Unload(ctx, j.Folder, load, os.Stdout)
 	}
