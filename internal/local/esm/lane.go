@@ -206,12 +206,8 @@ func (l *lane) deliver(items []*item) bool {
 // expired is how many of the first records are too old: for the mapping, or for
 // the stream, which does not keep them any more.
 func (l *lane) expired(items []*item) int {
-	limit := l.shard.run.retention
-	if age := l.shard.run.settings.MaxAge; age > 0 {
-		limit = min(limit, age)
-	}
 	now, n := l.shard.run.m.service.config.Clock.Now(), 0
-	for n < len(items) && now.Sub(items[n].Arrival) > limit {
+	for n < len(items) && now.Sub(items[n].Arrival) > l.shard.limit {
 		n++
 	}
 	return n
@@ -240,6 +236,7 @@ func (l *lane) invoke(b *batch) outcome {
 		if config.Clock.Sleep(l.shard.run.ctx, faultDelay) != nil {
 			return outcome{again: true} // the mapping stops
 		}
+	case None, Lose, Repeat: // the function runs
 	}
 	body, err := config.Functions.Invoke(m.service.ctx, m.FunctionARN, m.event(l.shard.id, b.items))
 	var refused *lambda.Error

@@ -238,11 +238,10 @@ type run struct {
 	ended    chan struct{} // holds a token when a shard was finished
 
 	// Under m.mu.
-	shards    map[string]*shard // started, and not finished
-	looking   bool              // for shards
-	retention time.Duration     // of the stream; set before the first shard starts
-	problem   string            // why shards cannot be listed
-	failing   int               // how often in a row they could not
+	shards  map[string]*shard // started, and not finished
+	looking bool              // for shards
+	problem string            // why shards cannot be listed
+	failing int               // how often in a row they could not
 }
 
 // begin starts to read. m.mu is held.
@@ -318,7 +317,6 @@ func (r *run) discover() error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r.retention = stream.Retention
 	first := m.positions == nil
 	if first {
 		m.positions = map[string]*position{}
@@ -336,7 +334,7 @@ func (r *run) discover() error {
 		if p.done || waits || r.shards[sh.ID] != nil || r.ctx.Err() != nil {
 			continue
 		}
-		r.start(sh.ID, p.start)
+		r.start(sh.ID, p.start, stream.Retention)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"time"
 
 	"godwit/internal/local/gateway"
 	"godwit/internal/local/kinesis"
@@ -14,6 +15,7 @@ import (
 type shard struct {
 	run   *run
 	id    string
+	limit time.Duration // how old a record may get
 	lanes []*lane
 	room  chan struct{} // holds a token when records were finished
 
@@ -36,9 +38,13 @@ type item struct {
 	done bool
 }
 
-// start begins to read a shard. m.mu is held.
-func (r *run) start(id string, from kinesis.Start) {
-	sh := &shard{run: r, id: id, room: make(chan struct{}, 1)}
+// start begins to read a shard, whose records the stream keeps for a while. m.mu
+// is held.
+func (r *run) start(id string, from kinesis.Start, retention time.Duration) {
+	sh := &shard{run: r, id: id, limit: retention, room: make(chan struct{}, 1)}
+	if r.settings.MaxAge > 0 {
+		sh.limit = min(sh.limit, r.settings.MaxAge)
+	}
 	for n := range r.settings.Parallel {
 		sh.lanes = append(sh.lanes, &lane{shard: sh, number: n, wake: make(chan struct{}, 1)})
 	}
