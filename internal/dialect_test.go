@@ -17,6 +17,7 @@ var dialect = regexp.MustCompile(`(?i)dsql|dialect|aurora-(postgresql|mysql)|eng
 // reviewed are the conditions that may: they refuse, and nothing else depends on
 // them.
 var reviewed = map[string]string{
+	"config/config.go":     "refuses a producer of the stream that nobody knows",
 	"migrate/preflight.go": "refuses a cluster that is no Aurora PostgreSQL before anything is read",
 }
 

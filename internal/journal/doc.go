@@ -1,7 +1,8 @@
 // Package journal owns the journal format of Amazon QLDB: blocks, revisions and
 // export manifests, in the three formats that ExportJournalToS3 wrote (Ion
 // binary, Ion text, JSON Lines), plain or gzip, read block by block into one
-// type. It yields change.Records.
+// type; and the payloads of journal streams, read into the same. It yields
+// change.Records.
 //
 // It leaves hashes and proofs to proof (a Block keeps the raw parts that they
 // need), listing and opening objects to its callers, rules to mapping.

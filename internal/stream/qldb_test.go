@@ -455,6 +455,32 @@ func TestARevisionBeforeItsTableInfoIsTheSame(t *testing.T) {
 	}
 }
 
+func TestFieldsThatAMappingAsksForAreMarked(t *testing.T) {
+	fields := &change.Fields{}
+	asked := fields.ID("VIN")
+	d := stream.NewDecoder(fields)
+	for i := range 200 { // more symbol tables than are kept
+		m := ionOf(t, details(table, address+",hash:"+hash32+fmt.Sprintf(",data:{other%d:1,VIN:2},", i)+meta))
+		event, err := d.Decode(stream.Message{Data: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		record, err := event.(*stream.Revision).Record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var marked []string
+		for n := range record.Fields.Nodes {
+			if at := record.Fields.Nodes[n].Name; at >= 0 && record.Fields.Names[at].Field == asked {
+				marked = append(marked, record.Fields.Names[at].Text)
+			}
+		}
+		if len(marked) != 1 || marked[0] != "VIN" {
+			t.Fatalf("message %d: marked are %q", i, marked)
+		}
+	}
+}
+
 func TestAMessageOfFiveMegabytesIsRead(t *testing.T) {
 	text := strings.Repeat("x", 5<<20)
 	message := ionOf(t, details(table, address+",hash:"+hash32+`,data:{a:"`+text+`"},`+meta))
