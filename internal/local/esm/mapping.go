@@ -302,7 +302,8 @@ func (r *run) finished(sh *shard) {
 // discover lists the shards and starts those whose parents are finished.
 func (r *run) discover() error {
 	m, s := r.m, r.m.service
-	for _, operation := range []string{"DescribeStreamSummary", "ListShards"} {
+	// The guide wants all three of a role.
+	for _, operation := range []string{"DescribeStream", "DescribeStreamSummary", "ListShards"} {
 		if err := m.admit(operation); err != nil {
 			return err
 		}

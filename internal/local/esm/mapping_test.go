@@ -155,8 +155,8 @@ func TestAnIdleMappingWaits(t *testing.T) {
 	w.create(func(m *esm.Mapping) { m.Position = kinesis.Latest })
 	w.drain()
 	calls := w.gateway.Seq()
-	if calls != 2+4 { // the stream, its shards, an iterator each
-		t.Errorf("%d calls were made for nothing to read, want 6", calls)
+	if calls != 3+4 { // the stream twice, its shards, an iterator each
+		t.Errorf("%d calls were made for nothing to read, want 7", calls)
 	}
 	w.must(w.clock.Sleep(context.Background(), time.Hour))
 	w.drain()
@@ -238,10 +238,11 @@ func TestWithoutPermissionNothingIsRead(t *testing.T) {
 		missing string
 		role    [][]string
 	}{
-		{"kinesis:GetRecords", [][]string{{"kinesis:DescribeStreamSummary kinesis:ListShards kinesis:GetShardIterator", stream}, decrypts}},
-		{"kinesis:GetShardIterator", [][]string{{"kinesis:DescribeStreamSummary kinesis:ListShards kinesis:GetRecords", stream}, decrypts}},
-		{"kinesis:ListShards", [][]string{{"kinesis:DescribeStreamSummary kinesis:GetShardIterator kinesis:GetRecords", stream}, decrypts}},
-		{"kinesis:DescribeStreamSummary", [][]string{{"kinesis:ListShards kinesis:GetShardIterator kinesis:GetRecords", stream}, decrypts}},
+		{"kinesis:GetRecords", [][]string{{"kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:ListShards kinesis:GetShardIterator", stream}, decrypts}},
+		{"kinesis:GetShardIterator", [][]string{{"kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:ListShards kinesis:GetRecords", stream}, decrypts}},
+		{"kinesis:ListShards", [][]string{{"kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:GetShardIterator kinesis:GetRecords", stream}, decrypts}},
+		{"kinesis:DescribeStreamSummary", [][]string{{"kinesis:DescribeStream kinesis:ListShards kinesis:GetShardIterator kinesis:GetRecords", stream}, decrypts}},
+		{"kinesis:DescribeStream ", [][]string{{"kinesis:DescribeStreamSummary kinesis:ListShards kinesis:GetShardIterator kinesis:GetRecords", stream}, decrypts}},
 		{"kms:Decrypt", [][]string{reads}},
 	} {
 		t.Run(c.missing, func(t *testing.T) {

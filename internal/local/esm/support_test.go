@@ -43,7 +43,7 @@ const (
 
 // What the function's role needs.
 var (
-	reads    = []string{"kinesis:DescribeStreamSummary kinesis:ListShards kinesis:GetShardIterator kinesis:GetRecords", stream}
+	reads    = []string{"kinesis:DescribeStream kinesis:DescribeStreamSummary kinesis:ListShards kinesis:GetShardIterator kinesis:GetRecords", stream}
 	decrypts = []string{"kms:Decrypt", key}
 	stores   = []string{"s3:PutObject", "arn:aws:s3:::failures/*", "s3:ListBucket", "arn:aws:s3:::failures"}
 )
