@@ -667,3 +667,11 @@ func failureObject(t testing.TB, records []events.KinesisEventRecord, condition 
 	}
 	return fmt.Sprintf("aws/lambda/%s/%s/2026/11/14/2026-11-14T00.38.06-%s", mappingID, shard, base64.RawURLEncoding.EncodeToString([]byte(first.Kinesis.SequenceNumber)[40:])), body
 }
+
+// kinesisRecords makes a record of each message, in one shard.
+func kinesisRecords(first int, messages []streamMessage) (out []events.KinesisEventRecord) {
+	for i, m := range messages {
+		out = append(out, kinesisRecord(0, first+i, m.key, m.data, arrival))
+	}
+	return out
+}

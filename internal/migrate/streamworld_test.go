@@ -196,6 +196,7 @@ type streamRun struct {
 	t        testing.TB
 	objects  *memoryObjects
 	target   *memoryStream
+	db       migrate.StreamTarget // target, or another
 	mappings *memoryMappings
 	metrics  map[string]int64
 	now      time.Time
@@ -208,6 +209,7 @@ func newStreamRun(t testing.TB, s change.Stream) *streamRun {
 		t: t, objects: o, target: newStream(t, o, s), mappings: &memoryMappings{t: t, function: "stream-apply", state: "Enabled"},
 		metrics: map[string]int64{}, now: arrival.Add(time.Minute),
 	}
+	r.db = r.target
 	r.restart()
 	return r
 }
@@ -215,7 +217,7 @@ func newStreamRun(t testing.TB, s change.Stream) *streamRun {
 // restart is a new process.
 func (r *streamRun) restart() {
 	r.apply = &migrate.StreamApply{
-		Objects: r.objects, Target: r.target, Mappings: r.mappings, Function: "stream-apply", FailureBucket: failureBucket,
+		Objects: r.objects, Target: r.db, Mappings: r.mappings, Function: "stream-apply", FailureBucket: failureBucket,
 		Now: func() time.Time { return r.now }, Metrics: func(all ...migrate.Metric) {
 			for _, m := range all {
 				for _, v := range m.Values {
@@ -252,26 +254,29 @@ func (r *streamRun) must(records ...events.KinesisEventRecord) {
 	}
 }
 
-// replay replays everything, call by call.
-func (r *streamRun) replay(prefix string) (out migrate.StreamReplayOut) {
+// replay replays everything, or what is under a prefix.
+func (r *streamRun) replay(prefix string) migrate.StreamReplayOut {
 	r.t.Helper()
-	h := &migrate.StreamReplay{Objects: r.objects, Target: r.target, FailureBucket: failureBucket, StreamARN: streamARN, Now: func() time.Time { return r.now }}
 	in := "{}"
 	if prefix != "" {
 		in = fmt.Sprintf(`{"Prefix":%q}`, prefix)
 	}
-	out, err := h.Handle(context.Background(), []byte(in))
+	out, err := r.replayer().Handle(context.Background(), []byte(in))
 	if err != nil {
 		r.t.Fatalf("replay: %v", err)
 	}
 	return out
 }
 
+func (r *streamRun) replayer() *migrate.StreamReplay {
+	return &migrate.StreamReplay{Objects: r.objects, Target: r.db, FailureBucket: failureBucket, StreamARN: streamARN, Now: func() time.Time { return r.now }}
+}
+
 // status asks where the stream stands; unread are its records by shard.
 func (r *streamRun) status(input string, shards memoryShards) migrate.StreamStatusOut {
 	r.t.Helper()
 	h := &migrate.StreamStatus{
-		Objects: r.objects, Target: r.target, Mappings: r.mappings, Shards: shards, FailureBucket: failureBucket,
+		Objects: r.objects, Target: r.db, Mappings: r.mappings, Shards: shards, FailureBucket: failureBucket,
 		StreamARN: streamARN, Mapping: mappingID, Now: func() time.Time { return r.now },
 	}
 	out, err := h.Handle(context.Background(), []byte(input))
