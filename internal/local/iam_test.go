@@ -74,6 +74,11 @@ func TestEveryStatementIsUsedOrReviewed(t *testing.T) {
 		note(c)
 		c.Close()
 	}
+	for _, file := range proveRowSamples(t) {
+		c, _, _ := proveRowSample(t, file)
+		note(c)
+		c.Close()
+	}
 	note(provenExport(t, ledgergen.JSON))
 	note(redriven(t, smallProve{}, "ProveBlocks"))
 	note(redriven(t, smallLoad{}, "Task"))

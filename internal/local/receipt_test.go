@@ -2,7 +2,9 @@ package local_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -15,8 +17,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"godwit/internal/journal"
 	"godwit/internal/ledgergen"
 	"godwit/internal/local"
+	"godwit/internal/local/s3"
 	"godwit/internal/migrate"
 )
 
@@ -129,21 +133,50 @@ func chosen(t testing.TB, all []rowName) (out []rowName) {
 	return out
 }
 
+// compress gives the data objects of the archive gzip and another name.
+func compress(t *testing.T, c *local.Cloud) {
+	t.Helper()
+	all, err := c.S3.List(archiveBucket, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		if journal.ParseKey("", e.Key).Kind != journal.DataKey {
+			continue
+		}
+		body, _, err := c.S3.Get(archiveBucket, e.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		if _, err := z.Write(body); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(z.Close(), c.S3.Put(archiveBucket, e.Key+".gz", b.Bytes(), s3.Options{}), c.S3.Delete(archiveBucket, e.Key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Every row of a load has a receipt that an independent program accepts under the
 // ledger's digest, and that shows what the row may show.
 func TestRowsHaveReceipts(t *testing.T) {
 	check := newChecker(t)
-	for _, o := range []ledgergen.Options{
-		{Format: ledgergen.IonBinary},
-		{Format: ledgergen.IonText},
-		{Format: ledgergen.JSON},
-		{Layout: ledgergen.AWSSample},
+	for name, o := range map[string]ledgergen.Options{
+		"binary Ion":      {Format: ledgergen.IonBinary},
+		"Ion text":        {Format: ledgergen.IonText},
+		"JSON":            {Format: ledgergen.JSON},
+		"JSON in gzip":    {Format: ledgergen.JSON},
+		"as AWS's sample": {Layout: ledgergen.AWSSample},
 	} {
-		t.Run(fmt.Sprintf("%s %s", o.Format, o.Layout), func(t *testing.T) {
-			o := o
+		t.Run(name, func(t *testing.T) {
 			o.Seed, o.Documents, o.Prefix, o.BlocksPerObject, o.Exports = 34, 1500, "exports/", 40, 2
 			c := start(t, local.Options{})
 			l := archive(t, c, o)
+			if strings.HasSuffix(name, "gzip") {
+				compress(t, c)
+			}
 			load(t, c, object{"Bucket": archiveBucket, "Prefix": o.Prefix, "Digest": l.Digest.String(), "DigestTip": l.Tip})
 			for _, r := range chosen(t, rowsOf(t, c, "dmv")) {
 				out := receipt(t, c, r.input())
