@@ -214,11 +214,12 @@ func (m *model) idle(t *tally) { t.acuSeconds = m.f.Place.MinACU * t.seconds }
 // the report. It leaves the database alone, even asleep.
 func (m *model) planning() tally {
 	begin, read, end := m.begin(2, 0), m.pass(func(c Content) float64 { return m.rate(rateOfMap+c.Format) * m.rate(rateSurvey) }, 0, false), m.report(0, 0)
-	if m.f.Typed {
-		read.reads += read.calls
-	}
 	end.writes = 4 // report twice, estimate, drafted mapping
 	end.reads = 1 + m.items
+	if m.f.Typed {
+		read.reads += read.calls
+		end.reads++
+	}
 	var t tally
 	for _, x := range []tally{begin, read, end} {
 		t.seconds += x.seconds
@@ -237,7 +238,7 @@ func (m *model) begin(functions, statements float64) tally {
 	lists := 2 * math.Max(1, ceil(m.objects, 1000)) // Preflight and Plan each list the archive
 	manifests := 2 * float64(m.f.Exports)           // started, completed
 	t := tally{
-		seconds:     functions*(m.rate(rateCall)+m.rate(rateChild)) + (lists+manifests)*32/m.rate(rateSmall) + statements*m.rate(rateAPI),
+		seconds:     functions*(m.rate(rateCall)+m.rate(rateChild)) + (lists*32+manifests)/m.rate(rateSmall) + statements*m.rate(rateAPI),
 		calls:       functions,
 		transitions: functions + 2,
 		writes:      lists + 2, // plan, items

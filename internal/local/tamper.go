@@ -56,7 +56,7 @@ func (j *Job) tamper(c *Cloud, bucket string) (*planted, error) {
 			fmt.Fprintf(j.Out, "TAMPER: one letter of the data of document %s is another now: revision %d of block %d, object %s\n", p.document, p.revision, p.block, e.Key)
 		} else {
 			fmt.Fprintf(j.Out, "TAMPER: one letter of a statement is another now: transactionInfo of block %d, object %s\n", p.block, e.Key)
-			fmt.Fprintln(j.Out, "  (JSON lost Ion types that the hashes of documents cover: a document that was changed cannot be told from one whose types\n  are not found, and is reported as type-unproven. What QLDB itself writes, and the chain, are hashed whole in JSON, too.)")
+			fmt.Fprintln(j.Out, "  (JSON lost Ion types that the hashes of documents cover: a document that was changed cannot be told from one whose types\n  are not found: it is a warning of the report, and stops nothing. What QLDB itself writes, and the chain, are hashed whole in JSON, too.)")
 		}
 		return p, c.S3.Put(bucket, e.Key, body, s3.Options{})
 	}
