@@ -26,22 +26,24 @@ func (g streamGrants) apply(r awsiam.Role) {
 	allow(r, []string{"s3:ListBucket"}, *g.data.Failures.BucketArn())
 	g.writeFailures(r, lambdaFailures, setAside)
 	g.database(r, g.target.LoaderSecret)
-	// It finds the mapping that calls it. The function cannot be told: the mapping
-	// is made after it.
-	allow(r, []string{"lambda:ListEventSourceMappings"}, "*")
-	suppress(r, "AwsSolutions-IAM5", "ListEventSourceMappings and X-Ray's actions have no resources to name", "Resource::*")
 }
 
-// own lets a function disable its own mapping, and no other. It is a policy
-// apart from the role's, because the mapping waits for that one.
+// own lets a function find the mapping that calls it, and disable that one and no
+// other. It cannot be told which it is, and the policy is apart from its role's:
+// the mapping is made after both.
 func (g streamGrants) own(f *Function) {
 	policy := awsiam.NewPolicy(g.stream.Stack, jsii.String("StreamApplyMappingPolicy"), &awsiam.PolicyProps{
 		Roles: &[]awsiam.IRole{f.Role},
 	})
-	policy.AddStatements(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Actions:   jsii.Strings("lambda:UpdateEventSourceMapping"),
-		Resources: &[]*string{g.stream.Mapping.AttrEventSourceMappingArn()},
-	}))
+	policy.AddStatements(
+		awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+			Actions: jsii.Strings("lambda:UpdateEventSourceMapping"), Resources: &[]*string{g.stream.Mapping.AttrEventSourceMappingArn()},
+		}),
+		awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+			Actions: jsii.Strings("lambda:ListEventSourceMappings"), Resources: jsii.Strings("*"),
+		}),
+	)
+	suppress(policy, "AwsSolutions-IAM5", "ListEventSourceMappings has no resources to name", "Resource::*")
 }
 
 // enable reads where a load ended.
