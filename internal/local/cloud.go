@@ -161,7 +161,7 @@ func (c *Cloud) startQLDB(_ context.Context, o Options) error {
 		return nil
 	}
 	var err error
-	c.QLDB, err = qldb.New(qldb.Config{Account: c.Stacks[0].Account, Region: c.Stacks[0].Region, Gateway: c.Gateway, Roles: c.Judge})
+	c.QLDB, err = qldb.New(qldb.Config{Account: c.Stacks[0].Account, Region: c.Stacks[0].Region, Gateway: c.Gateway, Roles: c.Judge, Disorder: o.Stream.Disorder})
 	if err != nil {
 		return fmt.Errorf("start QLDB: %w", err)
 	}

@@ -18,6 +18,8 @@ type StreamOptions struct {
 	Shards int // of each stream of the stacks; 0 is what it has on AWS
 	// Refuse may keep records out of a stream: see kinesis.Config.
 	Refuse func(stream, partitionKey string) string
+	// Disorder seeds how QLDB delivers: see qldb.Config. 0 is in order.
+	Disorder uint64
 	// Fault may break any delivery of records to a function.
 	Fault func(esm.Delivery) esm.Fault
 	// Settings may change what the stacks say of a mapping. nil changes nothing.

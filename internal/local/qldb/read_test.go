@@ -207,11 +207,8 @@ func TestLedgersAreFoundByName(t *testing.T) {
 
 func TestWhatIsNotServedStopsTheRunByName(t *testing.T) {
 	w := start(t, small(name))
-	_, err := w.client(caller).StreamJournalToKinesis(t.Context(), &sdk.StreamJournalToKinesisInput{
-		LedgerName: aws.String(name), RoleArn: aws.String(writer), StreamName: aws.String("s"), InclusiveStartTime: aws.Time(w.now),
-		KinesisConfiguration: &types.KinesisConfiguration{StreamArn: aws.String("arn:aws:kinesis:us-east-1:111122223333:stream/s")},
-	})
-	refused(t, "a stream", err, "NotImplemented", "qldb:StreamJournalToKinesis is not implemented locally")
+	_, err := w.client(caller).DeleteLedger(t.Context(), &sdk.DeleteLedgerInput{Name: aws.String(name)})
+	refused(t, "a deletion", err, "NotImplemented", "qldb:DeleteLedger is not implemented locally")
 	if w.gateway.Err() == nil {
 		t.Error("the run goes on")
 	}

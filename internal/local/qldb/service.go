@@ -1,12 +1,16 @@
 // Package qldb is the QLDB of the local AWS: ledgers that ledgergen makes, with
-// digests, blocks, revisions and proofs that are true, and exports of their
-// journals to the local S3. It speaks restJson1 as the SDK's client does, and
+// digests, blocks, revisions and proofs that are true, exports of their journals
+// to the local S3, and streams of them to the local Kinesis. It speaks restJson1 as the SDK's client does, and
 // answers what QLDB answered until it closed on 2025-07-31: its limits, its
 // clamps and its errors, by the words of its developer guide.
 //
 // It leaves the hash arithmetic and the objects of an export to ledgergen,
 // judging to the gateway, and storing to the local S3. It has no PartiQL: a
 // ledger grows because a test says so.
+//
+// A stream writes what the Kinesis Producer Library writes, aggregates over the
+// stream's shards, block after block as its ledger grows, or in disorder where a
+// seed asks for it.
 //
 // Promises: an export runs beside the calls, writes with the credentials of the
 // role that it was given and nothing else, and is IN_PROGRESS until its last
@@ -49,6 +53,9 @@ type Config struct {
 	}
 	Folder string           // for the ledgers' files while they are open; "" is the system's
 	Now    func() time.Time // nil is time.Now
+	// Disorder seeds how streams deliver: in any order within some blocks, and some
+	// messages twice. 0 delivers in the journal's order, once.
+	Disorder uint64
 }
 
 // A Ledger is a ledger to be made.
@@ -65,16 +72,18 @@ type Ledger struct {
 // A Service answers for its ledgers. It may be used concurrently.
 type Service struct {
 	config Config
-	ctx    context.Context // of all exports; ends with Close
+	ctx    context.Context // of all exports and streams; ends with Close
 	stop   context.CancelFunc
 	jobs   sync.WaitGroup
 
 	mu      sync.Mutex
 	ledgers map[string]*ledger
-	exports []*export     // in the order in which they began
-	begun   int           // exports, forgotten ones included
-	holds   int           // calls of Hold without their release
-	gate    chan struct{} // of exports that are held; closed by the last release
+	exports []*export        // in the order in which they began
+	streams []*journalStream // likewise
+	news    chan struct{}    // closed and replaced when a ledger grew, or a stream went on
+	begun   int              // exports, forgotten ones included, and streams
+	holds   int              // calls of Hold without their release
+	gate    chan struct{}    // of exports that are held; closed by the last release
 }
 
 var _ gateway.Service = (*Service)(nil)
@@ -97,10 +106,10 @@ func New(c Config) (*Service, error) {
 		c.Now = time.Now
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	return &Service{config: c, ctx: ctx, stop: stop, ledgers: map[string]*ledger{}}, nil
+	return &Service{config: c, ctx: ctx, stop: stop, ledgers: map[string]*ledger{}, news: make(chan struct{})}, nil
 }
 
-// Close ends the exports under way and frees the ledgers.
+// Close ends the exports and streams under way and frees the ledgers.
 func (s *Service) Close() error {
 	s.mu.Lock()
 	s.stop() // no export starts from here on
@@ -156,6 +165,8 @@ func (s *Service) Delete(name string) error {
 		return fmt.Errorf("delete ledger %s: there is none", name)
 	case l.running > 0:
 		return fmt.Errorf("delete ledger %s: %d exports are in progress", name, l.running)
+	case slices.ContainsFunc(s.streams, func(x *journalStream) bool { return x.ledger == l && !x.ended() }):
+		return fmt.Errorf("delete ledger %s: a stream of it has not ended", name)
 	}
 	delete(s.ledgers, name)
 	return l.journal.Close()
@@ -163,6 +174,7 @@ func (s *Service) Delete(name string) error {
 
 // Grow shows further blocks of a ledger and returns its new tip.
 func (s *Service) Grow(name string, blocks int64) (tip int64, err error) {
+	defer s.tell()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.ledgers[name]

@@ -76,6 +76,12 @@ func trusts(service string) any {
 
 func start(t *testing.T, ledgers ...qldb.Ledger) *world {
 	t.Helper()
+	return startWith(t, 0, ledgers...)
+}
+
+// startWith chooses the disorder of streams.
+func startWith(t *testing.T, disorder uint64, ledgers ...qldb.Ledger) *world {
+	t.Helper()
 	w := &world{judge: iam.New(account, region), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	must(t, w.judge.AddRole(caller, policy("qldb:*", "*", "iam:PassRole", "arn:aws:iam::111122223333:role/*"), trusts("lambda.amazonaws.com")))
 	must(t, w.judge.AddRole(writer, policy("s3:PutObject s3:PutObjectAcl", "arn:aws:s3:::archive/*", "kms:GenerateDataKey", key), trusts("qldb.amazonaws.com")))
@@ -94,7 +100,7 @@ func start(t *testing.T, ledgers ...qldb.Ledger) *world {
 	must(t, err)
 	must(t, w.s3.CreateBucket(s3.Bucket{Name: "archive"}))
 	w.gateway.Register("s3", w.s3)
-	w.qldb, err = qldb.New(qldb.Config{Account: account, Region: region, Gateway: w.gateway, Roles: w.judge, Folder: t.TempDir(), Now: func() time.Time {
+	w.qldb, err = qldb.New(qldb.Config{Account: account, Region: region, Gateway: w.gateway, Roles: w.judge, Folder: t.TempDir(), Disorder: disorder, Now: func() time.Time {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		return w.now

@@ -65,6 +65,11 @@ var served = map[string]operation{
 	"DescribeJournalS3Export":       (*Service).describeExport,
 	"ListJournalS3Exports":          (*Service).listExports,
 	"ListJournalS3ExportsForLedger": (*Service).listExports,
+
+	"StreamJournalToKinesis":             (*Service).streamJournal,
+	"DescribeJournalKinesisStream":       (*Service).describeStream,
+	"ListJournalKinesisStreamsForLedger": (*Service).listStreams,
+	"CancelJournalKinesisStream":         (*Service).cancelStream,
 }
 
 func parse(r *http.Request) (request, error) {
@@ -122,7 +127,13 @@ func (s *Service) Describe(r *http.Request, body []byte) ([]gateway.Call, error)
 		resource = s.arn(req.ledger)
 	}
 	calls := []gateway.Call{{Action: "qldb:" + req.operation, Resources: []string{resource}}}
-	if req.operation == "ExportJournalToS3" {
+	switch req.operation {
+	case "StreamJournalToKinesis":
+		calls[0].Resources[0] = s.streamARN(req.ledger, "*")
+	case "DescribeJournalKinesisStream", "CancelJournalKinesisStream":
+		calls[0].Resources[0] = s.streamARN(req.ledger, req.id)
+	}
+	if req.operation == "ExportJournalToS3" || req.operation == "StreamJournalToKinesis" {
 		var in struct{ RoleArn string }
 		// A body that is no JSON is refused later, in the service's words.
 		if json.Unmarshal(body, &in) == nil && in.RoleArn != "" {
