@@ -22,7 +22,7 @@ func TestRedactionsReachCopiesThatWereExportedBefore(t *testing.T) {
 	for _, f := range []ledgergen.Format{ledgergen.IonBinary, ledgergen.IonText, ledgergen.JSON} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
-			options := ledgergen.Options{Seed: 21, Documents: 1500, Format: f, Prefix: prefix, BlocksPerObject: 7}
+			options := ledgergen.Options{Seed: 21, Documents: 1200, Format: f, Prefix: prefix, BlocksPerObject: 7}
 			after := newMachine(t, whole)
 			after.generate(options)
 			_, rep := after.mustRun()

@@ -212,8 +212,8 @@ func TestAlteredJSONIsNotProven(t *testing.T) {
 // its plan and a proof: they prove the same.
 func TestSpentEffortIsHandedOn(t *testing.T) {
 	m := newMachine(t, whole)
-	m.generate(ledgergen.Options{Seed: 1, Documents: 2000, Prefix: prefix, BlocksPerObject: 60, Format: ledgergen.JSON})
-	m.segmentBytes, m.late = 1, func() bool { return true }
+	m.generate(ledgergen.Options{Seed: 1, Documents: 2000, Prefix: prefix, BlocksPerObject: 12, Format: ledgergen.JSON})
+	m.segmentBytes, m.late = 50_000, func() bool { return true }
 	// last is the Spent of the last call that handed on.
 	last := func(items migrate.ObjectRef, call func(in migrate.WorkIn) (migrate.WorkOut, error)) (spent int64, calls int) {
 		in := migrate.WorkIn{Items: lines[migrate.Item](t, m.objects, items)}
@@ -235,7 +235,7 @@ func TestSpentEffortIsHandedOn(t *testing.T) {
 	proof, calls := last(p.Items, func(in migrate.WorkIn) (migrate.WorkOut, error) {
 		return m.proveBlocks(migrate.ProveIn{ProofId: p.ProofId, Items: in.Items, Resume: in.Resume})
 	})
-	if proof == 0 || calls < 10 {
+	if proof == 0 || calls < 5 {
 		t.Errorf("the proof spent %d in %d calls", proof, calls)
 	}
 	plan, _ := m.planMode()
@@ -243,7 +243,7 @@ func TestSpentEffortIsHandedOn(t *testing.T) {
 		in.LoadId = plan.LoadId
 		return m.surveyOnce(in)
 	})
-	if surveyed != proof || calls < 10 {
+	if surveyed != proof || calls < 5 {
 		t.Errorf("the plan spent %d in %d calls, the proof %d", surveyed, calls, proof)
 	}
 	m.segmentBytes = 100_000
