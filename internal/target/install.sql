@@ -175,6 +175,11 @@ BEGIN
   DELETE FROM godwit.task x WHERE x.load_id = p_load;
   DELETE FROM godwit.load_source x WHERE x.load_id = p_load;
   DELETE FROM godwit.load_table x WHERE x.load_id = p_load;
+  -- A stream that continues it has nothing to continue.
+  DELETE FROM godwit.stream_block x USING godwit.stream s WHERE s.load_id = p_load AND x.stream = s.name;
+  DELETE FROM godwit.stream_aside x USING godwit.stream s WHERE s.load_id = p_load AND x.stream = s.name;
+  DELETE FROM godwit.stream_drop x USING godwit.stream s WHERE s.load_id = p_load AND x.stream = s.name;
+  DELETE FROM godwit.stream x WHERE x.load_id = p_load;
   DELETE FROM godwit.load x WHERE x.load_id = p_load;
 END $f$;
 
@@ -752,6 +757,11 @@ BEGIN
     WHERE t.load_id = p_load AND to_regclass(format('%I.%I', l.target_schema, t.current_name))::oid IS DISTINCT FROM t.shown) AS gone;
   IF v_wrong IS NOT NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'GW005', MESSAGE = format('what load %s showed is no longer there, or something else has its name: %s', p_load, v_wrong);
+  END IF;
+
+  SELECT string_agg(x.name, ', ') INTO v_wrong FROM godwit.stream x WHERE x.load_id = p_load AND x.applied_at IS NOT NULL;
+  IF v_wrong IS NOT NULL THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW005', MESSAGE = format('stream %s was applied to the tables of load %s since it was shown', v_wrong, p_load);
   END IF;
 
   -- From here on nobody writes: readers go on until the tables are dropped.

@@ -20,10 +20,10 @@ type block struct {
 	doomed bool   // redacted by a later block: copies of it are, if they were exported late
 }
 
-// TestApplyIsOrderFree loads random overlapping pieces of a random
+// TestLoadsAreOrderFree loads random overlapping pieces of a random
 // ledger, in random order, and compares the target with what the pieces say
 // together.
-func TestApplyIsOrderFree(t *testing.T) {
+func TestLoadsAreOrderFree(t *testing.T) {
 	for _, history := range []bool{true, false} {
 		for n := range uint64(4) {
 			t.Run(fmt.Sprintf("history %v, seed %d", history, n), func(t *testing.T) {

@@ -293,7 +293,8 @@ BEGIN
   IF r.hidden IS NOT NULL OR r.redactions IS NOT NULL
     OR EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = ANY (v_all) AND q.load_id = ANY (v_loads))
     OR EXISTS (SELECT FROM godwit.redaction x WHERE x.doc_id = ANY (v_all) AND x.load_id = ANY (v_loads))
-    OR EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND NOT o.active) THEN
+    OR EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND NOT o.active)
+    OR EXISTS (SELECT FROM godwit.stream_drop d WHERE d.stream = s.name) THEN
     PERFORM godwit.conceal(s, v_loads, v_all, r.hidden, r.redactions);
   END IF;
   IF v_history > 0 THEN
@@ -375,8 +376,9 @@ BEGIN
     FROM (SELECT format('%I.%I', s.target_schema, l.current_name) AS relation FROM godwit.load_table l WHERE l.load_id = s.load_id) AS x
     CROSS JOIN unnest(v_docs) AS d (doc_id)
     JOIN godwit.head h ON h.relation = x.relation AND h.doc_id = d.doc_id
-    WHERE EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY (p_loads))
-      OR s.redact AND EXISTS (SELECT FROM godwit.redaction r WHERE r.load_id = s.load_id AND r.doc_id = h.doc_id AND r.version = h.version AND r.table_id = h.table_id)
+    WHERE h.deleted -- an UNDROP may have brought back what was deleted meanwhile
+      OR EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY (p_loads))
+      OR EXISTS (SELECT FROM godwit.redaction r WHERE r.load_id = s.load_id AND r.doc_id = h.doc_id AND r.version = h.version AND r.table_id = h.table_id)
       OR EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND o.table_id = h.table_id AND NOT o.active)
     GROUP BY x.relation
   LOOP
@@ -446,7 +448,7 @@ BEGIN
   END IF;
   WITH noted AS (
     INSERT INTO godwit.stream_block AS b (stream, block, hash, previous, awaited, seen, complete)
-    SELECT p_stream, x.block, x.hash, x.previous, x.awaited, coalesce(x.seen, '{}'), false
+    SELECT p_stream, x.block, x.hash, x.previous, CASE WHEN x.hash IS NOT NULL THEN coalesce(x.awaited, '{}') END, coalesce(x.seen, '{}'), false
     FROM json_to_recordset(p_blocks) AS x (block bigint, hash text, previous text, awaited text[], seen text[]) WHERE x.block > s.gap_free ORDER BY x.block
     ON CONFLICT (stream, block) DO UPDATE SET hash = coalesce(b.hash, excluded.hash), previous = coalesce(b.previous, excluded.previous),
       awaited = coalesce(b.awaited, excluded.awaited), seen = ARRAY(SELECT unnest(b.seen) UNION SELECT unnest(excluded.seen))
@@ -477,6 +479,14 @@ BEGIN
   UPDATE godwit.load l SET last_block = v_last WHERE l.load_id = s.load_id AND l.last_block < v_last;
   RETURN v_last;
 END $f$;
+
+-- base_type spells a column's type, a domain's as that which it is made of.
+CREATE OR REPLACE FUNCTION godwit.base_type(p_type oid, p_modifier integer, OUT type text, OUT enum boolean) LANGUAGE sql STABLE AS $f$
+  WITH RECURSIVE d AS (
+    SELECT p_type AS type, p_modifier AS modifier
+    UNION ALL SELECT t.typbasetype, t.typtypmod FROM d JOIN pg_type t ON t.oid = d.type WHERE t.typtype = 'd')
+  SELECT format_type(d.type, d.modifier), t.typtype = 'e' FROM d JOIN pg_type t ON t.oid = d.type WHERE t.typtype <> 'd'
+$f$;
 
 -- row_key lists the columns of a table's primary key, or of its replica identity.
 CREATE OR REPLACE FUNCTION godwit.row_key(p_relation regclass) RETURNS text[] LANGUAGE sql STABLE AS $f$
@@ -517,10 +527,13 @@ BEGIN
     CROSS JOIN LATERAL (SELECT format('%I.%I', x.schema, x.name)::regclass AS class) AS o
     CROSS JOIN LATERAL (SELECT godwit.row_key(o.class) AS keys) AS k
     CROSS JOIN LATERAL (
-      SELECT string_agg(format('%I %s', n, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY i) AS definitions, string_agg(format('%I', n), ', ' ORDER BY i) AS names,
+      -- Documents come as text, as all else: read as JSON, a string would be the document.
+      SELECT string_agg(format('%I %s', n, CASE WHEN b.type IN ('json', 'jsonb') THEN 'text' ELSE format_type(a.atttypid, a.atttypmod) END), ', ' ORDER BY i) AS definitions,
+        string_agg(format('%I', n), ', ' ORDER BY i) AS names, string_agg(format(CASE WHEN b.type IN ('json', 'jsonb') THEN 'x.%I::%s' ELSE 'x.%I' END, n, b.type), ', ' ORDER BY i) AS taken,
         string_agg(format('%1$I = excluded.%1$I', n), ', ' ORDER BY i) FILTER (WHERE n <> ALL (k.keys) AND a.attidentity <> 'a') AS changes,
         min(n) FILTER (WHERE a.attname IS NULL) AS unknown
-      FROM unnest(x.columns) WITH ORDINALITY AS m (n, i) LEFT JOIN pg_attribute a ON a.attrelid = o.class AND a.attname = n AND a.attnum > 0 AND NOT a.attisdropped) AS c
+      FROM unnest(x.columns) WITH ORDINALITY AS m (n, i) LEFT JOIN pg_attribute a ON a.attrelid = o.class AND a.attname = n AND a.attnum > 0 AND NOT a.attisdropped
+      LEFT JOIN LATERAL godwit.base_type(a.atttypid, a.atttypmod) AS b ON true) AS c
     ORDER BY coalesce(x.deleted, false) DESC, x.id
   LOOP
     IF g.unknown IS NOT NULL OR NOT g.keys <@ g.columns THEN
@@ -534,7 +547,7 @@ BEGIN
       format('SELECT b.* FROM ROWS FROM (json_to_recordset($1) AS (%1$s)) WITH ORDINALITY AS b (%2$s, "godwit number") JOIN unnest($2, $3) AS w (id, number) ON w.id = $4 AND w.number = b."godwit number"',
         g.definitions, g.names),
       (SELECT string_agg(format('t.%1$I = x.%1$I', k), ' AND ') FROM unnest(g.keys) AS k),
-      g.names, (SELECT string_agg(format('x.%I', n), ', ' ORDER BY i) FROM unnest(g.columns) WITH ORDINALITY AS m (n, i)),
+      g.names, g.taken,
       (SELECT string_agg(format('%I', k), ', ') FROM unnest(g.keys) AS k), coalesce('UPDATE SET ' || g.changes, 'NOTHING'))
     USING g.rows, v_groups, v_numbers, g.id;
   END LOOP;
@@ -601,8 +614,8 @@ END $f$;
 CREATE OR REPLACE FUNCTION godwit.row_tables(p_names jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $f$
   SELECT coalesce(jsonb_agg(jsonb_build_object('Schema', n->>'Schema', 'Name', n->>'Name',
     'Columns', (
-      SELECT jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', format_type(a.atttypid, a.atttypmod), 'NotNull', a.attnotnull, 'Generated', a.attgenerated <> '') ORDER BY a.attnum)
-      FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+      SELECT jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', b.type, 'NotNull', a.attnotnull, 'Generated', a.attgenerated <> '', 'Enum', b.enum) ORDER BY a.attnum)
+      FROM pg_attribute a CROSS JOIN LATERAL godwit.base_type(a.atttypid, a.atttypmod) AS b WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
     'Key', godwit.row_key(c.oid::regclass)) ORDER BY o), '[]')
   FROM jsonb_array_elements(p_names) WITH ORDINALITY AS m (n, o)
   JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', n->>'Schema', n->>'Name')) AND c.relkind IN ('r', 'p')

@@ -55,7 +55,8 @@ type request struct {
 
 	parts  map[partKey]*part
 	writes map[rowKey]*rowWrite
-	order  []rowKey // in which writes were met
+	order  []rowKey                     // in which writes were met
+	known  map[*change.RowItem][]string // members of rows
 }
 
 type documentKey struct{ current, document string }
@@ -71,15 +72,12 @@ func newRequest(s change.Stream, items []change.Item, limit int) (*request, erro
 	r := &request{
 		stream: s, bytes: requestFrame, names: map[string]string{}, shards: map[string]string{}, sources: map[string]string{},
 		revisions: map[revisionKey]*change.RevisionItem{}, newest: map[documentKey]*change.RevisionItem{}, rows: map[string][]byte{},
-		blocks: map[int64]*block{}, parts: map[partKey]*part{}, writes: map[rowKey]*rowWrite{},
+		blocks: map[int64]*block{}, parts: map[partKey]*part{}, writes: map[rowKey]*rowWrite{}, known: map[*change.RowItem][]string{},
 	}
 	for r.items < len(items) {
 		next := items[r.items:]
 		next = next[:message(next)]
-		size := 0
-		for i := range next {
-			size += itemBytes(&next[i])
-		}
+		size := r.bytesOf(next)
 		if r.messages > 0 && (r.bytes+size > limit || r.splits(next)) {
 			break
 		}
@@ -359,39 +357,56 @@ func appendJSON(b *bytes.Buffer, v any) {
 	_ = e.Encode(v) // strings and numbers, into memory: nothing can fail
 }
 
-// itemBytes is how many bytes an item needs in the body of a request at most:
-// JSON in a JSON string.
-func itemBytes(item *change.Item) int {
+// bytesOf is how many bytes more the body of the request needs for a message, at
+// most: JSON in a JSON string.
+func (r *request) bytesOf(message []change.Item) int {
 	const (
-		frame = 200 // members, numbers, quotes and commas of one object
-		hash  = 60  // in base64, with its quotes
+		object = 160 // member names, numbers, quotes and commas of one object
+		hash   = 60  // in base64, with its quotes
 	)
-	n := frame + escapedLen(item.Mark.Shard) + escapedLen(item.Mark.Sequence)
-	switch {
-	case item.Revision != nil:
-		x := item.Revision
-		n += 2*frame + 2*hash + 2*twice(x.Current) + twice(x.Document) + 2*twice(x.Table.ID) + escapedLen(x.Row)
-	case item.Block != nil:
-		x := item.Block
-		n += frame + 2*hash + hash*len(x.Revisions) + twice(x.Timestamp)
-		for _, y := range x.Redactions {
-			n += frame + twice(y.TableID) + twice(y.Document)
+	n := 0
+	if mark := message[0].Mark; r.shards[mark.Shard] == "" {
+		n += object + twice(mark.Shard) + twice(mark.Sequence)
+	}
+	for i := range message {
+		switch item := &message[i]; {
+		case item.Revision != nil:
+			x := item.Revision
+			n += object + hash + twice(x.Current) + twice(x.Document) + twice(x.Table.ID) + len(",") + escapedLen(x.Row)
+			if r.sources[x.Table.ID] == "" {
+				n += object + 2*twice(x.Current) + twice(x.Table.ID)
+			}
+			if n += hash; r.blocks[x.Block] == nil {
+				n += object
+			}
+		case item.Block != nil:
+			x := item.Block
+			n += object + 2*hash + hash*len(x.Revisions) + twice(x.Timestamp)
+			for _, y := range x.Redactions {
+				n += object + twice(y.TableID) + twice(y.Document)
+			}
+			for _, y := range x.Events {
+				n += object + twice(y.TableID)
+			}
+		case item.Row != nil:
+			x := item.Row
+			n += object + twice(x.Key) + twice(x.Position.Tie) + twice(x.At) + len(",") + escapedLen(x.Row)
+			if columns := r.membersOf(x); r.parts[partOf(x, columns)] == nil {
+				n += object + twice(x.Schema) + twice(x.Table)
+				for _, c := range columns {
+					n += len(",") + twice(c)
+				}
+			}
+		case item.Aside != nil:
+			x := item.Aside
+			n += 2*object + object + hash + 2*twice(x.Object) + 2*twice(x.Reason) + twice(x.Table.ID) + 2*twice(x.Table.Name) + 2*twice(x.Document)
 		}
-		for _, y := range x.Events {
-			n += frame + twice(y.TableID)
-		}
-	case item.Row != nil:
-		x := item.Row
-		n += 2*frame + twice(x.Schema) + twice(x.Table) + twice(x.Key) + twice(x.Position.Tie) + twice(x.At) + 2*escapedLen(x.Row)
-	case item.Aside != nil:
-		x := item.Aside
-		n += 2*frame + hash + 2*twice(x.Object) + 2*twice(x.Reason) + twice(x.Table.ID) + 2*twice(x.Table.Name) + 2*twice(x.Document)
 	}
 	return n
 }
 
-// twice is how many bytes a string has as a JSON string within a JSON string, at
-// most.
+// twice is how many bytes a string has at most as a JSON string within a JSON
+// string.
 func twice(s string) int {
 	n := 4 // quotes
 	for i := range len(s) {

@@ -6,7 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
+	"slices"
 
 	"godwit/internal/change"
 )
@@ -51,6 +51,10 @@ type rowHead struct {
 	Number  int    `json:"number"` // of the write in its part, from 1
 }
 
+func partOf(x *change.RowItem, columns []string) partKey {
+	return partKey{x.Schema, x.Table, x.Deleted, fmt.Sprintf("%q", columns)}
+}
+
 func keyOf(x *change.RowItem) rowKey {
 	key := x.Key
 	if len(key) > maxKey {
@@ -69,7 +73,7 @@ func (r *request) splits(message []change.Item) bool {
 			continue
 		}
 		if was := r.writes[keyOf(x)]; was != nil && !was.part.Deleted {
-			if names, ok := members(x.Row); !ok || strings.Join(names, ",") != strings.Join(was.part.Columns, ",") {
+			if !slices.Equal(r.membersOf(x), was.part.Columns) {
 				return true
 			}
 		}
@@ -82,8 +86,8 @@ func (r *request) addRow(x *change.RowItem) error {
 		r.skipped++
 		return nil
 	}
-	columns, ok := members(x.Row)
-	if !ok {
+	columns := r.membersOf(x)
+	if columns == nil {
 		return &RefusedError{State: "22P02", Detail: fmt.Sprintf("a row of table %s.%s is not a JSON object", x.Schema, x.Table)}
 	}
 	r.reached(x.Position, x.At)
@@ -99,7 +103,7 @@ func (r *request) addRow(x *change.RowItem) error {
 		r.writes[key] = was
 		r.order = append(r.order, key)
 	}
-	id := partKey{x.Schema, x.Table, x.Deleted, fmt.Sprintf("%q", columns)}
+	id := partOf(x, columns)
 	p := r.parts[id]
 	if p == nil {
 		p = &part{len(r.parts), x.Schema, x.Table, x.Deleted, columns}
@@ -146,11 +150,21 @@ func (r *request) writeRows(b *bytes.Buffer) {
 	b.WriteByte(']')
 }
 
-// members lists the names of a JSON object's members, in its order.
-func members(object []byte) (names []string, ok bool) {
+// membersOf lists the columns that a row names, in its order; nil where it is no
+// JSON object that names any.
+func (r *request) membersOf(x *change.RowItem) []string {
+	names, ok := r.known[x]
+	if !ok {
+		names = members(x.Row)
+		r.known[x] = names
+	}
+	return names
+}
+
+func members(object []byte) (names []string) {
 	object = bytes.TrimLeft(object, " \t\r\n")
 	if len(object) == 0 || object[0] != '{' || !json.Valid(object) {
-		return nil, false
+		return nil
 	}
 	depth, value := 0, false
 	for i := 0; i < len(object); i++ {
@@ -173,11 +187,11 @@ func members(object []byte) (names []string, ok bool) {
 			if depth == 1 && !value {
 				var name string
 				if json.Unmarshal(object[start:i+1], &name) != nil {
-					return nil, false
+					return nil
 				}
 				names = append(names, name)
 			}
 		}
 	}
-	return names, true
+	return names
 }
