@@ -228,6 +228,35 @@ func TestDMSRecordsThatLackASettingAreRefusedByItsName(t *testing.T) {
 	}
 }
 
+func TestWideTables(t *testing.T) {
+	const columns = 1600 // the most that PostgreSQL has
+	table := change.RowTable{Schema: "public", Name: "wide", Key: []string{"c7"}}
+	var after, want []string
+	for i := range columns {
+		name := fmt.Sprintf("c%d", i)
+		table.Columns = append(table.Columns, change.RowColumn{Name: name, Type: "integer"})
+		want = append(want, fmt.Sprintf(`%q:"%d"`, name, i))
+		name = fmt.Sprintf("c%d", columns-1-i) // not in the table's order
+		after = append(after, fmt.Sprintf(`%q:%d`, name, columns-1-i))
+	}
+	prepared, err := stream.NewTable(table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := decode(t, dmsRecord("insert", `"data":{`+strings.Join(after, ",")+`}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	items, err := event.(*stream.Change).Rows(prepared)
+	if err != nil || len(items) != 1 || items[0].Key != `["7"]` || string(items[0].Row) != "{"+strings.Join(want, ",")+"}" {
+		t.Errorf("got %+v, %v", items, err)
+	}
+	_, err = decode(t, dmsRecord("insert", `"data":{`+strings.Join(after, ",")+`,"c800":1}`))
+	if err == nil || err.Error() != `read dms message, data: has the member "c800" twice` {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestTablesWithoutAUsableKeyAreRefused(t *testing.T) {
 	table := orders()
 	for want, key := range map[string][]string{
