@@ -23,9 +23,14 @@ func row(op string, columns ...cdc.Column) cdc.Row {
 // guides show.
 func TestRecordsLookLikeTheProducers(t *testing.T) {
 	columns := []cdc.Column{
-		{Name: "id", Type: "bigint", Text: "9223372036854775807"}, {Name: "at", Type: "timestamp with time zone", Text: "2024-07-29 00:58:17.5+00"},
-		{Name: "raw", Type: "bytea", Text: `\xbeef`}, {Name: "day", Type: "date", Text: "2024-03-15"}, {Name: "price", Type: "numeric(12,2)", Text: "29.90"},
-		{Name: "ok", Type: "boolean", Text: "t"}, {Name: "doc", Type: "jsonb", Text: `{"a": "<>"}`}, {Name: "none", Type: "text", Null: true},
+		{Name: "id", Type: "bigint", Text: "9223372036854775807"},
+		{Name: "at", Type: "timestamp with time zone", Text: "2024-07-29 00:58:17.5+00"},
+		{Name: "raw", Type: "bytea", Text: `\xbeef`},
+		{Name: "day", Type: "date", Text: "2024-03-15"},
+		{Name: "price", Type: "numeric(12,2)", Text: "29.90"},
+		{Name: "ok", Type: "boolean", Text: "t"},
+		{Name: "doc", Type: "jsonb", Text: `{"a": "<>"}`},
+		{Name: "none", Type: "text", Null: true},
 	}
 	update := row(cdc.Update, columns...)
 	update.Before = columns[:1]
