@@ -113,6 +113,14 @@ func newColumn(c change.RowColumn) column {
 	return col
 }
 
+// lobMaxSize is the most bytes of a large value (text, json, bytea, arrays, …) that
+// DMS carries to Kinesis. A value that is longer is cut to this length, so one of
+// it may be whole or not. A task whose LobMaxSize is less cuts where nobody can
+// tell.
+const lobMaxSize = 1 << 20
+
+var errLarge = errors.New("has 1 MiB or more, where AWS DMS cuts large values off (LobMaxSize) without a word: copy the row by hand, and keep values of that size on S3")
+
 // oidBits marks the one unsigned integer type, of 32 bits.
 const oidBits = 33
 
@@ -186,6 +194,9 @@ func (c *column) text(dst, v []byte, source string) ([]byte, error) {
 		}
 	}
 	dsql := source == change.SourceDSQL
+	if !dsql && len(s) >= lobMaxSize && c.kind != bytea {
+		return nil, errLarge
+	}
 	switch c.kind {
 	case integer:
 		if err := c.wants(v, isNumber(v) || isString(v)); err != nil {
@@ -366,6 +377,9 @@ func fromHex(s []byte) ([]byte, error) {
 	plain := make([]byte, hex.DecodedLen(len(s)))
 	if _, err := hex.Decode(plain, s); err != nil {
 		return nil, errors.New("is bytea, but not hexadecimal as DMS writes it, with 0x or without")
+	}
+	if len(plain) >= lobMaxSize {
+		return nil, errLarge
 	}
 	return appendHex(plain), nil
 }
