@@ -25,7 +25,7 @@
 // JSON is written as ion-java down-converts Ion: decimals as
 // <unscaled>e<exponent> (90.25 is 9025e-2, which keeps the scale), floats with
 // the shortest digits and an exponent (2.5e0). JSON cannot tell the two apart,
-// so floats stand only in the free-form table Note, where jsonb holds the same
+// so floats stand only in the free-form parts of Note and Inspection, where jsonb holds the same
 // number whichever it was. Values that jsonb cannot hold (annotations, symbols,
 // NUL, nan, repeated names) are not generated.
 package ledgergen

@@ -15,6 +15,7 @@ const (
 	vehicleRegistration = "VehicleRegistration"
 	driversLicense      = "DriversLicense"
 	note                = "Note"
+	inspection          = "Inspection" // of a ledger's later life
 )
 
 // colour is a field of a Vehicle.
@@ -32,6 +33,7 @@ type author struct {
 	unlicensed []string // persons without a license
 	unplated   []string // VINs of vehicles without a registration
 	written    int      // documents so far: shapes drift with it
+	later      bool     // the application has another version
 }
 
 // document returns a new document of the table with the given id.
@@ -46,6 +48,8 @@ func (a *author) document(table, id string) value {
 		return a.registration()
 	case driversLicense:
 		return a.license()
+	case inspection:
+		return a.inspection()
 	}
 	return a.note()
 }
@@ -54,6 +58,8 @@ func (a *author) document(table, id string) value {
 // documents can be made.
 func (a *author) table() string {
 	switch n := a.random.below(100); {
+	case a.later && n < 12:
+		return inspection
 	case n < 24 && len(a.unplated) > 0 && len(a.persons) > 0:
 		return vehicleRegistration
 	case n < 44 && len(a.unlicensed) > 0:
@@ -226,7 +232,24 @@ func (a *author) license() value {
 	if r.chance(30) {
 		v = v.without("ValidToDate")
 	}
+	if a.later { // the application gave a field its right name
+		number := *v.get("LicensePlateNumber")
+		v = v.without("LicensePlateNumber").with("LicenseNumber", number)
+	}
 	return v
+}
+
+// inspection returns a document of a table that came with a later version of
+// the application.
+func (a *author) inspection() value {
+	r := a.random
+	return structure(
+		field{"Station", structure(field{"City", text(pick(r, cities))}, field{"State", text(pick(r, states))})},
+		field{"On", timestamp(a.date(2021, 2022))},
+		field{"Passed", boolean(r.chance(800))},
+		field{"Fee", decimal(fmt.Sprintf("%d.%02d", r.between(20, 90), r.below(100)))},
+		field{"Findings", list(a.freeForm(2), text(pick(r, remarks)))},
+	)
 }
 
 // note returns a free-form document: every type that jsonb can hold, nested.
@@ -359,6 +382,8 @@ func (a *author) change(table string, v value) (value, string) {
 			return v.with("LicenseType", text(pick(r, licenseTypes))), "UPDATE DriversLicense AS d SET d.LicenseType = ? WHERE d.PersonId = ?"
 		}
 		return v.with("ValidToDate", timestamp(a.date(2026, 2030))), "UPDATE DriversLicense AS d SET d.ValidToDate = ? WHERE d.PersonId = ?"
+	case inspection:
+		return v.with("Passed", boolean(r.chance(500))), "UPDATE Inspection AS i BY id SET i.Passed = ? WHERE id = ?"
 	}
 	return v.with(pick(r, noteFields), a.freeForm(0)), "UPDATE Note AS n BY id SET n = ? WHERE id = ?"
 }

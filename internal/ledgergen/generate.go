@@ -48,7 +48,9 @@ type generator struct {
 	redactions                 []value // asked for by coming transactions
 	inserted, updated, deleted int
 	redactedOnce               bool
-	settling                   bool // no new redactions
+	wanted                     int   // documents to be inserted, so far
+	later                      int64 // first block of what Options.Later adds; 0 until then
+	settling                   bool  // no new redactions
 }
 
 // errEnough ends a life at the block that the options say.
@@ -82,7 +84,7 @@ func (g *generator) life() error {
 	}
 	// The first DriversLicense table is dropped and created again.
 	dropAt := g.options.Documents / 5
-	for dropped := false; g.inserted < g.options.Documents; {
+	for dropped := false; g.inserted < g.wanted; {
 		if !dropped && g.inserted >= dropAt {
 			dropped = true
 			if err := g.recreateTable(driversLicense); err != nil {
@@ -97,6 +99,40 @@ func (g *generator) life() error {
 		if err := g.unmappable(i); err != nil {
 			return err
 		}
+	}
+	if err := g.settle(); err != nil {
+		return err
+	}
+	return g.goOn()
+}
+
+// goOn is what Options.Later adds.
+func (g *generator) goOn() error {
+	if g.options.Later == 0 {
+		return nil
+	}
+	g.later, g.redactedOnce = g.chain.next, false
+	g.author.later = true
+	if err := g.createTable(inspection); err != nil {
+		return err
+	}
+	grow := func(documents int) error {
+		for g.wanted += documents; g.inserted < g.wanted; {
+			if err := g.step(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	half := g.options.Later / 2
+	if err := grow(half); err != nil {
+		return err
+	}
+	if err := g.recreateTable(driversLicense); err != nil {
+		return err
+	}
+	if err := grow(g.options.Later - half); err != nil {
+		return err
 	}
 	return g.settle()
 }
@@ -154,7 +190,7 @@ func (g *generator) change() error {
 			err = g.update(tx, g.idle(false))
 		case g.deleted*100 < deleteShare*revisions && g.random.chance(300):
 			g.delete(tx, g.idle(true))
-		case g.inserted < g.options.Documents:
+		case g.inserted < g.wanted:
 			err = g.insert(tx)
 		}
 		if err != nil {
@@ -252,7 +288,7 @@ func (g *generator) update(tx *transaction, i int) error {
 	if !g.settling && (g.random.chance(3) || !g.redactedOnce) {
 		// Unless asked otherwise the export is made after the redaction: the data is
 		// gone already.
-		g.redactedOnce, r.redacted = true, !g.options.Unredacted
+		g.redactedOnce, r.redacted = true, !g.options.Unredacted && g.later == 0
 		address := structure(
 			field{"blockAddress", g.chain.address()},
 			field{"tableId", text(g.ledger.Tables[d.table].ID)},
@@ -425,7 +461,7 @@ func (g *generator) share() float64 {
 	if g.options.Blocks > 0 {
 		return float64(g.chain.next) / float64(g.options.Blocks)
 	}
-	return float64(g.inserted) / float64(max(g.options.Documents, 1))
+	return float64(g.inserted) / float64(max(g.options.Documents+g.options.Later, 1))
 }
 
 // advance moves the clock: most blocks follow within milliseconds, many within

@@ -28,6 +28,7 @@ type Journal struct {
 	symbols ion.Writer // of all blocks; only read once the ledger is written
 	index   []entry
 	levels  [][]proof.Hash // levels[k][i]: root over the 2^k blocks from i*2^k on
+	later   int64          // first block of what Options.Later adds
 }
 
 // An entry is where a block lies, and when it was made.
@@ -95,7 +96,10 @@ func NewJournal(o Options, folder string) (*Journal, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("generate ledger: %w", err), j.Close())
 	}
-	j.whole = j.oracle(g)
+	j.whole, j.later = j.oracle(g), j.Len()
+	if g.later > 0 {
+		j.later = g.later
+	}
 	return j, nil
 }
 
@@ -107,6 +111,9 @@ func (j *Journal) Strand() string { return j.strand }
 
 // Len is the number of blocks.
 func (j *Journal) Len() int64 { return int64(len(j.index)) }
+
+// Later is the first block of what Options.Later adds; Len when it adds nothing.
+func (j *Journal) Later() int64 { return j.later }
 
 // At is the block timestamp of block n, in UTC.
 func (j *Journal) At(n int64) time.Time { return time.UnixMilli(j.index[n].at).UTC() }
@@ -197,6 +204,9 @@ func hashOf(v *value) proof.Hash {
 
 // Text is the block as Ion text.
 func (b *Block) Text() string { return string(b.value.appendText(nil)) }
+
+// JSON is the block as an export in JSON holds it.
+func (b *Block) JSON() []byte { return b.value.appendJSON(nil) }
 
 // RevisionText is a revision of the block as Ion text.
 func (b *Block) RevisionText(r Revision) string {

@@ -37,7 +37,7 @@ const (
 
 // Options choose a ledger and how it is exported.
 type Options struct {
-	// Seed chooses the ledger, with Documents, Unmappable and SameTime and
+	// Seed chooses the ledger, with Documents, Unmappable, Later and SameTime and
 	// nothing else.
 	Seed uint64
 	// Documents is how many documents the journal inserts, all tables together.
@@ -46,6 +46,13 @@ type Options struct {
 	// refuse: a NUL in a Note, a Person's LastName of 101 characters, and an
 	// update of a Vehicle to a colour of 26, in turn. Each is its document's last.
 	Unmappable int
+	// Later is how many documents are inserted when all that the other options say
+	// has happened: the ledger goes on, as under an application that still writes.
+	// The blocks before are those of a ledger without. With it come updates,
+	// deletions and redactions as before, a table that was not there, licenses of
+	// another shape, and a table that is dropped and made again. What is redacted
+	// later keeps its data in its own block: whoever reads along saw it.
+	Later int
 	// SameTime is how many blocks in a hundred have the very time of the block
 	// before, to the millisecond; 100: all. 0: what a busy ledger has, about 40.
 	SameTime int
@@ -149,6 +156,7 @@ func newGenerator(o Options) *generator {
 	seed := mix(o.Seed) ^ mix(uint64(o.Documents)) ^ mix(uint64(o.Unmappable)<<32)
 	g := &generator{
 		options: o,
+		wanted:  o.Documents,
 		random:  random{state: seed},
 		ids:     idMaker{seed: mix(seed + 1)},
 		at:      time.Date(2021, 8, 3, 17, 4, 5, 120e6, time.UTC),
@@ -187,7 +195,7 @@ func (o *Options) complete() error {
 	default:
 		return fmt.Errorf("generate ledger: unknown format %q: want %s, %s or %s", o.Format, IonBinary, IonText, JSON)
 	}
-	if o.Documents < 0 || o.Unmappable < 0 || o.Exports < 0 || o.BlocksPerObject < 0 || o.FromBlock < 0 || o.UntilBlock < 0 || o.SameTime < 0 || o.Blocks < 0 {
+	if o.Documents < 0 || o.Unmappable < 0 || o.Exports < 0 || o.BlocksPerObject < 0 || o.FromBlock < 0 || o.UntilBlock < 0 || o.SameTime < 0 || o.Blocks < 0 || o.Later < 0 {
 		return fmt.Errorf("generate ledger: negative count in %+v", *o)
 	}
 	if o.SameTime > 100 {

@@ -65,7 +65,7 @@ type Ledger struct {
 	// BlocksPerObject, does not matter.
 	ledgergen.Options
 	// Visible is how many of its blocks there are to begin with: Grow shows
-	// more. 0 is all.
+	// more. 0 is all but those that Options.Later adds.
 	Visible int64
 }
 
@@ -138,7 +138,7 @@ func (s *Service) Create(l Ledger) error {
 		return fmt.Errorf("create ledger %s: %w", l.Name, err)
 	}
 	if l.Visible == 0 {
-		l.Visible = j.Len()
+		l.Visible = j.Later()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
