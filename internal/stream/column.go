@@ -90,7 +90,7 @@ func newColumn(c change.RowColumn) column {
 		col.kind = boolean
 	case "text", "character varying", "name", `"char"`:
 		col.kind = text
-	case "character":
+	case "character", "bpchar":
 		col.kind = padded
 	case "bytea":
 		col.kind = bytea
@@ -340,20 +340,16 @@ func (c *column) boolean(s []byte) ([]byte, error) {
 // checkLength refuses a text that is longer than the column. PostgreSQL would
 // cut spaces at the end without a word; those of a character column do not count.
 func (c *column) checkLength(s []byte) error {
-	if !c.limited && c.kind == text {
-		return nil
-	}
-	limit := c.length
 	if !c.limited {
-		limit = 1 // character, without a length
+		return nil
 	}
 	if c.kind == padded {
 		s = bytes.TrimRight(s, " ")
 	}
-	if len(s) <= limit {
+	if len(s) <= c.length {
 		return nil
 	}
-	if n := utf8.RuneCount(s); n > limit {
+	if n := utf8.RuneCount(s); n > c.length {
 		return fmt.Errorf("has %d characters, more than %s holds", n, c.Type)
 	}
 	return nil

@@ -99,6 +99,7 @@ func TestValuesAreConvertedExactly(t *testing.T) {
 		{dms, "text", `"\\u0000"`, `"\\u0000"`, `["\\u0000"]`}, // an escaped backslash, not NUL
 		{dms, "character varying(3)", `"äöü"`, `"äöü"`, `["äöü"]`},
 		{dms, "character(3)", `"ab     "`, `"ab     "`, `["ab"]`},
+		{dsql, "bpchar", `"abc  "`, `"abc  "`, `["abc"]`},
 		{dsql, "character(3)", `"ab"`, `"ab"`, `["ab"]`},
 		{dms, "mood", `"happy"`, `"happy"`, `["happy"]`},
 		{dms, "text", `null`, `null`, ``},

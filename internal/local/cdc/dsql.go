@@ -89,7 +89,7 @@ func dsqlValue(c Column) (string, error) {
 		return quote(c.Text), nil // NaN, Infinity
 	case "boolean":
 		return strconv.FormatBool(c.Text == "t" || c.Text == "true"), nil
-	case "character":
+	case "character", "bpchar":
 		return quote(strings.TrimRight(c.Text, " ")), nil
 	case "bytea":
 		plain, err := hex.DecodeString(strings.TrimPrefix(c.Text, `\x`))
