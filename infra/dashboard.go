@@ -71,15 +71,20 @@ func (s *LedgerStack) dashboard(e Environment, target *TargetStack, alarms []aws
 			[]awscloudwatch.IMetric{ours(task, metricDataAPI, "p50"), ours(task, metricDataAPI, "p99")}, []awscloudwatch.IMetric{ours(task, metricWaits, "Sum")}),
 		graph("Revisions set aside", ours(f[config.LedgerPhase], metricQuarantined, "Sum")),
 	)
-	board.AddWidgets(
-		graph("Functions at once", ofEach(s.Functions, func(f *Function) awscloudwatch.IMetric {
+	board.AddWidgets(functionGraphs(s.Functions)...)
+}
+
+// functionGraphs show how a stack's functions do.
+func functionGraphs(functions []*Function) []awscloudwatch.IWidget {
+	return []awscloudwatch.IWidget{
+		graph("Functions at once", ofEach(functions, func(f *Function) awscloudwatch.IMetric {
 			return f.Metric(jsii.String("ConcurrentExecutions"), of(f, "Maximum"))
 		})...),
-		graph("Functions: longest call, milliseconds", ofEach(s.Functions, func(f *Function) awscloudwatch.IMetric { return f.MetricDuration(of(f, "Maximum")) })...),
+		graph("Functions: longest call, milliseconds", ofEach(functions, func(f *Function) awscloudwatch.IMetric { return f.MetricDuration(of(f, "Maximum")) })...),
 		twoAxes("Functions: errors (left), throttles (right)",
-			ofEach(s.Functions, func(f *Function) awscloudwatch.IMetric { return f.MetricErrors(of(f, "Sum")) }),
-			ofEach(s.Functions, func(f *Function) awscloudwatch.IMetric { return f.MetricThrottles(of(f, "Sum")) })),
-	)
+			ofEach(functions, func(f *Function) awscloudwatch.IMetric { return f.MetricErrors(of(f, "Sum")) }),
+			ofEach(functions, func(f *Function) awscloudwatch.IMetric { return f.MetricThrottles(of(f, "Sum")) })),
+	}
 }
 
 // capacity shows how large the database is, and how much of it is used.

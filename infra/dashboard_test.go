@@ -103,6 +103,21 @@ func TestDashboardShowsTheRoute(t *testing.T) {
 	})
 }
 
+// LedgerProve has a dashboard of its own: who audits need not have the ledger's.
+func TestDashboardShowsProofs(t *testing.T) {
+	each(t, func(t *testing.T, s *synthesis) {
+		want := []metric{{"AWS/States", "ExecutionsStarted", "${LedgerProve}"}, {"AWS/States", "ExecutionsFailed", "${LedgerProve}"}}
+		for _, f := range s.resources("AWS::Lambda::Function") {
+			if f.Stack == "prove" {
+				for _, name := range []string{"Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"} {
+					want = append(want, metric{"AWS/Lambda", name, "${" + f.ID + "}"})
+				}
+			}
+		}
+		s.shows(t, "prove", want)
+	})
+}
+
 // Who is woken reads the alarm's text first.
 func TestAlarmsSayWhatToLookAtFirst(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {

@@ -4,12 +4,15 @@ import (
 	"fmt"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/interfaces/interfacesawscloudwatch"
+	"github.com/aws/jsii-runtime-go"
 
 	"godwit/internal/config"
 )
 
-// A ProveStack proves archives: functions, LedgerProve, alarms, saved queries. It
+// A ProveStack proves archives: functions, LedgerProve, alarms, dashboard, saved queries. It
 // needs the data stack only: whoever audits an archive needs no database, and no
 // role of it can reach one.
 type ProveStack struct {
@@ -45,15 +48,38 @@ func NewProveStack(app awscdk.App, id string, e Environment, data *DataStack, as
 		Name: "LedgerProve", Definition: definition, Functions: s.Functions, Items: []string{proveItems}, Results: proveResults,
 	})
 	saveQueries(s.Stack, e, "LedgerProve", savedQueries, s.Functions, s.Prove)
-	s.alarms(e, data)
+	s.dashboard(e, s.alarms(e, data))
 	output(s.Stack, "ArchiveReaders", roles(s.Functions, config.ProvePlan, config.ProveBlocks),
 		"Roles that read the archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")
 	output(s.Stack, "LedgerProveArn", *s.Prove.StateMachineArn(), `Start it with {"Bucket": "…", "Prefix": "…", "Digest": "…"}`)
 	return s, nil
 }
 
+// dashboard makes the dashboard of LedgerProve.
+func (s *ProveStack) dashboard(e Environment, alarms []awscloudwatch.Alarm) {
+	refs := make([]interfacesawscloudwatch.IAlarmRef, len(alarms))
+	for i, a := range alarms {
+		refs[i] = a
+	}
+	board := awscloudwatch.NewDashboard(s.Stack, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{
+		DashboardName:   jsii.String("godwit-" + e.Name + "-prove"),
+		DefaultInterval: awscdk.Duration_Hours(jsii.Number(dashboardHours)),
+	})
+	each := &awscloudwatch.MetricOptions{Statistic: jsii.String("Sum"), Period: graphPeriod()}
+	board.AddWidgets(
+		awscloudwatch.NewAlarmStatusWidget(&awscloudwatch.AlarmStatusWidgetProps{
+			Title: jsii.String("Alarms of LedgerProve-" + e.Name + "; reports: " + proofsPrefix + "<proof>/report.html of the work bucket"),
+			Width: jsii.Number(thirdWidth), Height: jsii.Number(graphHeight), Alarms: &refs,
+		}),
+		graph("Executions", s.Prove.MetricStarted(each), s.Prove.MetricSucceeded(each), s.Prove.MetricFailed(each),
+			s.Prove.MetricTimedOut(each), s.Prove.MetricAborted(each)),
+		graph("Functions: calls", ofEach(s.Functions, func(f *Function) awscloudwatch.IMetric { return f.MetricInvocations(of(f, "Sum")) })...),
+	)
+	board.AddWidgets(functionGraphs(s.Functions)...)
+}
+
 // alarms makes the alarms of LedgerProve. Each says what to look at first.
-func (s *ProveStack) alarms(e Environment, data *DataStack) {
+func (s *ProveStack) alarms(e Environment, data *DataStack) []awscloudwatch.Alarm {
 	a := &alarmer{stack: s.Stack, topic: data.Alarms, environment: e, workflow: "LedgerProve"}
 	a.alarm("LedgerProveFailed", s.Prove.MetricFailed(sum()), 1,
 		"A proof failed, or an archive is contradicted. Look first at the execution in Step Functions: its failed state says which. "+
@@ -63,6 +89,7 @@ func (s *ProveStack) alarms(e Environment, data *DataStack) {
 	a.alarm("LedgerProveAborted", s.Prove.MetricAborted(sum()), 1,
 		"Somebody stopped a proof. Look first at who did (CloudTrail, StopExecution); start it again with the same input. It changes nothing but its own folder in the work bucket")
 	a.functions(s.Functions, "lower concurrency in cdk.json")
+	return a.made
 }
 
 // Where the functions keep what they hand on, under proofs/<proof id>/; see migrate.
