@@ -359,3 +359,40 @@ func TestEventsHaveSixMegabytes(t *testing.T) {
 		t.Errorf("got %d objects", len(all))
 	}
 }
+
+// A failure behind the first record splits the batch there where the mapping
+// bisects, which is no attempt; where it does not, it is one.
+func TestPartialFailuresAreAttemptsUnlessTheySplit(t *testing.T) {
+	for _, c := range []struct {
+		bisect  bool
+		want    []string
+		dropped int64
+	}{
+		{true, []string{"k/0,k/1,k/2,k/3", "k/1,k/2,k/3", "k/2,k/3", "k/3"}, 0},
+		{false, []string{"k/0,k/1,k/2,k/3"}, 3},
+	} {
+		w := start(t, config{stream: kinesis.Stream{Shards: 1}, handler: func(e events.KinesisEvent) (any, error) {
+			if len(e.Records) == 1 {
+				return nil, nil
+			}
+			return events.KinesisEventResponse{BatchItemFailures: []events.KinesisBatchItemFailure{{ItemIdentifier: e.Records[1].Kinesis.SequenceNumber}}}, nil
+		}})
+		w.put(names(4)...)
+		w.create(func(m *esm.Mapping) {
+			m.ItemFailures, m.Bisect, m.Retries, m.Destination = true, c.bisect, 0, "arn:aws:s3:::failures"
+		})
+		w.drain()
+		if diff := cmp.Diff(c.want, w.batches()); diff != "" {
+			t.Errorf("bisect %v:\n%s", c.bisect, diff)
+		}
+		if s := w.mappings.Stats(id); s.OnFailureDestinationDelivered != c.dropped {
+			t.Errorf("bisect %v: got %+v", c.bisect, s)
+		}
+		// Here the function answered, so that no error of it is told.
+		for _, f := range w.failures() {
+			if f.ResponseContext == nil || f.ResponseContext.FunctionError != "" || f.KinesisBatchInfo.BatchSize != 3 {
+				t.Errorf("got %+v", f)
+			}
+		}
+	}
+}

@@ -461,3 +461,31 @@ func TestMappingsOfTemplatesAreReadWhole(t *testing.T) {
 		}
 	}
 }
+
+// What a reader holds is what a stop repeats, so it does not read on while the
+// function fails.
+func TestABlockedShardIsNotReadToItsEnd(t *testing.T) {
+	const records = 10_500 // a read has 10,000
+	w := start(t, config{stream: kinesis.Stream{Shards: 1}, handler: func(events.KinesisEvent) (any, error) { return nil, errors.New("no") }})
+	w.put(names(records)...)
+	w.create(func(m *esm.Mapping) { m.BatchSize = 1000 })
+	if stalled := w.stall(); stalled == nil || len(stalled.Stalls) != 1 {
+		t.Fatalf("got %v, want one lane that stands", stalled)
+	}
+	if s := w.mappings.Stats(id); s.Polled != 10_000 {
+		t.Errorf("%d records were read ahead, want those of one read", s.Polled)
+	}
+	w.handle(nil)
+	for w.stall() != nil { // until its next attempt
+		runtime.Gosched()
+	}
+	seen := map[string]bool{}
+	for _, c := range w.made() {
+		for _, text := range c.Data {
+			seen[text] = true
+		}
+	}
+	if len(seen) != records {
+		t.Errorf("%d of %d records came", len(seen), records)
+	}
+}

@@ -2,8 +2,10 @@ package qldb_test
 
 import (
 	"context"
+	"crypto/md5"
 	"encoding/hex"
 	"errors"
+	"math/big"
 	"testing"
 	"time"
 
@@ -52,7 +54,24 @@ func (w *world) streamRequest(ledger, name string) *sdk.StreamJournalToKinesisIn
 // messages' bytes are keys, how often each came values.
 func received(t *testing.T, k *kinesis.Service) (messages map[string]int, records, aggregates, shards int) {
 	t.Helper()
-	messages = map[string]int{}
+	messages, seen := map[string]int{}, map[string]bool{}
+	eachRecord(t, k, func(sh kinesis.Shard, r kinesis.Record) {
+		seen[sh.ID] = true
+		records++
+		split := stream.Split(r.Data)
+		if split[0].PartitionKey != nil {
+			aggregates++
+		}
+		for _, m := range split {
+			messages[string(m.Data)]++
+		}
+	})
+	return messages, records, aggregates, len(seen)
+}
+
+// eachRecord reads every shard from its beginning on.
+func eachRecord(t *testing.T, k *kinesis.Service, f func(kinesis.Shard, kinesis.Record)) {
+	t.Helper()
 	all, err := k.Shards("changes")
 	must(t, err)
 	for _, sh := range all {
@@ -60,21 +79,10 @@ func received(t *testing.T, k *kinesis.Service) (messages map[string]int, record
 		must(t, err)
 		read, err := k.Records(it, 0)
 		must(t, err)
-		if len(read.Records) > 0 {
-			shards++
-		}
 		for _, r := range read.Records {
-			records++
-			split := stream.Split(r.Data)
-			if split[0].PartitionKey != nil {
-				aggregates++
-			}
-			for _, m := range split {
-				messages[string(m.Data)]++
-			}
+			f(sh, r)
 		}
 	}
-	return messages, records, aggregates, shards
 }
 
 // told is what a ledger's blocks say in a stream.
@@ -164,10 +172,38 @@ func TestAggregatesFollowTheShards(t *testing.T) {
 	must(t, err)
 	_, err = k.Split("changes", all[1].ID)
 	must(t, err)
-	for range 4 {
+	grow := func() {
+		t.Helper()
 		_, err = w.qldb.Grow(l.Name, 10)
 		must(t, err)
 		must(t, w.qldb.Streamed(t.Context(), l.Name))
+	}
+	grow() // it learns that the shard was split
+	before := map[string]int{}
+	eachRecord(t, k, func(sh kinesis.Shard, _ kinesis.Record) { before[sh.ID]++ })
+	for range 3 {
+		grow()
+	}
+	parts := 0
+	eachRecord(t, k, func(sh kinesis.Shard, r kinesis.Record) {
+		if before[sh.ID]--; before[sh.ID] >= 0 {
+			return
+		}
+		for _, m := range stream.Split(r.Data) {
+			if m.PartitionKey == nil {
+				continue
+			}
+			sum := md5.Sum(m.PartitionKey)
+			place, first, last := new(big.Int).SetBytes(sum[:]), new(big.Int), new(big.Int)
+			first.SetString(sh.FirstHash, 10)
+			last.SetString(sh.LastHash, 10)
+			if parts++; place.Cmp(first) < 0 || place.Cmp(last) > 0 {
+				t.Errorf("a message in %s has its key outside of the shard", sh.ID)
+			}
+		}
+	})
+	if parts == 0 {
+		t.Error("nothing was aggregated")
 	}
 	got, _, _, shards := received(t, k)
 	want := told(t, w, l.Name, "arn:aws:qldb:us-east-1:111122223333:stream/my-ledger/"+*out.StreamId, 0, 50)
