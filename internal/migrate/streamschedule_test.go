@@ -60,13 +60,15 @@ type streamWorld struct {
 	aggregated, unordered bool
 	poison                int // messages that never map
 	same                  func(testing.TB, *memoryStream)
+	ledger                *streamedLedger   // or
+	database              *streamedDatabase // what it is of
 }
 
 // streamWorlds are one or more of each producer.
 func streamWorlds(t testing.TB) (worlds []streamWorld) {
 	for i, o := range []ledgergen.Options{{Seed: 3, Documents: 40}, {Seed: 5, Documents: 30, Unmappable: 3}} {
 		l := streamLedger(t, o, int64(3+10*i))
-		w := streamWorld{name: "qldb", stream: l.stream, aggregated: true, unordered: true, poison: len(l.refused), same: l.same}
+		w := streamWorld{name: "qldb", stream: l.stream, aggregated: true, unordered: true, poison: len(l.refused), same: l.same, ledger: l}
 		for _, m := range l.messages {
 			w.messages = append(w.messages, streamMessage{m.PartitionKey, m.Data})
 		}
@@ -75,7 +77,7 @@ func streamWorlds(t testing.TB) (worlds []streamWorld) {
 	for _, source := range []string{change.SourceDMS, change.SourceDSQL} {
 		d := streamDatabase(source, 1, 90)
 		worlds = append(worlds, streamWorld{
-			name: source, stream: d.stream, catalog: d.catalog, messages: d.messages, unordered: source == change.SourceDSQL, same: d.same,
+			name: source, stream: d.stream, catalog: d.catalog, messages: d.messages, unordered: source == change.SourceDSQL, same: d.same, database: d,
 		})
 	}
 	return worlds
@@ -152,9 +154,11 @@ type streamSchedule struct {
 	met    map[string]int
 	lanes  []*streamLane
 	mended bool
-	armed  string // the database's next fault
-	after  int    // requests before it
-	poison int    // messages that nothing mends
+	armed  string        // the database's next fault
+	after  int           // calls until it
+	late   func()        // told of every request, to be the deadline; nil
+	server *streamServer // instead of target; nil: none
+	poison int           // messages that nothing mends
 }
 
 // A streamLane is one shard, as the mapping goes through it.
@@ -172,15 +176,7 @@ func newStreamSchedule(t testing.TB, w *streamWorld, seed uint64) *streamSchedul
 	s.target.cut = func(n int) int { return 1 + s.random.IntN(n) }
 	s.target.refuse = s.refusal
 	s.target.fault = func(call string) (bool, error) {
-		if s.armed == "" || call != "Apply" && s.random.IntN(3) > 0 {
-			return false, nil
-		}
-		if s.after--; s.after > 0 {
-			return false, nil
-		}
-		f := databaseFaults[s.armed]
-		s.met[s.armed]++
-		s.armed = ""
+		f := databaseFaults[s.strikes(call == "Apply")]
 		return f.stored, f.err
 	}
 	s.objects.fault = func(key string) (bool, error) {
@@ -195,6 +191,30 @@ func newStreamSchedule(t testing.TB, w *streamWorld, seed uint64) *streamSchedul
 }
 
 const replayed = "replayed/"
+
+// strikes is asked at every call of the database, and returns the fault that it
+// meets, or "". It may be the call at which the deadline comes.
+func (s *streamSchedule) strikes(applies bool) string {
+	if s.late != nil && applies {
+		s.late()
+	}
+	if s.armed == "" || !applies && s.random.IntN(3) > 0 {
+		return ""
+	}
+	if s.after--; s.after > 0 {
+		return ""
+	}
+	name := s.armed
+	s.met[name]++
+	s.armed = ""
+	return name
+}
+
+// arm has the database fail within some calls.
+func (s *streamSchedule) arm(within int) {
+	s.armed = slices.Sorted(maps.Keys(databaseFaults))[s.random.IntN(len(databaseFaults))]
+	s.after = 1 + s.random.IntN(within)
+}
 
 // deal puts the messages into records, and the records into shards.
 func (s *streamSchedule) deal() {
@@ -327,23 +347,15 @@ func (s *streamSchedule) turn(l *streamLane) {
 		s.met["crash after"]++
 		lost = true
 	case 2, 3, 4, 5:
-		s.armed = slices.Sorted(maps.Keys(databaseFaults))[s.random.IntN(len(databaseFaults))]
-		s.after = 1 + s.random.IntN(3)
+		s.arm(3)
 	case 6:
 		s.met["deadline"]++
-		late := s.target.cut
-		left := 1 + s.random.IntN(3)
-		s.target.cut = func(n int) int {
-			if left--; left < 0 {
-				cancel()
-			}
-			return late(n)
-		}
-		defer func() { s.target.cut = late }()
+		s.endAfter(cancel, 1+s.random.IntN(3))
 	case 7:
 		s.disturb()
 	}
 	out, err := s.apply.Handle(ctx, delivered(s.t, batch))
+	s.late = nil
 	var stop *migrate.Stop
 	switch {
 	case lost:
@@ -376,6 +388,15 @@ func (s *streamSchedule) turn(l *streamLane) {
 	}
 }
 
+// endAfter cancels a call's context before a request of it.
+func (s *streamSchedule) endAfter(cancel func(), requests int) {
+	s.late = func() {
+		if requests--; requests < 0 {
+			cancel()
+		}
+	}
+}
+
 // giveUp is what Lambda does with a batch after the last retry.
 func (s *streamSchedule) giveUp(l *streamLane, batch []events.KinesisEventRecord, from int) {
 	s.met["given up by Lambda"]++
@@ -388,11 +409,16 @@ func (s *streamSchedule) giveUp(l *streamLane, batch []events.KinesisEventRecord
 func (s *streamSchedule) disturb() {
 	if s.random.IntN(2) == 0 {
 		s.met["registered anew"]++
+		if s.server != nil {
+			s.server.exec(`UPDATE godwit.stream SET generation = generation + 1`)
+		}
 		s.target.stream.Generation++
 		return
 	}
 	s.met["stopped and resumed"]++
-	s.target.stream.Stopped = "an operator wants it so"
+	if err := s.db.StopStream(context.Background(), changes, "an operator wants it so"); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *streamSchedule) resume() {
@@ -411,8 +437,13 @@ func (s *streamSchedule) resume() {
 func (s *streamSchedule) finish() {
 	s.t.Helper()
 	s.armed = ""
-	s.target.stream.Stopped = ""
+	if err := s.db.ResumeStream(context.Background(), changes, "the end"); err != nil {
+		s.t.Fatal(err)
+	}
 	s.now = s.now.Add(time.Hour)
+	if s.server != nil {
+		s.server.mend()
+	}
 	for round := range 2 { // replaying is safe twice
 		s.mended = true
 		in := migrate.StreamReplayIn{}
@@ -423,21 +454,14 @@ func (s *streamSchedule) finish() {
 			s.armed = ""
 			ctx, cancel := context.WithCancel(context.Background())
 			if round == 0 && s.random.IntN(2) == 0 {
-				s.armed, s.after = slices.Sorted(maps.Keys(databaseFaults))[s.random.IntN(len(databaseFaults))], 1+s.random.IntN(9)
+				s.arm(9)
 			} else if round == 0 && s.random.IntN(3) == 0 {
-				left := 2 + s.random.IntN(4)
-				late := s.target.cut
-				s.target.cut = func(n int) int {
-					if left--; left < 0 {
-						cancel()
-					}
-					return late(n)
-				}
+				s.endAfter(cancel, 2+s.random.IntN(4))
 			}
 			b, _ := json.Marshal(in)
 			out, err := s.replayer().Handle(ctx, b)
 			cancel()
-			s.target.cut = func(n int) int { return 1 + s.random.IntN(n) }
+			s.late = nil
 			var again *migrate.Again
 			if err != nil && !errors.As(err, &again) {
 				s.t.Fatalf("seed %d: replay: %v", s.seed, err)
@@ -452,7 +476,11 @@ func (s *streamSchedule) finish() {
 			}
 		}
 	}
-	s.world.same(s.t, s.target)
+	if s.server != nil {
+		s.server.same(s.world)
+	} else {
+		s.world.same(s.t, s.target)
+	}
 	all := memoryShards{}
 	for _, l := range s.lanes {
 		maps.Copy(all, shardsOf(l.records))
