@@ -39,8 +39,8 @@ GOLANGCI_LINT_VERSION := v2.12.0
 HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 GOARCH_arm64 := arm64
 GOARCH_x86_64 := amd64
-# The demo environment runs on this machine, the others on Graviton.
-ARCHITECTURE = $(if $(filter demo,$(ENV)),$(HOST),arm64)
+# The demo environments run on this machine, the others on Graviton.
+ARCHITECTURE = $(if $(filter demo demo-%,$(ENV)),$(HOST),arm64)
 
 sources = $(shell find $(1) -name node_modules -prune -o -name testdata -prune -o -type f -not -name '*_test.go' -not -name '*.md' -print)
 FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal/local internal/ledgergen internal/plainproof internal/receiptcheck internal/testdb internal/imports_test.go,$(wildcard internal/*)))

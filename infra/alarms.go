@@ -63,7 +63,6 @@ type alarmer struct {
 	environment Environment
 	workflow    string // LedgerLoad
 	made        []awscloudwatch.Alarm
-	repeats     string // what repeats a function's failed call; "" is a state machine
 }
 
 // saved names a saved query in the text of an alarm.
@@ -95,17 +94,16 @@ func (a *alarmer) lasting(id string, metric awscloudwatch.IMetric, threshold, pe
 	a.made = append(a.made, alarm)
 }
 
-// functions makes the alarms that every function has. relief says how fewer may
-// run at once.
-func (a *alarmer) functions(list []*Function, relief string) {
-	repeats := a.repeats
-	if repeats == "" {
-		repeats = "Calls are repeated: an execution that gives up has an alarm of its own"
-	}
+// byExecution is what becomes of a failed call of a state machine.
+const byExecution = "Calls are repeated: an execution that gives up has an alarm of its own"
+
+// functions makes the alarms that every function has. then says what becomes of a
+// failed call, relief how fewer may run at once.
+func (a *alarmer) functions(list []*Function, then, relief string) {
 	for _, f := range list {
 		id := *f.Node().Id()
 		a.alarm(id+"Errors", f.MetricErrors(sum()), worthALook, f.Name+" fails again and again. Look first at the saved query "+a.saved(queryErrors)+
-			"; for a crash or a call that ran out of time at "+a.saved(querySlowest)+". "+repeats)
+			"; for a crash or a call that ran out of time at "+a.saved(querySlowest)+". "+then)
 		a.alarm(id+"Throttles", f.MetricThrottles(sum()), worthALook, f.Name+" is throttled. Look first at Lambda's quota Concurrent executions in Service Quotas: raise it, or "+relief)
 	}
 }
@@ -121,7 +119,7 @@ func (s *LedgerStack) alarms(e Environment, data *DataStack) []awscloudwatch.Ala
 			"; then start it again with the same input: it goes on where it stopped")
 	a.alarm("LedgerLoadAborted", s.Load.MetricAborted(sum()), 1,
 		"Somebody stopped a load. Look first at who did (CloudTrail, StopExecution); start it again with the same input to go on. Before the state Report nothing of it is visible")
-	a.functions(s.Functions, "lower concurrency in cdk.json")
+	a.functions(s.Functions, byExecution, "lower concurrency in cdk.json")
 	a.alarm("Quarantined", awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
 		Namespace:     jsii.String(metricNamespace),
 		MetricName:    jsii.String(metricQuarantined),

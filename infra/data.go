@@ -104,6 +104,7 @@ func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
 	if c := e.Cluster.Imported; c != nil && c.ImportRoleARN != "" {
 		s.admitImportRole(c.ImportRoleARN)
 	}
+	output(s.Stack, "FailureBucket", *s.Failures.BucketName(), "What of a stream could not be applied: quarantine/ and aws/lambda/")
 	output(s.Stack, "WorkBucket", *s.Work.BucketName(), "Plans, parts, quarantine and reports; mapping files go under "+mappingsPrefix)
 	return s
 }

@@ -85,7 +85,7 @@ func (s *ExportStack) alarms(e Environment, data *DataStack) {
 		"An export took longer than "+number(executionDays)+" days. Look first at its Map Run, which names the windows that are open, and at the saved query "+a.saved(queryRetries)+"; then redrive it, which gives it as long again: what is exported stays")
 	a.alarm("LedgerExportAborted", s.Export.MetricAborted(sum()), 1,
 		"Somebody stopped an export; QLDB goes on with what was begun. Look first at who did (CloudTrail, StopExecution); redrive the execution, which finds those exports again")
-	a.functions(s.Functions, "start with fewer ConcurrentExports")
+	a.functions(s.Functions, byExecution, "start with fewer ConcurrentExports")
 }
 
 // Where the functions keep what they hand on, under exports/<export id>/; see migrate.

@@ -88,7 +88,7 @@ func (s *ProveStack) alarms(e Environment, data *DataStack) []awscloudwatch.Alar
 		"A proof took longer than "+number(executionDays)+" days. Look first at the saved query "+a.saved(queryRetries)+"; then start it again with the same input")
 	a.alarm("LedgerProveAborted", s.Prove.MetricAborted(sum()), 1,
 		"Somebody stopped a proof. Look first at who did (CloudTrail, StopExecution); start it again with the same input. It changes nothing but its own folder in the work bucket")
-	a.functions(s.Functions, "lower concurrency in cdk.json")
+	a.functions(s.Functions, byExecution, "lower concurrency in cdk.json")
 	return a.made
 }
 

@@ -14,8 +14,8 @@ type Stream struct {
 }
 
 // A DMS is a serverless replication of AWS DMS, from a database that exists in a
-// network that exists. The source is a PostgreSQL database that is known by its
-// secret, or an endpoint that exists, of any engine.
+// network that exists. The source is a PostgreSQL database, known by its secret
+// or as an endpoint that exists.
 type DMS struct {
 	Source           *DMSSource `json:"source"`
 	SourceEndpoint   string     `json:"sourceEndpointArn"`

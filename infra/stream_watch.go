@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -64,10 +65,7 @@ func (s *StreamStack) events(name, statistic string, period awscdk.Duration) aws
 
 // alarms makes the alarms of the stream. Each says what to look at first.
 func (s *StreamStack) alarms(e Environment, data *DataStack) []awscloudwatch.Alarm {
-	a := &alarmer{
-		stack: s.Stack, topic: data.Alarms, environment: e, workflow: streamWorkflow,
-		repeats: "Lambda repeats a batch until it is " + number(recordAgeSeconds/3600/24) + " days old",
-	}
+	a := &alarmer{stack: s.Stack, topic: data.Alarms, environment: e, workflow: streamWorkflow}
 	apply := byName(s.Functions)[config.StreamApply]
 	period := sum().Period
 	ofApply := func(name string) awscloudwatch.IMetric {
@@ -106,7 +104,10 @@ func (s *StreamStack) alarms(e Environment, data *DataStack) []awscloudwatch.Ala
 	a.alarm("Quarantined", ofApply(metricQuarantined), 1,
 		"Messages were set aside, and their documents withheld; all others were applied. Look first at the saved query "+a.saved(queryAside)+
 			" and at quarantine/ in the bucket of failures: each object holds origin, reason and message. Mend the mapping or the table and call "+config.StreamReplay)
-	a.functions(s.Functions, "lower concurrency in cdk.json, which bounds loads")
+	const relief = "lower concurrency in cdk.json, which bounds loads"
+	a.functions([]*Function{apply}, "Lambda repeats the batch, and nothing behind it in its shard is applied meanwhile; once it is "+
+		number(recordAgeSeconds/3600/24)+" days old, it goes to the bucket of failures", relief)
+	a.functions(slices.DeleteFunc(slices.Clone(s.Functions), func(f *Function) bool { return f == apply }), "Who called it has the error, too", relief)
 	return a.made
 }
 
