@@ -157,7 +157,7 @@ func TestReceiptsThatCannotBeMade(t *testing.T) {
 	// A digest that is given leads there, whatever was kept.
 	check := newChecker(t)
 	got := receipt(t, c, with(object{"Digest": l.Digest.String(), "DigestTip": l.Tip}))
-	if words, ok := check.check(t, got.Content, l.Digest.String()); !ok || got.DigestFrom != "the input" {
+	if words, ok := check.check(t, got.Content, l.Digest.String()); !ok || got.DigestFrom != "Digest of prove-row's input" {
 		t.Errorf("%+v: %s", got, words)
 	}
 

@@ -47,7 +47,10 @@ func (p *ProveRow) way(ctx context.Context, in *ProveRowIn, plan *Plan, block in
 	if err != nil {
 		return nil, err
 	}
-	f := &wayfinder{hashes: hashes, run: run, block: block, leaf: leaf}
+	f := &wayfinder{hashes: hashes, run: run, block: block, leaf: leaf, input: "Digest of LedgerLoad's input"}
+	if asked {
+		f.input = "Digest of prove-row's input"
+	}
 	for _, try := range []func([]kept) (*way, error){f.overAll, f.byProof} {
 		w, err := try(files)
 		if w != nil || err != nil {
@@ -73,10 +76,8 @@ type wayfinder struct {
 	run    Blocks
 	block  int64
 	leaf   proof.Hash
+	input  string // where it was kept what no object has
 }
-
-// from says where something was kept.
-func (k *kept) from() string { return cmp.Or(k.From, "the input") }
 
 // overAll takes the way over all block hashes to a digest within the run; nil
 // without one.
@@ -100,7 +101,7 @@ func (f *wayfinder) overAll(files []kept) (*way, error) {
 			return nil, err
 		}
 		if proof.Fold(f.leaf, path) == k.Digest {
-			return &way{k.Ledger, k.Digest, tip, k.from(), path}, nil
+			return &way{k.Ledger, k.Digest, tip, cmp.Or(k.From, f.input), path}, nil
 		}
 	}
 	return nil, nil
@@ -131,7 +132,7 @@ func (f *wayfinder) byProof(files []kept) (*way, error) {
 			continue
 		}
 		kept := &files[to]
-		way := &way{kept.Ledger, got, kept.Tip, k.from(), nil}
+		way := &way{kept.Ledger, got, kept.Tip, cmp.Or(k.From, f.input), nil}
 		way.path, err = proof.InclusionBehind(uint64(f.block), uint64(kept.Tip)+1, f.hashes.Node, uint64(k.Proof.Block), path)
 		var missing *proof.MissingBlocksError
 		switch {
