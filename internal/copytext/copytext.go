@@ -2,7 +2,8 @@
 // COPY: what `COPY table FROM STDIN` and aws_s3.table_import_from_s3 with
 // `(FORMAT text)` read back as exactly the row's values. Columns stand apart by
 // a tab, a row ends with a line feed, NULL is \N
-// (postgresql.org/docs/17/sql-copy.html, "Text Format").
+// (postgresql.org/docs/17/sql-copy.html, "Text Format"). AppendJSON writes the same
+// values within JSON, for a statement that takes its rows as a parameter.
 //
 // It owns the same rows as JSON objects too, as json_to_recordset reads them
 // (postgresql.org/docs/17/functions-json.html): a value is a string of the text
