@@ -24,6 +24,7 @@ DIGEST ?=
 TAMPER ?=
 # Any value keeps the local database running after demo and load.
 KEEP ?=
+SCHEDULES ?= 2000
 # An environment of cdk.json.
 ENV ?=
 # The load that `make unload` removes, or that `make receipt` goes by.
@@ -82,9 +83,11 @@ test: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## run
 bench: build/postgres.stamp ## print speeds as ratios to a limit and to a plain way, each measured in turn with the other
 	@go test -run '^$$' -bench 'ToRows|IonWalk|Import|Passes|Steps' -benchtime 9x -timeout 30m ./internal/migrate | grep -vE '^(goos|goarch|pkg|cpu|Benchmark|PASS|ok)'
 
-soak: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, kills at every call of larger ledgers
+soak: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, kills at every call of larger ledgers, SCHEDULES=2000 random schedules of streams
 	@$(MAKE) demo DOCUMENTS=1000000
 	go test -count 1 -timeout 6h -tags soak ./internal/local/...
+	@go test -count 1 -timeout 6h -run RandomStreamSchedules ./internal/migrate -schedules $(SCHEDULES) -v > build/schedules.txt || { grep -A 9 -e '--- FAIL' build/schedules.txt; exit 1; }
+	@grep -e '_test.go' -e '^ok' build/schedules.txt
 
 # A cache of its own: the shared one remembers findings by the paths of other
 # clones, to which the exceptions here do not apply.

@@ -442,7 +442,7 @@ func (s *streamSchedule) finish() {
 	}
 	s.now = s.now.Add(time.Hour)
 	if s.server != nil {
-		s.server.mend()
+		s.server.mend(s.met)
 	}
 	for round := range 2 { // replaying is safe twice
 		s.mended = true

@@ -20,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/jackc/pgx/v5"
 
-	"godwit/internal/change"
 	"godwit/internal/local/rdsdata"
 	"godwit/internal/target"
 	"godwit/internal/testdb"
@@ -150,9 +149,16 @@ VALUES ($1, 'dmv', 'godwit_load_x', true, 'published', $2, 0, $3, now())`, w.str
 	}
 }
 
-// mend makes the target take what it refused.
-func (s *streamServer) mend() {
+// mend makes the target take what it refused, and counts that.
+func (s *streamServer) mend(met map[string]int) {
 	s.t.Helper()
+	for name, reason := range map[string]string{"refused value": "%SQLSTATE 23514%", "waits for other rows": "%rule between rows%"} {
+		n := 0
+		if err := s.look.QueryRow(context.Background(), `SELECT count(*) FROM godwit.stream_aside WHERE reason LIKE $1`, reason).Scan(&n); err != nil {
+			s.t.Fatal(err)
+		}
+		met[name] += n
+	}
 	s.exec(`ALTER TABLE IF EXISTS public.item DROP CONSTRAINT IF EXISTS odd`)
 	s.exec(`DO $$ BEGIN IF to_regclass('public.parent') IS NOT NULL THEN INSERT INTO public.parent SELECT generate_series(10, 12); END IF; END $$`)
 }
@@ -213,9 +219,10 @@ SELECT ARRAY(SELECT w::text FROM (SELECT * FROM want EXCEPT ALL SELECT * FROM go
 	}
 }
 
-// The same schedules against the real target, in one database after the other.
+// The same against the real target: one in 25, for what the target does with each
+// kind of item is its own package's to try.
 func TestRandomStreamSchedulesOnPostgreSQL(t *testing.T) {
-	first, n := rand.Uint64()%1_000_000, uint64(max(1, *streamSchedules/10))
+	first, n := rand.Uint64()%1_000_000, uint64(max(1, *streamSchedules/25))
 	if text := os.Getenv("GODWIT_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
@@ -238,7 +245,5 @@ func TestRandomStreamSchedulesOnPostgreSQL(t *testing.T) {
 			met.add(s.met)
 		})
 	}
-	met.report(t, false)
+	met.report(t, n >= 40)
 }
-
-var _ = change.SourceQLDB
