@@ -179,6 +179,7 @@ BEGIN
   DELETE FROM godwit.stream_block x USING godwit.stream s WHERE s.load_id = p_load AND x.stream = s.name;
   DELETE FROM godwit.stream_aside x USING godwit.stream s WHERE s.load_id = p_load AND x.stream = s.name;
   DELETE FROM godwit.stream_drop x USING godwit.stream s WHERE s.load_id = p_load AND x.stream = s.name;
+  DELETE FROM godwit.stream_source x USING godwit.stream s WHERE s.load_id = p_load AND x.stream = s.name;
   DELETE FROM godwit.stream x WHERE x.load_id = p_load;
   DELETE FROM godwit.load x WHERE x.load_id = p_load;
 END $f$;

@@ -73,7 +73,7 @@ func Prepare(ctx context.Context, admin, loader *DB, role, password string) erro
 	if err := admin.Exec(ctx, adminSQL(admin.Database, role, verifier)); err != nil {
 		return fmt.Errorf("prepare extension aws_s3, role %s and its grants: %w", role, err)
 	}
-	for _, sql := range []string{installSQL, streamSQL} {
+	for _, sql := range []string{installSQL, streamSQL, rowsSQL} {
 		if err := loader.Exec(ctx, comments.ReplaceAllString(sql, "")); err != nil {
 			return fmt.Errorf("install the bookkeeping schema godwit: %w", err)
 		}
@@ -81,7 +81,7 @@ func Prepare(ctx context.Context, admin, loader *DB, role, password string) erro
 	return nil
 }
 
-// comments are the lines of comments in install.sql and stream.sql. They stay here: their
+// comments are the lines of comments in the SQL files. They stay here: their
 // apostrophes would look like the ends of strings to a service that does not know
 // comments when it looks for parameters.
 var comments = regexp.MustCompile(`(?m)^ *--.*\n`)

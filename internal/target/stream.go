@@ -14,6 +14,9 @@ import (
 //go:embed stream.sql
 var streamSQL string
 
+//go:embed rows.sql
+var rowsSQL string
+
 // The states of a stream that are errors: migrate, which cannot import this
 // package, decides by them.
 type (

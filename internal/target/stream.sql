@@ -65,33 +65,23 @@ CREATE TABLE IF NOT EXISTS godwit.stream_aside (
   PRIMARY KEY (stream, object)
 );
 
--- The last that a stream told of a ledger table's life: the event of the greatest block counts.
-CREATE TABLE IF NOT EXISTS godwit.stream_drop (
-  stream   text NOT NULL,
-  table_id text NOT NULL,
-  block    bigint NOT NULL,
-  active   boolean NOT NULL,
+-- What a stream told of the life of ledger tables. A name is one table's at a time: a table is there as long as it, or an
+-- UNDROP of it, is the last that was told of its name.
+CREATE TABLE IF NOT EXISTS godwit.stream_source (
+  stream     text NOT NULL,
+  table_id   text NOT NULL,
+  table_name text, -- NULL: nothing but an UNDROP was told of it
+  alive_at   bigint NOT NULL, -- greatest block that has a revision or an UNDROP of it
   PRIMARY KEY (stream, table_id)
 );
-
--- The newest write to each row of tables that streams of other databases feed, deletions included, by the canonical text
--- of the row's key.
-CREATE TABLE IF NOT EXISTS godwit.row_head (
-  relation text NOT NULL,
-  key      text COLLATE "C" NOT NULL,
-  major    bigint NOT NULL,
-  minor    bigint NOT NULL,
-  tie      text COLLATE "C" NOT NULL,
-  deleted  boolean NOT NULL,
-  PRIMARY KEY (relation, key)
+CREATE TABLE IF NOT EXISTS godwit.stream_drop (
+  stream     text NOT NULL,
+  table_name text NOT NULL,
+  block      bigint NOT NULL, -- greatest that has a DROP of the name
+  PRIMARY KEY (stream, table_name)
 );
 
--- Which stream feeds such a table: positions of two are never compared.
-CREATE TABLE IF NOT EXISTS godwit.stream_table (
-  relation text PRIMARY KEY,
-  stream   text NOT NULL
-);
-
+-- describe_stream renders a registration; NULL where there is none.
 CREATE OR REPLACE FUNCTION godwit.describe_stream(p_name text) RETURNS jsonb LANGUAGE sql STABLE AS $f$
   SELECT jsonb_build_object('name', name, 'source', source, 'target_schema', target_schema, 'load_id', load_id, 'strand', strand,
     'boundary', boundary, 'boundary_hash', boundary_hash, 'mapping', mapping, 'tables', tables, 'history', history, 'redact', redact,
@@ -124,16 +114,20 @@ BEGIN
   DELETE FROM godwit.stream_aside x WHERE x.stream = v_name AND x.block BETWEEN 0 AND v_boundary;
   DELETE FROM godwit.stream_block x WHERE x.stream = v_name AND x.block <= v_boundary;
   DELETE FROM godwit.stream_drop x WHERE x.stream = v_name AND x.block <= v_boundary;
+  DELETE FROM godwit.stream_source x WHERE x.stream = v_name AND x.alive_at <= v_boundary;
   IF (s.source, s.target_schema, s.strand) = (p_args->>'source', p_args->>'target_schema', p_args->>'strand') THEN
     -- It goes on where it was, when that is behind the boundary.
     UPDATE godwit.stream x SET gap_free = s.gap_free, gap_free_hash = s.gap_free_hash WHERE x.name = v_name AND x.gap_free < s.gap_free;
     UPDATE godwit.stream x SET last_major = s.last_major, last_minor = s.last_minor, last_tie = s.last_tie, last_at = s.last_at, applied_at = s.applied_at
       WHERE x.name = v_name AND x.last_major <= s.last_major;
-    UPDATE godwit.load_source o SET active = d.active FROM godwit.stream_drop d WHERE d.stream = v_name AND o.load_id = p_args->>'load_id' AND o.table_id = d.table_id;
   ELSE
     DELETE FROM godwit.stream_block x WHERE x.stream = v_name;
     DELETE FROM godwit.stream_drop x WHERE x.stream = v_name;
+    DELETE FROM godwit.stream_source x WHERE x.stream = v_name;
   END IF;
+  INSERT INTO godwit.stream_source AS x (stream, table_id, table_name, alive_at)
+  SELECT v_name, o.table_id, o.table_name, CASE WHEN o.active THEN v_boundary ELSE -1 END FROM godwit.load_source o WHERE o.load_id = p_args->>'load_id'
+  ON CONFLICT (stream, table_id) DO UPDATE SET alive_at = excluded.alive_at WHERE x.alive_at < excluded.alive_at;
   RETURN godwit.describe_stream(v_name);
 END $f$;
 
@@ -220,10 +214,10 @@ DECLARE
   v_history bigint;
 BEGIN
   SELECT * INTO r FROM json_to_record(p_request) AS x (notes json, sources json, docs json, rows json, blocks json, hidden json, redactions json, events json);
-  SELECT x.* INTO t FROM json_to_recordset(r.sources) AS x (id text, current text)
+  SELECT x.* INTO t FROM json_to_recordset(r.sources) AS x (id text, name text, current text)
   WHERE NOT EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND o.table_id = x.id AND o.current_name = x.current) LIMIT 1;
   IF FOUND THEN
-    RETURN jsonb_build_object('state', 'unknown', 'table_id', t.id, 'current', t.current);
+    RETURN jsonb_build_object('state', 'unknown', 'table_id', t.id, 'table', t.name, 'current', t.current);
   END IF;
 
   IF r.hidden IS NOT NULL OR r.redactions IS NOT NULL THEN
@@ -287,14 +281,13 @@ BEGIN
   SELECT coalesce(sum(n::bigint), 0) INTO v_history FROM jsonb_each_text(v_counts) AS e (i, n);
 
   PERFORM godwit.note(s.name, s.generation, r.notes);
-  IF r.events IS NOT NULL THEN
-    PERFORM godwit.drop_tables(s, r.events);
-  END IF;
+  PERFORM godwit.follow_tables(s, r.sources, r.events);
   IF r.hidden IS NOT NULL OR r.redactions IS NOT NULL
     OR EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = ANY (v_all) AND q.load_id = ANY (v_loads))
     OR EXISTS (SELECT FROM godwit.redaction x WHERE x.doc_id = ANY (v_all) AND x.load_id = ANY (v_loads))
     OR EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND NOT o.active)
-    OR EXISTS (SELECT FROM godwit.stream_drop d WHERE d.stream = s.name) THEN
+    OR EXISTS (SELECT FROM godwit.stream_drop d WHERE d.stream = s.name)
+    OR r.events IS NOT NULL THEN
     PERFORM godwit.conceal(s, v_loads, v_all, r.hidden, r.redactions);
   END IF;
   IF v_history > 0 THEN
@@ -386,22 +379,29 @@ BEGIN
   END LOOP;
 END $f$;
 
--- drop_tables follows tables that the ledger dropped or took back: the event of the greatest block counts, whenever it
--- comes. Documents of a dropped table are not current; those of one that came back are again.
-CREATE OR REPLACE FUNCTION godwit.drop_tables(s godwit.stream, p_events json) RETURNS void LANGUAGE plpgsql AS $f$
+-- follow_tables follows ledger tables that are dropped and come back, in whatever order it is told. Documents of a dropped
+-- table are not current; those of one that came back are again.
+CREATE OR REPLACE FUNCTION godwit.follow_tables(s godwit.stream, p_sources json, p_events json) RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE
   t record;
   v_rows bigint;
 BEGIN
+  INSERT INTO godwit.stream_source AS x (stream, table_id, table_name, alive_at)
+  SELECT s.name, y.id, max(y.name), max(y.block) FROM (
+    SELECT * FROM json_to_recordset(p_sources) AS y (id text, name text, block bigint)
+    UNION ALL SELECT table_id, NULL, block FROM json_to_recordset(p_events) AS y (table_id text, undrop boolean, block bigint) WHERE undrop) AS y
+  GROUP BY y.id ORDER BY y.id
+  ON CONFLICT (stream, table_id) DO UPDATE SET table_name = coalesce(x.table_name, excluded.table_name), alive_at = greatest(x.alive_at, excluded.alive_at);
+  INSERT INTO godwit.stream_drop AS x (stream, table_name, block)
+  SELECT s.name, y.name, max(y.block) FROM json_to_recordset(p_events) AS y (name text, undrop boolean, block bigint) WHERE undrop IS NOT TRUE GROUP BY y.name ORDER BY y.name
+  ON CONFLICT (stream, table_name) DO UPDATE SET block = excluded.block WHERE x.block < excluded.block;
   FOR t IN
-    WITH told AS (
-      INSERT INTO godwit.stream_drop AS d (stream, table_id, block, active)
-      SELECT DISTINCT ON (x.table_id) s.name, x.table_id, x.block, coalesce(x.undrop, false)
-      FROM json_to_recordset(p_events) AS x (table_id text, undrop boolean, block bigint) ORDER BY x.table_id, x.block DESC
-      ON CONFLICT (stream, table_id) DO UPDATE SET block = excluded.block, active = excluded.active WHERE d.block < excluded.block
-      RETURNING d.table_id, d.active)
-    UPDATE godwit.load_source o SET active = told.active FROM told, godwit.load_table x
-    WHERE o.load_id = s.load_id AND o.table_id = told.table_id AND o.active <> told.active AND x.load_id = o.load_id AND x.current_name = o.current_name
+    WITH life AS (
+      SELECT x.table_id, x.alive_at > coalesce(d.block, -1) AND NOT EXISTS (
+        SELECT FROM godwit.stream_source y WHERE y.stream = s.name AND y.table_name = x.table_name AND y.alive_at > x.alive_at) AS active
+      FROM godwit.stream_source x LEFT JOIN godwit.stream_drop d ON d.stream = x.stream AND d.table_name = x.table_name WHERE x.stream = s.name)
+    UPDATE godwit.load_source o SET active = life.active FROM life, godwit.load_table x
+    WHERE o.load_id = s.load_id AND o.table_id = life.table_id AND o.active <> life.active AND x.load_id = o.load_id AND x.current_name = o.current_name
     RETURNING o.table_id, o.active, o.current_name, x.history_name, x.mapped, format('%I.%I', s.target_schema, o.current_name) AS relation
   LOOP
     EXECUTE format('UPDATE %I.table_counts SET is_active = $2 WHERE table_id = $1', s.target_schema) USING t.table_id, t.active;
@@ -480,99 +480,6 @@ BEGIN
   RETURN v_last;
 END $f$;
 
--- base_type spells a column's type, a domain's as that which it is made of.
-CREATE OR REPLACE FUNCTION godwit.base_type(p_type oid, p_modifier integer, OUT type text, OUT enum boolean) LANGUAGE sql STABLE AS $f$
-  WITH RECURSIVE d AS (
-    SELECT p_type AS type, p_modifier AS modifier
-    UNION ALL SELECT t.typbasetype, t.typtypmod FROM d JOIN pg_type t ON t.oid = d.type WHERE t.typtype = 'd')
-  SELECT format_type(d.type, d.modifier), t.typtype = 'e' FROM d JOIN pg_type t ON t.oid = d.type WHERE t.typtype <> 'd'
-$f$;
-
--- row_key lists the columns of a table's primary key, or of its replica identity.
-CREATE OR REPLACE FUNCTION godwit.row_key(p_relation regclass) RETURNS text[] LANGUAGE sql STABLE AS $f$
-  SELECT array_agg(a.attname::text ORDER BY k.o)
-  FROM (SELECT x.* FROM pg_index x WHERE x.indrelid = p_relation AND x.indisvalid AND (x.indisprimary OR x.indisreplident) ORDER BY x.indisprimary DESC LIMIT 1) AS i
-  CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (n, o)
-  JOIN pg_attribute a ON a.attrelid = p_relation AND a.attnum = k.n WHERE k.o <= i.indnkeyatts
-$f$;
-
--- apply_rows applies writes to rows of tables that have the source's own keys. A group is writes to one table of the same
--- columns. Heads first, as above.
-CREATE OR REPLACE FUNCTION godwit.apply_rows(s godwit.stream, p_request json) RETURNS jsonb LANGUAGE plpgsql AS $f$
-DECLARE
-  r record;
-  g record;
-  v_groups integer[]; -- of the winners, writes newer than the heads
-  v_numbers bigint[];
-  v_heads bigint;
-BEGIN
-  SELECT * INTO r FROM json_to_record(p_request) AS x (notes json, heads json, parts json);
-  PERFORM godwit.claim(s.name, ARRAY(SELECT DISTINCT format('%I.%I', x.schema, x.name) FROM json_to_recordset(r.parts) AS x (schema text, name text)));
-  WITH heads AS MATERIALIZED (
-    SELECT format('%I.%I', x.schema, x.name) AS relation, h.*
-    FROM json_to_recordset(r.heads) AS h (key text, major bigint, minor bigint, tie text, deleted boolean, part integer, number bigint)
-    JOIN json_to_recordset(r.parts) AS x (id integer, schema text, name text) ON x.id = h.part
-  ), won AS (
-    INSERT INTO godwit.row_head AS h (relation, key, major, minor, tie, deleted)
-    SELECT relation, key, major, coalesce(minor, 0), coalesce(tie, ''), coalesce(deleted, false) FROM heads ORDER BY relation, key COLLATE "C"
-    ON CONFLICT (relation, key) DO UPDATE SET major = excluded.major, minor = excluded.minor, tie = excluded.tie, deleted = excluded.deleted
-    WHERE (h.major, h.minor, h.tie) < (excluded.major, excluded.minor, excluded.tie)
-    RETURNING relation, key)
-  SELECT array_agg(h.part), array_agg(h.number), (SELECT count(*) FROM heads) INTO v_groups, v_numbers, v_heads
-  FROM heads h JOIN won ON won.relation = h.relation AND won.key = h.key COLLATE "C";
-
-  FOR g IN
-    SELECT x.*, format('%I.%I', x.schema, x.name) AS relation, k.keys, c.*
-    FROM json_to_recordset(r.parts) AS x (id integer, schema text, name text, deleted boolean, columns text[], rows json)
-    CROSS JOIN LATERAL (SELECT format('%I.%I', x.schema, x.name)::regclass AS class) AS o
-    CROSS JOIN LATERAL (SELECT godwit.row_key(o.class) AS keys) AS k
-    CROSS JOIN LATERAL (
-      -- Documents come as text, as all else: read as JSON, a string would be the document.
-      SELECT string_agg(format('%I %s', n, CASE WHEN b.type IN ('json', 'jsonb') THEN 'text' ELSE format_type(a.atttypid, a.atttypmod) END), ', ' ORDER BY i) AS definitions,
-        string_agg(format('%I', n), ', ' ORDER BY i) AS names, string_agg(format(CASE WHEN b.type IN ('json', 'jsonb') THEN 'x.%I::%s' ELSE 'x.%I' END, n, b.type), ', ' ORDER BY i) AS taken,
-        string_agg(format('%1$I = excluded.%1$I', n), ', ' ORDER BY i) FILTER (WHERE n <> ALL (k.keys) AND a.attidentity <> 'a') AS changes,
-        min(n) FILTER (WHERE a.attname IS NULL) AS unknown
-      FROM unnest(x.columns) WITH ORDINALITY AS m (n, i) LEFT JOIN pg_attribute a ON a.attrelid = o.class AND a.attname = n AND a.attnum > 0 AND NOT a.attisdropped
-      LEFT JOIN LATERAL godwit.base_type(a.atttypid, a.atttypmod) AS b ON true) AS c
-    ORDER BY coalesce(x.deleted, false) DESC, x.id
-  LOOP
-    IF g.unknown IS NOT NULL OR NOT g.keys <@ g.columns THEN
-      RAISE EXCEPTION USING ERRCODE = '42703', MESSAGE = CASE WHEN g.keys IS NULL THEN format('table %s has no primary key', g.relation)
-        ELSE format('table %s has no column %s, or the stream brings rows without its key: read its description again', g.relation, g.unknown) END;
-    END IF;
-    EXECUTE format(CASE WHEN g.deleted
-      THEN 'DELETE FROM %1$s t USING (%2$s) AS x WHERE %3$s'
-      ELSE 'INSERT INTO %1$s (%4$s) OVERRIDING SYSTEM VALUE SELECT %5$s FROM (%2$s) AS x ON CONFLICT (%6$s) DO %7$s' END,
-      g.relation,
-      format('SELECT b.* FROM ROWS FROM (json_to_recordset($1) AS (%1$s)) WITH ORDINALITY AS b (%2$s, "godwit number") JOIN unnest($2, $3) AS w (id, number) ON w.id = $4 AND w.number = b."godwit number"',
-        g.definitions, g.names),
-      (SELECT string_agg(format('t.%1$I = x.%1$I', k), ' AND ') FROM unnest(g.keys) AS k),
-      g.names, g.taken,
-      (SELECT string_agg(format('%I', k), ', ') FROM unnest(g.keys) AS k), coalesce('UPDATE SET ' || g.changes, 'NOTHING'))
-    USING g.rows, v_groups, v_numbers, g.id;
-  END LOOP;
-  PERFORM godwit.note(s.name, s.generation, r.notes);
-  RETURN jsonb_build_object('state', 'applied', 'rows', coalesce(cardinality(v_numbers), 0), 'skipped', v_heads - coalesce(cardinality(v_numbers), 0));
-END $f$;
-
--- claim makes tables the stream's own, once: positions of two streams cannot be compared.
-CREATE OR REPLACE FUNCTION godwit.claim(p_stream text, p_relations text[]) RETURNS void LANGUAGE plpgsql AS $f$
-DECLARE
-  v_relation text;
-  v_other text;
-BEGIN
-  IF p_relations <@ ARRAY(SELECT t.relation FROM godwit.stream_table t WHERE t.stream = p_stream) THEN
-    RETURN;
-  END IF;
-  INSERT INTO godwit.stream_table (relation, stream) SELECT x, p_stream FROM unnest(p_relations) AS x ORDER BY x ON CONFLICT (relation) DO NOTHING;
-  SELECT x, coalesce('stream ' || t.stream, 'loads') INTO v_relation, v_other
-  FROM unnest(p_relations) AS x LEFT JOIN godwit.stream_table t ON t.relation = x
-  WHERE t.stream <> p_stream OR EXISTS (SELECT FROM godwit.load l JOIN godwit.load_table o USING (load_id) WHERE format('%I.%I', l.target_schema, o.current_name) = x) LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'GW008', MESSAGE = format('table %s is fed by %s already: one source a table', v_relation, v_other);
-  END IF;
-END $f$;
-
 -- ensure_tables makes the target tables of ledger tables that a stream meets first, and registers them with its load.
 CREATE OR REPLACE FUNCTION godwit.ensure_tables(p_stream text, p_generation bigint, p_args jsonb) RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE
@@ -605,23 +512,12 @@ BEGIN
     ON CONFLICT (load_id, current_name) DO NOTHING;
   END LOOP;
   INSERT INTO godwit.load_source (load_id, table_id, table_name, current_name, active)
-  SELECT s.load_id, x->>'id', x->>'name', x->>'current', coalesce((SELECT d.active FROM godwit.stream_drop d WHERE d.stream = s.name AND d.table_id = x->>'id'), (x->>'active')::boolean)
-  FROM jsonb_array_elements(p_args->'sources') AS x
+  SELECT s.load_id, x->>'id', x->>'name', x->>'current', (x->>'active')::boolean FROM jsonb_array_elements(p_args->'sources') AS x
   ON CONFLICT (load_id, table_id) DO NOTHING;
 END $f$;
 
--- row_tables describes tables as the catalog does.
-CREATE OR REPLACE FUNCTION godwit.row_tables(p_names jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $f$
-  SELECT coalesce(jsonb_agg(jsonb_build_object('Schema', n->>'Schema', 'Name', n->>'Name',
-    'Columns', (
-      SELECT jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', b.type, 'NotNull', a.attnotnull, 'Generated', a.attgenerated <> '', 'Enum', b.enum) ORDER BY a.attnum)
-      FROM pg_attribute a CROSS JOIN LATERAL godwit.base_type(a.atttypid, a.atttypmod) AS b WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-    'Key', godwit.row_key(c.oid::regclass)) ORDER BY o), '[]')
-  FROM jsonb_array_elements(p_names) WITH ORDINALITY AS m (n, o)
-  JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', n->>'Schema', n->>'Name')) AND c.relkind IN ('r', 'p')
-$f$;
-
-CREATE OR REPLACE FUNCTION godwit.stream_status(p_name text) RETURNS jsonb LANGUAGE sql VOLATILE AS $f$
+-- stream_status tells how far a stream is; NULL where there is none.
+CREATE OR REPLACE FUNCTION godwit.stream_status(p_name text) RETURNS jsonb LANGUAGE sql STABLE AS $f$
   SELECT jsonb_build_object('stream', godwit.describe_stream(p_name), 'gap_free', s.gap_free, 'gap_free_hash', s.gap_free_hash,
     'open', coalesce((SELECT jsonb_agg(b.block ORDER BY b.block) FROM (
       SELECT x.block FROM godwit.stream_block x WHERE x.stream = p_name AND NOT x.complete ORDER BY x.block LIMIT 20) AS b), '[]'),

@@ -95,6 +95,7 @@ type outcome struct {
 	SQLState   string `json:"sqlstate"`
 	Generation int64  `json:"generation"`
 	TableID    string `json:"table_id"`
+	Table      string `json:"table"`
 	Current    string `json:"current"`
 	Rows       int64  `json:"rows"`
 	History    int64  `json:"history"`
@@ -148,7 +149,7 @@ func (o outcome) judge(s change.Stream, r *request, done *change.Applied) error 
 	case "changed":
 		return &StreamChangedError{Stream: s.Name, Generation: o.Generation}
 	case "unknown":
-		return &UnknownTableError{Stream: s.Name, Table: change.SourceTable{ID: o.TableID, Name: r.names[o.TableID]}, Current: o.Current}
+		return &UnknownTableError{Stream: s.Name, Table: change.SourceTable{ID: o.TableID, Name: o.Table}, Current: o.Current}
 	case "refused":
 		if o.SQLState == "23503" || o.SQLState == "23505" {
 			return &WaitError{State: o.SQLState, Detail: o.Message}

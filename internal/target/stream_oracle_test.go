@@ -48,7 +48,7 @@ func streamAgainstOracle(t *testing.T, r *rand.Rand, history bool) {
 	}
 	for _, x := range p.revisions {
 		if x.table == "T2" && len(p.sources) == 1 {
-			p.sources = append(p.sources, change.LoadSource{SourceTable: change.SourceTable{ID: "T2", Name: "Person"}, Current: "person"})
+			p.sources = append(p.sources, change.LoadSource{SourceTable: change.SourceTable{ID: "T2", Name: tableName("T2")}, Current: "person"})
 		}
 	}
 	for i := range p.sources {
@@ -147,7 +147,10 @@ func (x block) items(n int64, mended bool) []change.Item {
 	case "redact":
 		s.Block.Redactions = []change.Redaction{{TableID: x.table, Document: x.doc, Version: change.Version(x.version)}}
 	case "drop", "undrop":
-		s.Block.Events = []change.TableDrop{{TableID: x.table, Undrop: x.event == "undrop"}}
+		s.Block.Events = []change.TableDrop{{Name: tableName(x.table)}}
+		if x.event == "undrop" {
+			s.Block.Events = []change.TableDrop{{TableID: x.table, Undrop: true}}
+		}
 	}
 	if x.event != "" {
 		return []change.Item{s}

@@ -39,12 +39,11 @@ type request struct {
 	messages int
 	skipped  int // at or below the boundary, brought twice, or of tables that the mapping leaves out
 	aside    int
-	bytes    int               // of the body, at most
-	names    map[string]string // of ledger tables, by id
+	bytes    int // of the body, at most
 
 	notes      notes
 	shards     map[string]string
-	sources    map[string]string // current table by ledger table id
+	sources    map[string]*source // by id
 	revisions  map[revisionKey]*change.RevisionItem
 	newest     map[documentKey]*change.RevisionItem
 	rows       map[string][]byte // by current table: JSON objects with commas between
@@ -70,19 +69,22 @@ type revisionKey struct {
 // at least: a *RefusedError when that one has none.
 func newRequest(s change.Stream, items []change.Item, limit int) (*request, error) {
 	r := &request{
-		stream: s, bytes: requestFrame, names: map[string]string{}, shards: map[string]string{}, sources: map[string]string{},
+		stream: s, bytes: requestFrame, shards: map[string]string{}, sources: map[string]*source{},
 		revisions: map[revisionKey]*change.RevisionItem{}, newest: map[documentKey]*change.RevisionItem{}, rows: map[string][]byte{},
 		blocks: map[int64]*block{}, parts: map[partKey]*part{}, writes: map[rowKey]*rowWrite{}, known: map[*change.RowItem][]string{},
 	}
 	for r.items < len(items) {
 		next := items[r.items:]
 		next = next[:message(next)]
-		size := r.bytesOf(next)
-		if r.messages > 0 && (r.bytes+size > limit || r.splits(next)) {
-			break
+		size, refused := r.bytesOf(next), r.check(next)
+		if r.bytes+size > limit && refused == nil {
+			refused = &RefusedError{State: "54000", Detail: fmt.Sprintf("the message needs a request of %d bytes, and the Data API takes %d", r.bytes+size, limit)}
 		}
-		if r.bytes+size > limit {
-			return r, &RefusedError{State: "54000", Detail: fmt.Sprintf("the message needs a request of %d bytes, and the Data API takes %d", r.bytes+size, limit)}
+		switch {
+		case r.messages > 0 && (refused != nil || r.splits(next)):
+			return r, nil
+		case refused != nil:
+			return r, refused
 		}
 		for i := range next {
 			if err := r.add(&next[i]); err != nil {
@@ -106,12 +108,28 @@ func (r *request) add(item *change.Item) error {
 	case item.Block != nil:
 		return r.addBlock(item.Block)
 	case item.Row != nil:
-		return r.addRow(item.Row)
+		r.addRow(item.Row)
 	case item.Aside != nil:
 		r.addAside(item.Aside)
-		return nil
 	}
-	return fmt.Errorf("the item of shard %s, sequence %s, index %d asks for nothing", item.Mark.Shard, item.Mark.Sequence, item.Mark.Sub)
+	return nil
+}
+
+// check refuses a message that would spoil the request for its neighbours.
+func (r *request) check(message []change.Item) error {
+	for i := range message {
+		switch item := &message[i]; {
+		case item.Revision != nil:
+			if x := item.Revision; x.Current != "" && !json.Valid(x.Row) {
+				return &RefusedError{State: "22P02", Detail: fmt.Sprintf("the row of document %s, version %d, is not JSON", x.Document, x.Version)}
+			}
+		case item.Row != nil:
+			if x := item.Row; r.membersOf(x) == nil {
+				return &RefusedError{State: "22P02", Detail: fmt.Sprintf("a row of table %s.%s is not a JSON object with columns", x.Schema, x.Table)}
+			}
+		}
+	}
+	return nil
 }
 
 // below tells whether a position was loaded.
@@ -138,9 +156,6 @@ func (r *request) addRevision(x *change.RevisionItem) error {
 		r.skipped++
 		return nil
 	}
-	if !json.Valid(x.Row) {
-		return &RefusedError{State: "22P02", Detail: fmt.Sprintf("the row of document %s, version %d, is not JSON", x.Document, x.Version)}
-	}
 	document := documentKey{x.Current, x.Document}
 	key := revisionKey{document, x.Version}
 	if was, ok := r.revisions[key]; ok {
@@ -155,7 +170,12 @@ func (r *request) addRevision(x *change.RevisionItem) error {
 	}
 	own := *x
 	r.revisions[key] = &own
-	r.names[x.Table.ID], r.sources[x.Table.ID] = x.Table.Name, x.Current
+	of := r.sources[x.Table.ID]
+	if of == nil {
+		of = &source{x.Table.ID, x.Table.Name, x.Current, x.Block}
+		r.sources[x.Table.ID] = of
+	}
+	of.Block = max(of.Block, x.Block)
 	if was, ok := r.newest[document]; !ok || was.Version < x.Version {
 		r.newest[document] = &own
 	}
@@ -276,9 +296,12 @@ type head struct {
 	TableID  string         `json:"id"`
 }
 
+// A source is a ledger table of a request.
 type source struct {
 	ID      string `json:"id"`
+	Name    string `json:"name"`
 	Current string `json:"current"`
+	Block   int64  `json:"block"` // the greatest that brings a revision of it
 }
 
 // notes is what is noted of the stream itself.
@@ -316,15 +339,11 @@ func (r *request) writeRevisions(b *bytes.Buffer) {
 			appendJSON(b, v)
 		}
 	}
-	sources := make([]source, 0, len(r.sources))
-	for id, current := range r.sources {
-		sources = append(sources, source{id, current})
-	}
 	heads := make([]head, 0, len(r.newest))
 	for _, x := range r.newest {
 		heads = append(heads, head{x.Current, x.Document, x.Version, x.Deleted, base64.StdEncoding.EncodeToString(x.Hash), x.Table.ID})
 	}
-	member("sources", len(sources) > 0, sources)
+	member("sources", len(r.sources) > 0, slices.Collect(maps.Values(r.sources)))
 	member("docs", len(heads) > 0, heads)
 	member("blocks", len(r.blocks) > 0, slices.Collect(maps.Values(r.blocks)))
 	member("hidden", len(r.hidden) > 0, r.hidden)
@@ -373,8 +392,8 @@ func (r *request) bytesOf(message []change.Item) int {
 		case item.Revision != nil:
 			x := item.Revision
 			n += object + hash + twice(x.Current) + twice(x.Document) + twice(x.Table.ID) + len(",") + escapedLen(x.Row)
-			if r.sources[x.Table.ID] == "" {
-				n += object + 2*twice(x.Current) + twice(x.Table.ID)
+			if r.sources[x.Table.ID] == nil {
+				n += 2*object + 2*twice(x.Current) + twice(x.Table.ID) + twice(x.Table.Name)
 			}
 			if n += hash; r.blocks[x.Block] == nil {
 				n += object
@@ -386,7 +405,7 @@ func (r *request) bytesOf(message []change.Item) int {
 				n += object + twice(y.TableID) + twice(y.Document)
 			}
 			for _, y := range x.Events {
-				n += object + twice(y.TableID)
+				n += object + twice(y.TableID) + twice(y.Name)
 			}
 		case item.Row != nil:
 			x := item.Row

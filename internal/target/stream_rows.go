@@ -81,22 +81,19 @@ func (r *request) splits(message []change.Item) bool {
 	return false
 }
 
-func (r *request) addRow(x *change.RowItem) error {
+func (r *request) addRow(x *change.RowItem) {
 	if r.below(x.Position.Major) {
 		r.skipped++
-		return nil
+		return
 	}
 	columns := r.membersOf(x)
-	if columns == nil {
-		return &RefusedError{State: "22P02", Detail: fmt.Sprintf("a row of table %s.%s is not a JSON object", x.Schema, x.Table)}
-	}
 	r.reached(x.Position, x.At)
 	key := keyOf(x)
 	was := r.writes[key]
 	if was != nil {
 		r.skipped++
 		if was.item.Position.Compare(x.Position) > 0 {
-			return nil
+			return
 		}
 	} else {
 		was = &rowWrite{}
@@ -110,7 +107,6 @@ func (r *request) addRow(x *change.RowItem) error {
 		r.parts[id] = p
 	}
 	was.part, was.item = p, x
-	return nil
 }
 
 // writeRows writes the heads of rows, and the rows of each part in the order in

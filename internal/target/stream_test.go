@@ -47,7 +47,7 @@ func (r revision) item(block int64) change.Item {
 	return change.Item{
 		Mark: change.Mark{Shard: "shard-0", Sequence: fmt.Sprint(1000 + block)},
 		Revision: &change.RevisionItem{
-			Table: change.SourceTable{ID: r.table, Name: "Person"}, Current: "person", Document: r.doc, Version: change.Version(r.version), Block: block,
+			Table: change.SourceTable{ID: r.table, Name: tableName(r.table)}, Current: "person", Document: r.doc, Version: change.Version(r.version), Block: block,
 			Hash: hash, Deleted: r.op == "D", Redacted: r.gone, TransactionID: "tx", Row: text,
 		},
 	}
@@ -87,4 +87,12 @@ func summary(block int64) change.Item {
 func blockHash(block int64) []byte {
 	h := sha256.Sum256(fmt.Append(nil, "block", block))
 	return h[:]
+}
+
+// tableName is the name of a ledger table of the tests.
+func tableName(id string) string {
+	if id == "T1" {
+		return "Person"
+	}
+	return "Person of " + id
 }

@@ -1,0 +1,127 @@
+DO $install$
+BEGIN
+PERFORM pg_advisory_xact_lock(hashtextextended('godwit install', 0));
+
+-- The newest write to each row of tables that streams of other databases feed, deletions included, by the canonical text
+-- of the row's key.
+CREATE TABLE IF NOT EXISTS godwit.row_head (
+  relation text NOT NULL,
+  key      text COLLATE "C" NOT NULL,
+  major    bigint NOT NULL,
+  minor    bigint NOT NULL,
+  tie      text COLLATE "C" NOT NULL,
+  deleted  boolean NOT NULL,
+  PRIMARY KEY (relation, key)
+);
+
+-- Which stream feeds such a table: positions of two are never compared.
+CREATE TABLE IF NOT EXISTS godwit.stream_table (
+  relation text PRIMARY KEY,
+  stream   text NOT NULL
+);
+
+-- base_type spells a column's type, a domain's as that which it is made of.
+CREATE OR REPLACE FUNCTION godwit.base_type(p_type oid, p_modifier integer, OUT type text, OUT enum boolean) LANGUAGE sql STABLE AS $f$
+  WITH RECURSIVE d AS (
+    SELECT p_type AS type, p_modifier AS modifier
+    UNION ALL SELECT t.typbasetype, t.typtypmod FROM d JOIN pg_type t ON t.oid = d.type WHERE t.typtype = 'd')
+  SELECT format_type(d.type, d.modifier), t.typtype = 'e' FROM d JOIN pg_type t ON t.oid = d.type WHERE t.typtype <> 'd'
+$f$;
+
+-- row_key lists the columns of a table's primary key, or of its replica identity.
+CREATE OR REPLACE FUNCTION godwit.row_key(p_relation regclass) RETURNS text[] LANGUAGE sql STABLE AS $f$
+  SELECT array_agg(a.attname::text ORDER BY k.o)
+  FROM (SELECT x.* FROM pg_index x WHERE x.indrelid = p_relation AND x.indisvalid AND (x.indisprimary OR x.indisreplident) ORDER BY x.indisprimary DESC LIMIT 1) AS i
+  CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (n, o)
+  JOIN pg_attribute a ON a.attrelid = p_relation AND a.attnum = k.n WHERE k.o <= i.indnkeyatts
+$f$;
+
+-- apply_rows applies writes to rows of tables that have the source's own keys. A group is writes to one table of the same
+-- columns. Heads first, as above.
+CREATE OR REPLACE FUNCTION godwit.apply_rows(s godwit.stream, p_request json) RETURNS jsonb LANGUAGE plpgsql AS $f$
+DECLARE
+  r record;
+  g record;
+  v_groups integer[]; -- of the winners, writes newer than the heads
+  v_numbers bigint[];
+  v_heads bigint;
+BEGIN
+  SELECT * INTO r FROM json_to_record(p_request) AS x (notes json, heads json, parts json);
+  PERFORM godwit.claim(s.name, ARRAY(SELECT DISTINCT format('%I.%I', x.schema, x.name) FROM json_to_recordset(r.parts) AS x (schema text, name text)));
+  WITH heads AS MATERIALIZED (
+    SELECT format('%I.%I', x.schema, x.name) AS relation, h.*
+    FROM json_to_recordset(r.heads) AS h (key text, major bigint, minor bigint, tie text, deleted boolean, part integer, number bigint)
+    JOIN json_to_recordset(r.parts) AS x (id integer, schema text, name text) ON x.id = h.part
+  ), won AS (
+    INSERT INTO godwit.row_head AS h (relation, key, major, minor, tie, deleted)
+    SELECT relation, key, major, coalesce(minor, 0), coalesce(tie, ''), coalesce(deleted, false) FROM heads ORDER BY relation, key COLLATE "C"
+    ON CONFLICT (relation, key) DO UPDATE SET major = excluded.major, minor = excluded.minor, tie = excluded.tie, deleted = excluded.deleted
+    WHERE (h.major, h.minor, h.tie) < (excluded.major, excluded.minor, excluded.tie)
+    RETURNING relation, key)
+  SELECT array_agg(h.part), array_agg(h.number), (SELECT count(*) FROM heads) INTO v_groups, v_numbers, v_heads
+  FROM heads h JOIN won ON won.relation = h.relation AND won.key = h.key COLLATE "C";
+
+  FOR g IN
+    SELECT x.*, format('%I.%I', x.schema, x.name) AS relation, k.keys, c.*
+    FROM json_to_recordset(r.parts) AS x (id integer, schema text, name text, deleted boolean, columns text[], rows json)
+    CROSS JOIN LATERAL (SELECT format('%I.%I', x.schema, x.name)::regclass AS class) AS o
+    CROSS JOIN LATERAL (SELECT godwit.row_key(o.class) AS keys) AS k
+    CROSS JOIN LATERAL (
+      -- Documents come as text, as all else: read as JSON, a string would be the document.
+      SELECT string_agg(format('%I %s', n, CASE WHEN b.type IN ('json', 'jsonb') THEN 'text' ELSE format_type(a.atttypid, a.atttypmod) END), ', ' ORDER BY i) AS definitions,
+        string_agg(format('%I', n), ', ' ORDER BY i) AS names, string_agg(format(CASE WHEN b.type IN ('json', 'jsonb') THEN 'x.%I::%s' ELSE 'x.%I' END, n, b.type), ', ' ORDER BY i) AS taken,
+        string_agg(format('%1$I = excluded.%1$I', n), ', ' ORDER BY i) FILTER (WHERE n <> ALL (k.keys) AND a.attidentity <> 'a') AS changes,
+        min(n) FILTER (WHERE a.attname IS NULL) AS unknown
+      FROM unnest(x.columns) WITH ORDINALITY AS m (n, i) LEFT JOIN pg_attribute a ON a.attrelid = o.class AND a.attname = n AND a.attnum > 0 AND NOT a.attisdropped
+      LEFT JOIN LATERAL godwit.base_type(a.atttypid, a.atttypmod) AS b ON true) AS c
+    ORDER BY coalesce(x.deleted, false) DESC, x.id
+  LOOP
+    IF g.unknown IS NOT NULL OR NOT g.keys <@ g.columns THEN
+      RAISE EXCEPTION USING ERRCODE = '42703', MESSAGE = CASE WHEN g.keys IS NULL THEN format('table %s has no primary key', g.relation)
+        ELSE format('table %s has no column %s, or the stream brings rows without its key: read its description again', g.relation, g.unknown) END;
+    END IF;
+    EXECUTE format(CASE WHEN g.deleted
+      THEN 'DELETE FROM %1$s t USING (%2$s) AS x WHERE %3$s'
+      ELSE 'INSERT INTO %1$s (%4$s) OVERRIDING SYSTEM VALUE SELECT %5$s FROM (%2$s) AS x ON CONFLICT (%6$s) DO %7$s' END,
+      g.relation,
+      format('SELECT b.* FROM ROWS FROM (json_to_recordset($1) AS (%1$s)) WITH ORDINALITY AS b (%2$s, "godwit number") JOIN unnest($2, $3) AS w (id, number) ON w.id = $4 AND w.number = b."godwit number"',
+        g.definitions, g.names),
+      (SELECT string_agg(format('t.%1$I = x.%1$I', k), ' AND ') FROM unnest(g.keys) AS k),
+      g.names, g.taken,
+      (SELECT string_agg(format('%I', k), ', ') FROM unnest(g.keys) AS k), coalesce('UPDATE SET ' || g.changes, 'NOTHING'))
+    USING g.rows, v_groups, v_numbers, g.id;
+  END LOOP;
+  PERFORM godwit.note(s.name, s.generation, r.notes);
+  RETURN jsonb_build_object('state', 'applied', 'rows', coalesce(cardinality(v_numbers), 0), 'skipped', v_heads - coalesce(cardinality(v_numbers), 0));
+END $f$;
+
+-- claim makes tables the stream's own, once: positions of two streams cannot be compared.
+CREATE OR REPLACE FUNCTION godwit.claim(p_stream text, p_relations text[]) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  v_relation text;
+  v_other text;
+BEGIN
+  IF p_relations <@ ARRAY(SELECT t.relation FROM godwit.stream_table t WHERE t.stream = p_stream) THEN
+    RETURN;
+  END IF;
+  INSERT INTO godwit.stream_table (relation, stream) SELECT x, p_stream FROM unnest(p_relations) AS x ORDER BY x ON CONFLICT (relation) DO NOTHING;
+  SELECT t.relation, CASE WHEN loaded THEN 'loads' ELSE 'stream ' || t.stream END INTO v_relation, v_other
+  FROM godwit.stream_table t CROSS JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM godwit.load l JOIN godwit.load_table o USING (load_id) WHERE format('%I.%I', l.target_schema, o.current_name) = t.relation) AS loaded) AS o
+  WHERE t.relation = ANY (p_relations) AND (loaded OR t.stream <> p_stream) LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW008', MESSAGE = format('table %s is fed by %s already: one source a table', v_relation, v_other);
+  END IF;
+END $f$;
+
+-- row_tables describes tables as the catalog does.
+CREATE OR REPLACE FUNCTION godwit.row_tables(p_names jsonb) RETURNS jsonb LANGUAGE sql STABLE AS $f$
+  SELECT coalesce(jsonb_agg(jsonb_build_object('Schema', n->>'Schema', 'Name', n->>'Name',
+    'Columns', (
+      SELECT jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', b.type, 'NotNull', a.attnotnull, 'Generated', a.attgenerated <> '', 'Enum', b.enum) ORDER BY a.attnum)
+      FROM pg_attribute a CROSS JOIN LATERAL godwit.base_type(a.atttypid, a.atttypmod) AS b WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+    'Key', godwit.row_key(c.oid::regclass)) ORDER BY o), '[]')
+  FROM jsonb_array_elements(p_names) WITH ORDINALITY AS m (n, o)
+  JOIN pg_class c ON c.oid = to_regclass(format('%I.%I', n->>'Schema', n->>'Name')) AND c.relkind IN ('r', 'p')
+$f$;
+END $install$
