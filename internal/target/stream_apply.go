@@ -108,12 +108,13 @@ type outcome struct {
 // again: the first cannot have stored anything, the second is told why.
 func (db *DB) send(ctx context.Context, s change.Stream, r *request, done *change.Applied) error {
 	text := r.text()
+	size := int64(escapedLen(text))
 	for try := 1; ; try++ {
 		var o outcome
 		err := db.answer(ctx, &o, `SELECT godwit.apply(:stream, :generation, :request::json)::text AS result`,
 			Param{"stream", s.Name}, Param{"generation", s.Generation}, Param{"request", text})
 		done.Calls++
-		done.Bytes += int64(r.bytes)
+		done.Bytes += size
 		switch state := sqlStateOf(err); {
 		case err == nil:
 			return o.judge(s, r, done)
