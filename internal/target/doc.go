@@ -1,12 +1,14 @@
 // Package target owns what godwit does to a target database: identifiers and
 // DDL, the bookkeeping schema, claim-first import into hidden staging, publish
-// in slices, and showing a load at once. Aurora PostgreSQL is reached through
-// the RDS Data API.
+// in slices, and showing a load at once; then applying what streams bring.
+// Aurora PostgreSQL is reached through the RDS Data API.
 //
-// It leaves the order of work, accounting and retries to migrate, and the
-// meaning of columns to mapping.
+// It leaves the order of work, accounting and retries to migrate, the meaning of
+// columns to mapping, and messages to stream.
 //
-// Promises: a task and its bookkeeping row commit together or not at all
+// Promises: applying items of a stream twice, late, out of order or beside newer
+// ones ends in the same state (invariant 1), and what is at or below the boundary
+// of its load is not applied (invariant 7); a task and its bookkeeping row commit together or not at all
 // (invariant 2); running a task again, after a lost reply or beside a running
 // attempt, stores nothing twice (invariant 3); a statement may outlive the call
 // that began it (invariant 9); nothing of a load is visible before make_visible

@@ -23,7 +23,8 @@ const applyTries = 5
 // Applied.Items tells how many items, from the first on, are done with, also
 // beside an error. Errors that a caller branches on: *StreamStoppedError,
 // *StreamChangedError, *UnknownTableError, *IntegrityError, *RefusedError and
-// *WaitError; after any other the request may have been applied.
+// *WaitError. SQLSTATE GW008 says that a table has another source already. After
+// any other error the request may have been applied.
 func (db *DB) Apply(ctx context.Context, s change.Stream, items []change.Item) (change.Applied, error) {
 	done := change.Applied{GapFree: s.Boundary.Major}
 	suspect := 0 // a message before this item was refused
@@ -127,7 +128,7 @@ func (db *DB) send(ctx context.Context, s change.Stream, r *request, done *chang
 			if sleep == nil {
 				sleep = sleepClock
 			}
-			if sleep(ctx, time.Duration(try)*20*time.Millisecond+rand.N(50*time.Millisecond)) != nil {
+			if sleep(ctx, time.Duration(try)*20*time.Millisecond+rand.N(50*time.Millisecond)) != nil { //nolint:gosec // two that met once should not meet again: no secret hangs on it
 				return fmt.Errorf("apply %d items of stream %s: %w", r.items, s.Name, err)
 			}
 		default:

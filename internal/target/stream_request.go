@@ -80,10 +80,10 @@ func newRequest(s change.Stream, items []change.Item, limit int) (*request, erro
 		if r.bytes+size > limit && refused == nil {
 			refused = &RefusedError{State: "54000", Detail: fmt.Sprintf("the message needs a request of %d bytes, and the Data API takes %d", r.bytes+size, limit)}
 		}
-		switch {
-		case r.messages > 0 && (refused != nil || r.splits(next)):
-			return r, nil
-		case refused != nil:
+		if r.messages > 0 && (refused != nil || r.splits(next)) {
+			break
+		}
+		if refused != nil {
 			return r, refused
 		}
 		for i := range next {

@@ -114,16 +114,16 @@ func (r *request) addRow(x *change.RowItem) {
 func (r *request) writeRows(b *bytes.Buffer) {
 	heads := make([]rowHead, 0, len(r.order))
 	parts := make([]*part, len(r.parts))
-	rows := make([]bytes.Buffer, len(r.parts))
+	rows := make([][]byte, len(r.parts))
 	count := make([]int, len(r.parts))
 	for _, key := range r.order {
 		w := r.writes[key]
 		n := w.part.ID
 		if count[n]++; count[n] > 1 {
-			rows[n].WriteByte(',')
+			rows[n] = append(rows[n], ',')
 		}
 		parts[n] = w.part
-		rows[n].Write(w.item.Row)
+		rows[n] = append(rows[n], w.item.Row...)
 		p := w.item.Position
 		heads = append(heads, rowHead{key.key, p.Major, p.Minor, p.Tie, w.item.Deleted, n, count[n]})
 	}
@@ -139,7 +139,7 @@ func (r *request) writeRows(b *bytes.Buffer) {
 		appendJSON(b, p)
 		b.Truncate(bytes.LastIndexByte(b.Bytes(), '}'))
 		b.WriteString(`,"rows":[`)
-		b.Write(rows[n].Bytes())
+		b.Write(rows[n])
 		b.WriteString("]}")
 		separator = ","
 	}

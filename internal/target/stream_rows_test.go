@@ -34,8 +34,10 @@ func rowStream(t testing.TB, ddl ...string) (*bench, change.Stream) {
 func put(table string, place, minor int64, key, row string) change.Item {
 	return change.Item{
 		Mark: change.Mark{Shard: "shard-0", Sequence: fmt.Sprint(10000 + 100*place + minor)},
-		Row: &change.RowItem{Schema: "app", Table: table, Key: key, Position: change.Position{Major: 1000 + place, Minor: minor},
-			At: "2024-01-02T03:04:05.678Z", Row: json.RawMessage(row)},
+		Row: &change.RowItem{
+			Schema: "app", Table: table, Key: key, Position: change.Position{Major: 1000 + place, Minor: minor},
+			At: "2024-01-02T03:04:05.678Z", Row: json.RawMessage(row),
+		},
 	}
 }
 

@@ -136,7 +136,7 @@ func TestSecondStatementSeesWhatTheFirstWaitedFor(t *testing.T) {
 			errs := make(chan error, 2)
 			for i, r := range []revision{c.first, c.second} {
 				go func() {
-					_, err := b.loader.Apply(t.Context(), s, []change.Item{r.item(int64(101 + r.version))})
+					_, err := b.loader.Apply(t.Context(), s, []change.Item{r.item(101 + r.version)})
 					errs <- err
 				}()
 				b.waitLocked(i + 1)
