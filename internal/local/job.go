@@ -20,8 +20,9 @@ import (
 	"godwit/internal/report"
 )
 
-// A Job is one load on this machine, from a ledger or an archive to a report, as
-// a person at a terminal follows it.
+// A Job is one load on this machine, from a ledger or an archive to a report, and
+// where a ledger is made on to a target that follows it, as a person at a terminal
+// sees it.
 type Job struct {
 	Assembly string // folder of the synthesized stacks
 	// Generate makes a ledger, which LedgerExport exports from the local QLDB; in
@@ -66,6 +67,7 @@ func (j *Job) Run(ctx context.Context) (err error) {
 	began := time.Now()
 	if export {
 		options.Ledger = &qldb.Ledger{Options: *j.Generate}
+		options.Ledger.Later = j.later()
 	}
 	fmt.Fprintln(j.Out, "starting the stacks of", j.Assembly)
 	c, err := Start(ctx, options)
@@ -106,6 +108,11 @@ func (j *Job) Run(ctx context.Context) (err error) {
 	if j.Prove {
 		return j.prove(ctx, c, bar, logs, input)
 	}
+	if j.follows() {
+		if err := j.beginStream(ctx, c); err != nil {
+			return err
+		}
+	}
 	began = time.Now()
 	output, err := j.execute(ctx, c, bar, logs, "LedgerLoad", input)
 	if p != nil {
@@ -117,7 +124,18 @@ func (j *Job) Run(ctx context.Context) (err error) {
 	if j.Plan {
 		return j.finishPlan(c, output)
 	}
-	return j.finish(ctx, c, output, time.Since(began))
+	if err := j.finish(c, output, time.Since(began)); err != nil {
+		return err
+	}
+	if j.follows() {
+		if err := j.follow(ctx, c); err != nil {
+			return err
+		}
+	}
+	if j.Keep {
+		return j.keep(ctx, c)
+	}
+	return nil
 }
 
 // tellExport prints what LedgerExport gave.
@@ -167,6 +185,9 @@ func (j *Job) members(c *Cloud, input json.RawMessage) (json.RawMessage, error) 
 	}
 	if j.Plan {
 		more["Mode"] = "plan"
+	}
+	if j.follows() {
+		more["EnableStream"] = true
 	}
 	if j.Schema != "" {
 		more["Schema"] = j.Schema
@@ -343,7 +364,7 @@ func (j *Job) fetch(c *Cloud, load, name, file string) ([]byte, error) {
 }
 
 // finish prints the outcome and brings the report to the folder.
-func (j *Job) finish(ctx context.Context, c *Cloud, output json.RawMessage, took time.Duration) error {
+func (j *Job) finish(c *Cloud, output json.RawMessage, took time.Duration) error {
 	var out struct{ LoadId string }
 	if err := json.Unmarshal(output, &out); err != nil {
 		return fmt.Errorf("read the execution's output: %w", err)
@@ -365,11 +386,6 @@ func (j *Job) finish(ctx context.Context, c *Cloud, output json.RawMessage, took
 	}
 	fmt.Fprintf(j.Out, "\n%s\n%d revisions in %.1f s (%.0f a second)\n", l.Text(100), read, took.Seconds(), float64(read)/took.Seconds())
 	fmt.Fprintf(j.Out, "report: %s\n", filepath.Join(j.Folder, "report.html"))
-	if j.Keep {
-		if err := j.keep(ctx, c); err != nil {
-			return err
-		}
-	}
 	if l.Verdict == report.DoesNotAddUp || l.Verdict == report.NotLoaded {
 		return fmt.Errorf("the load is %s: read the findings", l.Verdict)
 	}
