@@ -2,8 +2,11 @@ package copytext
 
 import (
 	"bytes"
+	"errors"
 	"unicode/utf8"
 )
+
+var errNullJSON = errors.New("the value is JSON's null, which a row of JSON cannot tell from NULL")
 
 // appendString writes s as it stands within a JSON string.
 func appendString[T ~string | ~[]byte](dst []byte, s T) ([]byte, error) {
@@ -56,6 +59,9 @@ func appendRaw(dst, s []byte) ([]byte, error) {
 	}
 	if !utf8.Valid(s) {
 		return dst, errUTF8
+	}
+	if string(s) == "null" {
+		return dst, errNullJSON
 	}
 	depth, inString, some := 0, false, false
 	for i := 0; i < len(s); i++ {

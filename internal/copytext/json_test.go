@@ -31,12 +31,17 @@ func jsonTable() (*change.Table, [][]change.Value) {
 	return t, [][]change.Value{
 		{null, null, null, null, null, null, null, null, null, null},
 		{
-			{Kind: change.Bool, Int: 1}, {Kind: change.Int, Int: math.MinInt64}, text(change.Decimal, "12345678901234567890.100"), {Kind: change.Float, Int: int64(math.Float64bits(0.1))},
+			{Kind: change.Bool, Int: 1},
+			{Kind: change.Int, Int: math.MinInt64},
+			text(change.Decimal, "12345678901234567890.100"),
+			{Kind: change.Float, Int: int64(math.Float64bits(0.1))},
 			text(change.Text, "a\tb\nc\rd\\e\"f/\u007f\u0001\b\f\v é😀 \\N"), text(change.Bytes, "\x00\xff\\"), text(change.Timestamp, "2024-05-01T00:00:00.123456Z"),
 			text(change.JSON, `{"a": [1.50, "x\"\\y\u0001", null]}`), text(change.JSON, `["a\"b","c\\d\n\u0001",null,"NULL",""]`), text(change.Text, ""),
 		},
 		{
-			{Kind: change.Bool}, text(change.Int, "-7"), text(change.Decimal, "-0.00"), {Kind: change.Float, Int: int64(math.Float64bits(math.Inf(-1)))},
+			{Kind: change.Bool},
+			text(change.Int, "-7"), text(change.Decimal, "-0.00"),
+			{Kind: change.Float, Int: int64(math.Float64bits(math.Inf(-1)))},
 			text(change.Text, `\N`), text(change.Bytes, ""), text(change.Timestamp, "1969-12-31T23:59:59.999Z"), text(change.JSON, `"text"`), text(change.JSON, `[]`), text(change.Text, "null"),
 		},
 	}
