@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -357,3 +358,33 @@ func TestReceiptFromWhatIsKept(t *testing.T) {
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// A row that two loads have is proven from the archive of the one that brought it.
+func TestReceiptGoesByTheLoadThatBroughtTheRow(t *testing.T) {
+	check := newChecker(t)
+	c := start(t, local.Options{})
+	o := ledgergen.Options{Seed: 8, Documents: 200, Prefix: "first/", UntilBlock: 45}
+	archive(t, c, o)
+	first := load(t, c, object{"Bucket": archiveBucket, "Prefix": "first/"})
+	o.Prefix, o.UntilBlock = "whole/", 0
+	l := archive(t, c, o)
+	whole := load(t, c, object{"Bucket": archiveBucket, "Prefix": "whole/", "Digest": l.Digest.String(), "DigestTip": l.Tip})
+	loads := map[string]int{}
+	all := rowsOf(t, c, "dmv")
+	for i := 0; i < len(all); i += 10 {
+		out := receipt(t, c, all[i].input())
+		loads[out.LoadId]++
+		if words, ok := check.check(t, out.Content, out.Digest); !ok || (out.Digest == l.Digest.String()) != (out.LoadId == whole.LoadId) {
+			t.Errorf("%+v: %s", out, words)
+		}
+	}
+	if len(loads) != 2 || loads[first.LoadId] == 0 || loads[whole.LoadId] == 0 {
+		t.Errorf("receipts by load: %v", loads)
+	}
+	i := slices.IndexFunc(all, func(r rowName) bool { return receipt(t, c, r.input()).LoadId == first.LoadId })
+	in := all[i].input()
+	in["LoadId"] = whole.LoadId
+	if _, err := c.ProveRow(t.Context(), in); err == nil || !strings.Contains(err.Error(), "is in no plan of load "+whole.LoadId) {
+		t.Errorf("by the other load: %v", err)
+	}
+}
