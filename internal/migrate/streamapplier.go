@@ -159,7 +159,7 @@ func flatten(entries []entry) (items []change.Item, starts []int) {
 func (a *applier) refused(deliveries []delivery, b *batch, at int, err error) error {
 	var refused *change.RefusedError
 	var waits *change.WaitError
-	reason := ""
+	var reason string
 	switch {
 	case err == nil:
 		return &Stop{fmt.Errorf("the target left a message undone and says no error: please report this")}

@@ -142,6 +142,10 @@ func (h *StreamApply) count(out *outcome, err error) {
 		{MetricQuarantined, []int64{a.Aside}},
 		{MetricDataAPICalls, []int64{a.Calls}},
 	}
+	if err == nil {
+		// It goes on: the alarm ends.
+		metrics = append(metrics, Metric{MetricStreamStopped, []int64{0}})
+	}
 	if err == nil && !out.newest.IsZero() {
 		metrics = append(metrics, Metric{MetricLagSeconds, []int64{max(0, int64(h.Now().Sub(out.newest).Seconds()))}})
 	}

@@ -440,6 +440,22 @@ func TestRegistrationIsFollowed(t *testing.T) {
 	}
 }
 
+// Tables that were dropped behind the back of a running process are made again.
+func TestTablesThatVanishAreMadeAgain(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	records := l.records(1, 1)
+	half := len(records) / 2
+	r.must(records[:half]...)
+	made := r.target.calls["EnsureTables"]
+	clear(r.target.sources)
+	r.must(records...)
+	if n := r.target.calls["EnsureTables"]; n != made+1 && n != made+2 {
+		t.Errorf("tables were made %d times more", n-made)
+	}
+	l.same(t, r.target)
+}
+
 // Tables that the load left out stay out, and count for their blocks.
 func TestTablesThatAreLeftOut(t *testing.T) {
 	l := streamLedger(t, small, loadedBlocks)

@@ -139,15 +139,16 @@ func (d *dialect) read(deliveries []delivery) (*batch, error) {
 // message reads one message.
 func (d *dialect) message(b *batch, e *entry, mark change.Mark) error {
 	item := change.Item{Mark: mark}
-	event, err := d.decoder.Decode(e.message)
-	if err != nil {
-		e.poison(mark, setAside{Reason: err.Error(), Block: -1})
+	event, bad := d.decoder.Decode(e.message)
+	if bad != nil {
+		e.poison(mark, setAside{Reason: bad.Error(), Block: -1})
 		return nil
 	}
 	if source := sourceOf(event); source != d.stream.Source {
 		e.poison(mark, setAside{Reason: fmt.Sprintf("the message is of %s, and the stream is registered for %s: find out who writes it", source, d.stream.Source), Block: -1})
 		return nil
 	}
+	var err error
 	switch event := event.(type) {
 	case *stream.Control:
 	case *stream.Summary:

@@ -263,7 +263,7 @@ func (m *memoryStream) Apply(ctx context.Context, s change.Stream, items []chang
 }
 
 func atItem(err error, item int) error {
-	switch e := err.(type) { //nolint:errorlint // as the fake made it
+	switch e := err.(type) {
 	case *change.RefusedError:
 		return &change.RefusedError{Item: item, State: e.State, Detail: e.Detail}
 	case *change.WaitError:

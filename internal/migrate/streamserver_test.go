@@ -88,7 +88,7 @@ func (s *streamServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status, header = res.StatusCode, res.Header
 	}
 	code, text := "", "later"
-	switch e := f.err.(type) { //nolint:errorlint // as the table has it
+	switch e := f.err.(type) {
 	case *stateError:
 		code, text = "DatabaseErrorException", "ERROR: it is so; SQLState: "+e.state
 	case *serviceError:
