@@ -11,8 +11,8 @@ import (
 
 // EnsureTables gives ledger tables that a stream meets first their target tables,
 // with keys, indexes and heads. Doing it again changes nothing. A target table
-// that exists must have exactly the columns that the mapping makes. After an error
-// with SQLSTATE GW007 the stream was registered anew.
+// that exists must have exactly the columns that the mapping makes. A
+// *StreamChangedError says that the stream was registered anew.
 func (db *DB) EnsureTables(ctx context.Context, s change.Stream, tables []change.LoadTable, sources []change.LoadSource) error {
 	load := change.Load{ID: s.Load, Schema: s.Schema, History: s.History}
 	live, err := db.live(ctx, s.Schema, tables)
@@ -50,6 +50,13 @@ func (db *DB) EnsureTables(ctx context.Context, s change.Stream, tables []change
 	}
 	err = db.Exec(ctx, `SELECT godwit.ensure_tables(:stream, :generation, :args::jsonb)::text`,
 		Param{"stream", s.Name}, Param{"generation", s.Generation}, Param{"args", string(args)})
+	if sqlStateOf(err) == "GW007" {
+		now, err := db.Stream(ctx, s.Name)
+		if err != nil {
+			return err
+		}
+		return &StreamChangedError{Stream: s.Name, Generation: now.Generation}
+	}
 	if err != nil {
 		return fmt.Errorf("make the tables of %d ledger tables that stream %s met first: %w", len(sources), s.Name, err)
 	}
