@@ -82,13 +82,22 @@ func (a *alarmer) alarm(id string, metric awscloudwatch.IMetric, threshold float
 // lasting is an alarm that is raised when so many periods in a row reach the
 // threshold.
 func (a *alarmer) lasting(id string, metric awscloudwatch.IMetric, threshold, periods float64, description string) {
+	a.add(id, metric, threshold, periods, awscloudwatch.TreatMissingData_NOT_BREACHING, description)
+}
+
+// standing is an alarm that stays raised until the metric says otherwise.
+func (a *alarmer) standing(id string, metric awscloudwatch.IMetric, threshold float64, description string) {
+	a.add(id, metric, threshold, 1, awscloudwatch.TreatMissingData_IGNORE, description)
+}
+
+func (a *alarmer) add(id string, metric awscloudwatch.IMetric, threshold, periods float64, missing awscloudwatch.TreatMissingData, description string) {
 	alarm := awscloudwatch.NewAlarm(a.stack, jsii.String(id), &awscloudwatch.AlarmProps{
 		AlarmDescription:   jsii.String(description),
 		Metric:             metric,
 		Threshold:          jsii.Number(threshold),
 		EvaluationPeriods:  jsii.Number(periods),
 		ComparisonOperator: awscloudwatch.ComparisonOperator_GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-		TreatMissingData:   awscloudwatch.TreatMissingData_NOT_BREACHING,
+		TreatMissingData:   missing,
 	})
 	alarm.AddAlarmAction(awscloudwatchactions.NewSnsAction(a.topic))
 	a.made = append(a.made, alarm)

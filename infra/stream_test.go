@@ -39,9 +39,15 @@ func TestStreamIsWhereAskedOnly(t *testing.T) {
 				t.Errorf("%d resources %s, want %d", got, kind, want)
 			}
 		}
-		// The evidence outlives the stream.
-		if r := slices.IndexFunc(s.resources("AWS::S3::Bucket"), func(r resource) bool { return r.ID == "Failures" && r.Stack == "data" }); r < 0 {
-			t.Error("there is no bucket of failures")
+		// The evidence outlives the stream, and a year if it is replaced.
+		buckets := s.resources("AWS::S3::Bucket")
+		i := slices.IndexFunc(buckets, func(r resource) bool { return r.ID == "Failures" && r.Stack == "data" })
+		if i < 0 {
+			t.Fatal("there is no bucket of failures")
+		}
+		text, _ := json.Marshal(at(buckets[i].Properties, "LifecycleConfiguration", "Rules"))
+		if strings.Contains(string(text), "ExpirationInDays") || !strings.Contains(string(text), `"NoncurrentDays":365}`) {
+			t.Errorf("failures expire by %s", text)
 		}
 	})
 }

@@ -74,7 +74,7 @@ func (s *StreamStack) alarms(e Environment, data *DataStack) []awscloudwatch.Ala
 			DimensionsMap: &map[string]*string{metricFunction: apply.FunctionName()},
 		})
 	}
-	a.alarm("StreamStopped", ofApply(metricStopped), 1,
+	a.standing("StreamStopped", ofApply(metricStopped), 1,
 		"The stream contradicts the target, and nothing is applied any longer. Look first at the answer of "+config.StreamStatus+
 			", which says why; then at the saved query "+a.saved(queryErrors)+". Mend the cause and call "+config.StreamResume+
 			" with what you did. Kinesis keeps changes for "+number(retentionHours)+" hours")

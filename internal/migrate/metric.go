@@ -30,7 +30,7 @@ const (
 	MetricDataAPICalls  = "DataAPICalls"  // calls of the Data API that applied
 	MetricLagSeconds    = "LagSeconds"    // from the newest commit of a batch to its end
 	MetricLagBlocks     = "LagBlocks"     // from the last block up to which all are complete to the newest of the batch
-	MetricStreamStopped = "StreamStopped" // 1 when a contradiction stops the stream
+	MetricStreamStopped = "StreamStopped" // 1 when a contradiction stops the stream, 0 when a call applied its batch
 )
 
 // units are CloudWatch's, of the metrics that are no counts.
