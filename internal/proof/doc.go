@@ -11,14 +11,14 @@
 //	                  block and on each revision, and a Finding for what does not hold
 //	Recorder.Add      contiguous verified blocks become a Run: boundary hashes, the
 //	                  roots of their part of the tree (Range), counts, findings; JSON
-//	Stitch            the Runs of all who read become a Chain, or an error names the
+//	Chain.Add         the Runs of all who read become a Chain, or an error names the
 //	                  broken link, the overlap, the second strand
 //	ParseEvidence     digests and proofs as people kept them; Evidence.Marks goes to
 //	                  every Recorder before the pass
 //	Chain.Conclude    Chain and Evidence become a Conclusion: level, ties to digests,
 //	                  what holds, what is open and what would lift it
 //	Receipts.Append   one revision's proof, by itself; the program receiptcheck checks it
-//	HashWriter        all block hashes in a file, from which a HashFile makes any path
+//	HashWriter        block hashes in a file; HashFiles makes any path of such files
 //
 // A Learner finds the Ion types that JSON exports lost, as Types; a Typist is the
 // Verifier's Typing under them.

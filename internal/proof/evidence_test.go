@@ -115,7 +115,7 @@ func kept(t *testing.T, leaves []proof.Hash, strand string, tip, proven int) pro
 	t.Helper()
 	e := proof.Evidence{Digest: proof.Merkle(leaves[:tip+1]), Strand: strand, Tip: int64(tip)}
 	if proven >= 0 {
-		path, err := proof.Inclusion(uint64(proven), uint64(tip)+1, proof.Leaves(leaves))
+		path, err := proof.Inclusion(uint64(proven), uint64(tip)+1, nodesOf(leaves))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestConclusionsSayHowFarTheProofReaches(t *testing.T) {
 					}
 				}
 			})
-			chain, err := proof.Stitch(r.Runs())
+			chain, err := stitch(r.Runs())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -55,7 +55,7 @@ func TestHashFileMakesEveryPath(t *testing.T) {
 		}
 		for _, size := range []int{n, n - n/3, n / 2} {
 			for leaf := 0; leaf < size; leaf += 1 + size/17 {
-				want, err := proof.Inclusion(uint64(leaf), uint64(size), proof.Leaves(hashes))
+				want, err := proof.Inclusion(uint64(leaf), uint64(size), nodesOf(hashes))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -9,19 +9,9 @@ import (
 )
 
 // Nodes gives the roots of perfect subtrees of the tree over all blocks: of
-// 2^level leaves, the first of them index * 2^level. Level 0 are block hashes.
+// 2^level leaves, the first of them index * 2^level. Level 0 are block hashes. See
+// HashFiles.
 type Nodes func(level int, index uint64) (Hash, error)
-
-// Leaves makes Nodes of the hashes of all blocks from 0 on.
-func Leaves(hashes []Hash) Nodes {
-	return func(level int, index uint64) (Hash, error) {
-		from, to := index<<level, (index+1)<<level
-		if to > uint64(len(hashes)) {
-			return Hash{}, fmt.Errorf("hash of block %d is not there: there are %d", to-1, len(hashes))
-		}
-		return Merkle(hashes[from:to]), nil
-	}
-}
 
 // root returns the root over the leaves from first, which is aligned to what lies
 // behind it, to before next.

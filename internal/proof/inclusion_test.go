@@ -2,6 +2,7 @@ package proof_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -10,13 +11,24 @@ import (
 	"godwit/internal/proof"
 )
 
+// nodesOf makes Nodes of the hashes of all blocks from 0 on.
+func nodesOf(hashes []proof.Hash) proof.Nodes {
+	return func(level int, index uint64) (proof.Hash, error) {
+		from, to := index<<level, (index+1)<<level
+		if to > uint64(len(hashes)) {
+			return proof.Hash{}, fmt.Errorf("hash of block %d is not there: there are %d", to-1, len(hashes))
+		}
+		return proof.Merkle(hashes[from:to]), nil
+	}
+}
+
 func TestInclusionIsWhatTheTreeFollows(t *testing.T) {
 	var leaves []proof.Hash
 	for size := 1; size < 70; size++ {
 		leaves = append(leaves, number(size))
 		root := proof.Merkle(leaves)
 		for leaf := range size {
-			path, err := proof.Inclusion(uint64(leaf), uint64(size), proof.Leaves(leaves))
+			path, err := proof.Inclusion(uint64(leaf), uint64(size), nodesOf(leaves))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -35,10 +47,10 @@ func TestInclusionIsWhatTheTreeFollows(t *testing.T) {
 			}
 		}
 	}
-	if _, err := proof.Inclusion(5, 5, proof.Leaves(leaves)); err == nil {
+	if _, err := proof.Inclusion(5, 5, nodesOf(leaves)); err == nil {
 		t.Error("a block behind the digest is proven")
 	}
-	if _, err := proof.Inclusion(5, 1000, proof.Leaves(leaves)); err == nil {
+	if _, err := proof.Inclusion(5, 1000, nodesOf(leaves)); err == nil {
 		t.Error("a proof without all hashes")
 	}
 }
@@ -51,7 +63,7 @@ func TestConsistencyBindsTwoDigests(t *testing.T) {
 	root := func(n int) proof.Hash { return proof.Merkle(leaves[:n]) }
 	for after := 1; after <= len(leaves); after++ {
 		for before := 1; before <= after; before++ {
-			p, err := proof.Consistency(uint64(before), uint64(after), proof.Leaves(leaves))
+			p, err := proof.Consistency(uint64(before), uint64(after), nodesOf(leaves))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -82,7 +94,7 @@ func TestConsistencyBindsTwoDigests(t *testing.T) {
 		}
 	}
 	for _, n := range [][2]uint64{{0, 5}, {6, 5}} {
-		if _, err := proof.Consistency(n[0], n[1], proof.Leaves(leaves)); err == nil {
+		if _, err := proof.Consistency(n[0], n[1], nodesOf(leaves)); err == nil {
 			t.Errorf("%v: a proof", n)
 		}
 		if proof.CheckConsistency(n[0], n[1], root(1), root(1), nil) == nil {
@@ -99,7 +111,7 @@ func TestEveryRevisionHasAProofMadeOfTheArchive(t *testing.T) {
 	n := 0
 	eachBlock(t, objects, func(b *journal.Block) {
 		c := v.Verify(b)
-		up, err := proof.Inclusion(uint64(b.SequenceNo), uint64(len(leaves)), proof.Leaves(leaves))
+		up, err := proof.Inclusion(uint64(b.SequenceNo), uint64(len(leaves)), nodesOf(leaves))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,7 +59,7 @@ func eachReceipt(t *testing.T, o ledgergen.Options, do func(b *journal.Block, re
 		r.Types = learn(t, objects)
 	}
 	eachBlock(t, objects, func(b *journal.Block) {
-		path, err := proof.Inclusion(uint64(b.SequenceNo), uint64(len(leaves)), proof.Leaves(leaves))
+		path, err := proof.Inclusion(uint64(b.SequenceNo), uint64(len(leaves)), nodesOf(leaves))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +268,7 @@ func withData(t *testing.T, data func(w *ion.Writer)) (receipt []byte, digest pr
 		t.Fatal(err)
 	}
 	leaves := []proof.Hash{number(0), number(1), block, number(3), number(4)}
-	path, err := proof.Inclusion(2, 5, proof.Leaves(leaves))
+	path, err := proof.Inclusion(2, 5, nodesOf(leaves))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -542,7 +542,7 @@ func TestNoReceiptIsMadeOfWhatWasTamperedWith(t *testing.T) {
 			if len(b.Revisions) == 0 || !b.Revisions[0].HasMetadata {
 				return
 			}
-			path, err := proof.Inclusion(uint64(b.SequenceNo), uint64(len(leaves)), proof.Leaves(leaves))
+			path, err := proof.Inclusion(uint64(b.SequenceNo), uint64(len(leaves)), nodesOf(leaves))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -69,7 +69,7 @@ func TestWithheldDataIsNotShown(t *testing.T) {
 			if n == 3 || len(b.Revisions) == 0 || b.Revisions[0].RawData == nil {
 				return
 			}
-			path, err := proof.Inclusion(uint64(b.SequenceNo), uint64(len(leaves)), proof.Leaves(leaves))
+			path, err := proof.Inclusion(uint64(b.SequenceNo), uint64(len(leaves)), nodesOf(leaves))
 			if err != nil {
 				t.Fatal(err)
 			}

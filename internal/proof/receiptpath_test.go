@@ -13,7 +13,7 @@ func TestInclusionBehindIsInclusion(t *testing.T) {
 		leaves = append(leaves, number(i))
 	}
 	for size := uint64(1); size <= 40; size++ {
-		all := proof.Leaves(leaves[:size])
+		all := nodesOf(leaves[:size])
 		for last := range size {
 			path, err := proof.Inclusion(last, size, all)
 			if err != nil {
@@ -24,7 +24,7 @@ func TestInclusionBehindIsInclusion(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, err := proof.InclusionBehind(leaf, size, proof.Leaves(leaves[:last+1]), last, path)
+				got, err := proof.InclusionBehind(leaf, size, nodesOf(leaves[:last+1]), last, path)
 				if err != nil || !slices.Equal(got, want) {
 					t.Fatalf("block %d of %d by block %d: %v, %v, want %v", leaf, size, last, got, err, want)
 				}
@@ -37,7 +37,7 @@ func TestInclusionBehindIsInclusion(t *testing.T) {
 			if _, err := proof.InclusionBehind(0, size, all, last, append(path, number(1))); err == nil {
 				t.Error("a proof that is too long")
 			}
-			if _, err := proof.InclusionBehind(0, size, proof.Leaves(nil), last, path); err == nil {
+			if _, err := proof.InclusionBehind(0, size, nodesOf(nil), last, path); err == nil {
 				t.Error("a proof without hashes")
 			}
 		}

@@ -28,32 +28,10 @@ func (e *OverlapError) Error() string {
 	return fmt.Sprintf("blocks %d to %d are in two runs: each block is to be verified once", e.First, e.Last)
 }
 
-// Stitch puts runs in order and joins neighbours. Gaps are no error: they stay
-// between the Chain's runs. The error is a *BrokenChainError, *StrandsError,
-// *OverlapError, or that of a run that cannot be.
-func Stitch(runs []Run) (*Chain, error) {
-	sorted := slices.Clone(runs)
-	slices.SortStableFunc(sorted, func(a, b Run) int {
-		switch {
-		case a.First < b.First:
-			return -1
-		case a.First > b.First:
-			return 1
-		}
-		return 0
-	})
-	c := &Chain{}
-	for i := range sorted {
-		if err := c.Add(&sorted[i]); err != nil {
-			return nil, err
-		}
-	}
-	return c, nil
-}
-
 // Add joins a run that lies behind all others to the last one, or begins
-// another behind a gap. Its errors are those of Stitch. A run that only breaks
-// the chain is taken all the same: others may follow it, and Conclude says that
+// another behind a gap, which is no error. The error is a *BrokenChainError,
+// *StrandsError, *OverlapError, or that of a run that cannot be. A run that only
+// breaks the chain is taken all the same: others may follow it, and Conclude says that
 // the chain is broken there.
 func (c *Chain) Add(run *Run) error {
 	if err := run.validate(); err != nil {

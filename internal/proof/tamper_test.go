@@ -49,7 +49,7 @@ func prove(objects [][]byte, evidence []proof.Evidence) outcome {
 			return o
 		}
 	}
-	chain, err := proof.Stitch(r.Runs())
+	chain, err := stitch(r.Runs())
 	if err != nil {
 		o.broken = err
 		return o
