@@ -38,6 +38,7 @@ type Stream struct {
 	BoundaryHash    []byte   // QLDB: hash of the boundary's block; nil where the load did not verify
 	Mapping         string   // QLDB: the text of the mapping file
 	Tables          []string // QLDB: only these ledger tables; nil is all
+	Aside           []string // QLDB: records, as Mark.Record names them, whose contradictions are set aside and do not stop it; nil is those that are registered
 	History         bool     // QLDB: keep the audit tables
 	ApplyRedactions bool     // QLDB
 	Generation      int64    // given by the target: grows with each registration
@@ -61,6 +62,9 @@ type Mark struct {
 	Sequence string `json:"sequence"` // decimal, up to 56 digits
 	Sub      int    `json:"sub"`      // index within an aggregated record
 }
+
+// Record names the record of the stream that holds the message: shard:sequence.
+func (m Mark) Record() string { return m.Shard + ":" + m.Sequence }
 
 // A RevisionItem is one revision of a QLDB document.
 type RevisionItem struct {

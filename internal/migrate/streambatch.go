@@ -127,8 +127,12 @@ func (d *dialect) read(deliveries []delivery) (*batch, error) {
 		}
 		for k, m := range messages {
 			e := entry{delivery: i, message: m}
-			if err := d.message(b, &e, deliveries[i].mark(k)); err != nil {
-				return nil, err
+			mark := deliveries[i].mark(k)
+			if err := d.message(b, &e, mark); err != nil {
+				if !slices.Contains(d.stream.Aside, mark.Record()) {
+					return nil, &integrityError{fmt.Sprintf("%v (message %d of record %s)", err, mark.Sub, mark.Record())}
+				}
+				e.poison(mark, setAside{Reason: err.Error(), Block: -1})
 			}
 			b.entries = append(b.entries, e)
 		}

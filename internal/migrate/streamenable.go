@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -169,6 +171,11 @@ type StreamResumeIn struct {
 	// which counts from now on; default the one that is registered. Tables that
 	// exist are not altered: give them the columns before.
 	Mapping string `json:",omitempty"`
+	// Aside names records as the reason of the stop does, shard:sequence. What
+	// contradicts in them is set aside from now on, and all else goes on: of a QLDB
+	// stream the block that it is of stays open until a mended copy comes, or is
+	// replayed.
+	Aside []string `json:",omitempty"`
 }
 
 // StreamResumeOut is the stream as it goes on.
@@ -201,11 +208,25 @@ func (h *StreamResume) handle(ctx context.Context, raw json.RawMessage) (out Str
 		return out, err
 	}
 	out.Was, out.Generation = s.Stopped, s.Generation
+	next := s
 	if in.Mapping != "" {
-		if err := h.remap(ctx, in.Mapping, &s); err != nil {
+		if next.Mapping, err = h.mapping(ctx, in.Mapping, &s); err != nil {
 			return out, err
 		}
-		out.Generation = s.Generation
+	}
+	for _, record := range in.Aside {
+		if !recordName.MatchString(record) {
+			return out, &Stop{fmt.Errorf("Aside has %q, which names no record: take shard:sequence from the reason of the stop", record)}
+		}
+		if !slices.Contains(next.Aside, record) {
+			next.Aside = append(slices.Clip(next.Aside), record)
+		}
+	}
+	if in.Mapping != "" || in.Aside != nil {
+		if next, err = h.Target.EnableStream(ctx, next); err != nil {
+			return out, err
+		}
+		out.Generation = next.Generation
 	}
 	if err := h.Target.ResumeStream(ctx, out.Stream, in.Because); err != nil {
 		return out, err
@@ -213,29 +234,28 @@ func (h *StreamResume) handle(ctx context.Context, raw json.RawMessage) (out Str
 	return out, h.Mappings.Enable(ctx, h.Mapping, true)
 }
 
-// remap registers the stream with another mapping.
-func (h *StreamResume) remap(ctx context.Context, uri string, s *change.Stream) error {
+var recordName = regexp.MustCompile(`^shardId-[0-9]+:[0-9]+$`)
+
+// mapping reads another mapping file for the stream, and checks it.
+func (h *StreamResume) mapping(ctx context.Context, uri string, s *change.Stream) (string, error) {
 	if s.Source != change.SourceQLDB {
-		return &Stop{fmt.Errorf("stream %s is of %s, whose rows need no mapping: leave Mapping out", s.Name, s.Source)}
+		return "", &Stop{fmt.Errorf("stream %s is of %s, whose rows need no mapping: leave Mapping out", s.Name, s.Source)}
 	}
 	key, ok := strings.CutPrefix(uri, "s3://"+h.WorkBucket+"/")
 	if !ok || !strings.HasPrefix(key, "mappings/") {
-		return &Stop{fmt.Errorf("the mapping %s may not be read: put it into the work bucket (aws s3 cp mapping.json s3://%s/mappings/)", uri, h.WorkBucket)}
+		return "", &Stop{fmt.Errorf("the mapping %s may not be read: put it into the work bucket (aws s3 cp mapping.json s3://%s/mappings/)", uri, h.WorkBucket)}
 	}
 	text, err := readAll(ctx, h.Objects, h.WorkBucket, key)
 	if err != nil {
-		return err
+		return "", err
 	}
 	file, err := mapping.Parse(text)
 	if err != nil {
-		return &Stop{fmt.Errorf("read the mapping: %w", err)}
+		return "", &Stop{fmt.Errorf("read the mapping: %w", err)}
 	}
 	file.Schema = s.Schema
 	if _, err := mapping.Compile(file, &change.Fields{}); err != nil {
-		return &Stop{fmt.Errorf("compile the mapping: %w", err)}
+		return "", &Stop{fmt.Errorf("compile the mapping: %w", err)}
 	}
-	next := *s
-	next.Mapping = string(text)
-	*s, err = h.Target.EnableStream(ctx, next)
-	return err
+	return string(text), nil
 }

@@ -39,6 +39,7 @@ type registration struct {
 	BoundaryHash string          `json:"boundary_hash"` // base64
 	Mapping      string          `json:"mapping"`
 	Tables       []string        `json:"tables"`
+	Aside        []string        `json:"aside"`
 	History      bool            `json:"history"`
 	Redact       bool            `json:"redact"`
 	Generation   int64           `json:"generation,omitempty"`
@@ -47,7 +48,7 @@ type registration struct {
 
 func registrationOf(s change.Stream) registration {
 	return registration{
-		s.Name, s.Source, s.Schema, s.Load, s.Strand, s.Boundary, base64.StdEncoding.EncodeToString(s.BoundaryHash), s.Mapping, s.Tables,
+		s.Name, s.Source, s.Schema, s.Load, s.Strand, s.Boundary, base64.StdEncoding.EncodeToString(s.BoundaryHash), s.Mapping, s.Tables, s.Aside,
 		s.History, s.ApplyRedactions, s.Generation, s.Stopped,
 	}
 }
@@ -59,7 +60,7 @@ func (r registration) stream() (change.Stream, error) {
 	}
 	return change.Stream{
 		Name: r.Name, Source: r.Source, Schema: r.Schema, Load: r.Load, Strand: r.Strand, Boundary: r.Boundary, BoundaryHash: hash, Mapping: r.Mapping,
-		Tables: r.Tables, History: r.History, ApplyRedactions: r.Redact, Generation: r.Generation, Stopped: r.Stopped,
+		Tables: r.Tables, Aside: r.Aside, History: r.History, ApplyRedactions: r.Redact, Generation: r.Generation, Stopped: r.Stopped,
 	}, nil
 }
 

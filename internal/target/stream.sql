@@ -7,13 +7,14 @@ PERFORM pg_advisory_xact_lock(hashtextextended('godwit install', 0));
 CREATE TABLE IF NOT EXISTS godwit.stream (
   name            text PRIMARY KEY,
   source          text NOT NULL CHECK (source IN ('qldb', 'dms', 'dsql')),
-  target_schema   text NOT NULL, -- empty: each record's own
+  target_schema   text NOT NULL, -- empty: that of each record
   load_id         text NOT NULL, -- that it continues; empty where it has none
   strand          text NOT NULL,
   boundary        jsonb NOT NULL, -- position: what is at or below its major was loaded
   boundary_hash   text NOT NULL, -- in base64, as all hashes here; empty where not known
   mapping         text NOT NULL,
   tables          jsonb NOT NULL, -- only these ledger tables; null is all
+  aside           jsonb NOT NULL, -- records whose contradictions are set aside: shard:sequence
   history         boolean NOT NULL,
   redact          boolean NOT NULL,
   generation      bigint NOT NULL,
@@ -84,7 +85,7 @@ CREATE TABLE IF NOT EXISTS godwit.stream_drop (
 -- describe_stream renders a registration; NULL where there is none.
 CREATE OR REPLACE FUNCTION godwit.describe_stream(p_name text) RETURNS jsonb LANGUAGE sql STABLE AS $f$
   SELECT jsonb_build_object('name', name, 'source', source, 'target_schema', target_schema, 'load_id', load_id, 'strand', strand,
-    'boundary', boundary, 'boundary_hash', boundary_hash, 'mapping', mapping, 'tables', tables, 'history', history, 'redact', redact,
+    'boundary', boundary, 'boundary_hash', boundary_hash, 'mapping', mapping, 'tables', tables, 'aside', aside, 'history', history, 'redact', redact,
     'generation', generation, 'stopped', coalesce(stopped, ''))
   FROM godwit.stream WHERE name = p_name
 $f$;
@@ -97,6 +98,9 @@ DECLARE
   v_boundary bigint := p_args->'boundary'->>'major';
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'godwit stream', v_name), 0));
+  IF p_args->'aside' = 'null' THEN -- who does not say is told: stays
+    p_args := p_args || jsonb_build_object('aside', coalesce((SELECT x.aside FROM godwit.stream x WHERE x.name = v_name), '[]'));
+  END IF;
   IF godwit.describe_stream(v_name) - 'generation' - 'stopped' = p_args - 'generation' - 'stopped' THEN
     RETURN godwit.describe_stream(v_name);
   END IF;
@@ -106,11 +110,11 @@ BEGIN
   END IF;
   SELECT * INTO s FROM godwit.stream x WHERE x.name = v_name FOR UPDATE;
   DELETE FROM godwit.stream x WHERE x.name = v_name;
-  INSERT INTO godwit.stream (name, source, target_schema, load_id, strand, boundary, boundary_hash, mapping, tables, history, redact, generation,
-    gap_free, gap_free_hash, last_major, last_minor, last_tie)
+  INSERT INTO godwit.stream (name, source, target_schema, load_id, strand, boundary, boundary_hash, mapping, tables, aside, history, redact, generation,
+    stopped, resumed_because, gap_free, gap_free_hash, last_major, last_minor, last_tie)
   SELECT v_name, p_args->>'source', p_args->>'target_schema', p_args->>'load_id', p_args->>'strand', p_args->'boundary', p_args->>'boundary_hash',
-    p_args->>'mapping', p_args->'tables', (p_args->>'history')::boolean, (p_args->>'redact')::boolean, nextval('godwit.stream_generation'),
-    v_boundary, p_args->>'boundary_hash', v_boundary, coalesce((p_args->'boundary'->>'minor')::bigint, 0), coalesce(p_args->'boundary'->>'tie', '');
+    p_args->>'mapping', p_args->'tables', p_args->'aside', (p_args->>'history')::boolean, (p_args->>'redact')::boolean, nextval('godwit.stream_generation'),
+    s.stopped, s.resumed_because, v_boundary, p_args->>'boundary_hash', v_boundary, coalesce((p_args->'boundary'->>'minor')::bigint, 0), coalesce(p_args->'boundary'->>'tie', '');
   DELETE FROM godwit.stream_aside x WHERE x.stream = v_name AND x.block BETWEEN 0 AND v_boundary;
   DELETE FROM godwit.stream_block x WHERE x.stream = v_name AND x.block <= v_boundary;
   DELETE FROM godwit.stream_drop x WHERE x.stream = v_name AND x.block <= v_boundary;
@@ -475,8 +479,6 @@ BEGIN
   END IF;
   UPDATE godwit.stream x SET gap_free = v_last, gap_free_hash = v_hash WHERE x.name = p_stream;
   DELETE FROM godwit.stream_block b WHERE b.stream = p_stream AND b.block <= v_last;
-  -- What is there of the ledger, for loads to come.
-  UPDATE godwit.load l SET last_block = v_last WHERE l.load_id = s.load_id AND l.last_block < v_last;
   RETURN v_last;
 END $f$;
 
