@@ -143,13 +143,9 @@ func (d *dialect) read(deliveries []delivery) (*batch, error) {
 // message reads one message.
 func (d *dialect) message(b *batch, e *entry, mark change.Mark) error {
 	item := change.Item{Mark: mark}
-	event, bad := d.decoder.Decode(e.message)
-	if bad != nil {
-		e.poison(mark, setAside{Reason: bad.Error(), Block: -1})
-		return nil
-	}
-	if source := sourceOf(event); source != d.stream.Source {
-		e.poison(mark, setAside{Reason: fmt.Sprintf("the message is of %s, and the stream is registered for %s: find out who writes it", source, d.stream.Source), Block: -1})
+	event, why := d.decode(e.message)
+	if why != "" {
+		e.poison(mark, setAside{Reason: why, Block: -1})
 		return nil
 	}
 	var err error
@@ -169,6 +165,18 @@ func (d *dialect) message(b *batch, e *entry, mark change.Mark) error {
 	}
 	e.items = []change.Item{item}
 	return err
+}
+
+// decode reads what a message says, or says why nobody can.
+func (d *dialect) decode(m stream.Message) (event stream.Event, why string) {
+	event, err := d.decoder.Decode(m)
+	if err != nil {
+		return nil, err.Error()
+	}
+	if source := sourceOf(event); source != d.stream.Source {
+		return nil, fmt.Sprintf("the message is of %s, and the stream is registered for %s: find out who writes it", source, d.stream.Source)
+	}
+	return event, ""
 }
 
 func sourceOf(e stream.Event) string {
