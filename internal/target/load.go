@@ -82,7 +82,7 @@ func (db *DB) checkGap(ctx context.Context, l change.Load) error {
 	err := db.Query(ctx, &found, `SELECT count(*)::bigint AS loads,
   (count(*) FILTER (WHERE first_block <= :last + 1 AND last_block >= :first - 1))::bigint AS touching,
   coalesce(string_agg('blocks ' || first_block || ' to ' || last_block, ', ' ORDER BY first_block), '') AS have
-FROM (SELECT first_block, last_block FROM godwit.load
+FROM (SELECT first_block, greatest(last_block, (SELECT max(s.gap_free) FROM godwit.stream s WHERE s.load_id = o.load_id AND s.source = 'qldb')) AS last_block FROM godwit.load o
       WHERE target_schema = :schema AND strand = :strand AND state = 'published' AND load_id <> :load) AS l`,
 		Param{"schema", l.Schema}, Param{"strand", l.Strand}, Param{"load", l.ID}, Param{"first", l.First}, Param{"last", l.Last})
 	if err != nil {

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS godwit.stream (
   boundary_hash   text NOT NULL, -- in base64, as all hashes here; empty where not known
   mapping         text NOT NULL,
   tables          jsonb NOT NULL, -- only these ledger tables; null is all
-  aside           jsonb NOT NULL, -- records whose contradictions are set aside: shard:sequence
+  aside           jsonb NOT NULL, -- records whose contradictions are set aside: shard and sequence
   history         boolean NOT NULL,
   redact          boolean NOT NULL,
   generation      bigint NOT NULL,

@@ -382,3 +382,28 @@ func TestUnloadAndStreams(t *testing.T) {
 		t.Errorf("got %v, want no registration", err)
 	}
 }
+
+// A later load counts what the stream applied as there: it leaves no gap behind
+// it, and does not bring back what the stream was told is dropped.
+func TestLoadBehindAStream(t *testing.T) {
+	t.Parallel()
+	b, s := streaming(t)
+	drop := summary(105)
+	drop.Block.Events = []change.TableDrop{{Name: "Person"}}
+	for n := range int64(4) {
+		b.apply(s, summary(101+n))
+	}
+	b.apply(s, drop)
+	equal(t, "dropped", b.current(), "")
+	p := ledger("load2", revision{doc: "d", version: 1, op: "U", value: "Di"})
+	p.First, p.Last = 107, 108
+	var gap *target.GapError
+	if _, err := b.loader.Begin(t.Context(), p.Load); !errors.As(err, &gap) || !strings.Contains(gap.Have, "blocks 0 to 105") {
+		t.Errorf("got %v, want the gap behind block 105", err)
+	}
+	p = ledger("load2", append(people(), revision{doc: "d", version: 0, op: "I", value: "Di"})...)
+	p.First, p.Last = 90, 104 // before the DROP
+	b.load(p)
+	equal(t, "after a load that ends before the DROP", b.current(), "")
+	equal(t, "history", b.history(), "a:0:I a:1:U b:0:I c:0:I c:1:D d:0:I")
+}
