@@ -341,7 +341,7 @@ func TestStatusNamesWhatIsNotSafe(t *testing.T) {
 			}
 			delete(r.target.blocks, l.tip)
 		}, nil},
-		{"a block lacks", `{}`, fmt.Sprintf("not safe: blocks %d to %d did not come", l.tip-1, l.tip), func(r *streamRun) {
+		{"a block lacks", `{}`, fmt.Sprintf("not safe: block %d did not come, and there are blocks up to %d", l.tip-1, l.tip), func(r *streamRun) {
 			delete(r.target.blocks, l.tip-1)
 			delete(r.target.seen, l.tip-1)
 		}, nil},
@@ -433,5 +433,43 @@ func TestStreamSamplesAreInputs(t *testing.T) {
 	}
 	if !slices.ContainsFunc(files, func(f string) bool { return strings.Contains(f, "stream-apply-") }) {
 		t.Error("no sample of stream-apply")
+	}
+}
+
+// A record that contradicts the ledger stops the stream until an operator has it
+// set aside: it alone, and its block stays open.
+func TestResumeSetsAContradictingRecordAside(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	i := slices.Index(l.blocks, l.tip-5) + 1
+	for l.blocks[i-1] != l.blocks[i] {
+		i++
+	}
+	l.messages[i].Data = bytes.Clone(l.messages[i].Data)
+	tamper(t, &l.messages[i])
+	r := newStreamRun(t, l.stream)
+	records := l.records(1, 1)
+	_, err := r.handle(records...)
+	mustStop(t, err, "message 0 of record "+records[i].EventID)
+	if len(r.target.revisions) > 0 {
+		t.Error("something of the batch was applied")
+	}
+	e := &enabling{&machine{t: t, objects: r.objects}, r.target, r.mappings, change.SourceQLDB}
+	for _, name := range []string{"7", "shardId-000000000000", "shardId-x:7", ""} {
+		_, err := e.resume(fmt.Sprintf(`{"Because":"x","Aside":[%q]}`, name))
+		mustStop(t, err, "names no record")
+	}
+	if r.target.stream.Stopped == "" {
+		t.Error("a resume that is refused takes the flag away")
+	}
+	out, err := e.resume(fmt.Sprintf(`{"Because":"it was cut on its way","Aside":[%q]}`, records[i].EventID))
+	if err != nil || out.Generation != 2 || !strings.Contains(out.Was, records[i].EventID) {
+		t.Fatalf("got %+v, %v", out, err)
+	}
+	r.must(records...)
+	if len(r.target.asides) != 1 || r.target.gapFree() != l.blocks[i]-1 {
+		t.Errorf("%d messages are set aside; all up to block %d is complete, want %d", len(r.target.asides), r.target.gapFree(), l.blocks[i]-1)
+	}
+	if got := r.status("{}", shardsOf(records)); got.Safe || !strings.Contains(got.Line, fmt.Sprintf("block %d lacks", l.blocks[i])) {
+		t.Errorf("status %q", got.Line)
 	}
 }
