@@ -231,7 +231,7 @@ func (o *StreamStatusOut) why(s *change.StreamStatus, unread []unreadShard, buck
 // incomplete names blocks of which something did not come.
 func incomplete(o *StreamStatusOut, last int64) string {
 	if len(o.Open) == 0 {
-		return fmt.Sprintf("%s did not come", Blocks{o.GapFree + 1, last})
+		return fmt.Sprintf("block %d did not come, and there are blocks up to %d", o.GapFree+1, last)
 	}
 	var names []string
 	for _, b := range o.Open[:min(len(o.Open), 5)] {
