@@ -148,7 +148,13 @@ type bench struct {
 func newBench(t testing.TB, cfg rdsdata.Config) *bench {
 	t.Helper()
 	b := newBareBench(t, cfg)
-	if err := target.Prepare(t.Context(), b.admin, b.loader, b.db.Loader, b.db.LoaderPassword); err != nil {
+	admin, loader := *b.admin, *b.loader
+	if cfg.Timeout > 0 { // is the test's, not the installation's
+		api := b.db.DataAPIWith(t, rdsdata.Config{})
+		admin = target.DB{API: client(api.URL), ClusterARN: api.ClusterARN, SecretARN: api.AdminSecret, Database: api.Database}
+		loader = target.DB{API: client(api.URL), ClusterARN: api.ClusterARN, SecretARN: api.LoaderSecret, Database: api.Database}
+	}
+	if err := target.Prepare(t.Context(), &admin, &loader, b.db.Loader, b.db.LoaderPassword); err != nil {
 		t.Fatal(err)
 	}
 	return b

@@ -116,7 +116,7 @@ func (r *request) add(item *change.Item) error {
 }
 
 // check refuses a message that would spoil the request for its neighbours.
-func (r *request) check(message []change.Item) error {
+func (r *request) check(message []change.Item) *RefusedError {
 	for i := range message {
 		switch item := &message[i]; {
 		case item.Revision != nil:
