@@ -275,3 +275,47 @@ func TestMessagesOfAnotherProducerAreSetAside(t *testing.T) {
 		t.Errorf("%d messages are set aside", len(r.target.asides))
 	}
 }
+
+// A hundred messages among ten thousand are bad: 9,900 are applied, a hundred wait
+// with their reasons, and once they are mended a replay completes the set.
+func TestAHundredBadMessagesAmongTenThousand(t *testing.T) {
+	r := newStreamRun(t, change.Stream{Name: changes, Source: change.SourceDMS})
+	narrow := relational[1]
+	narrow.Columns = slices.Clone(narrow.Columns)
+	narrow.Columns[1].Type = "character varying(10)"
+	r.target.catalog = []change.RowTable{narrow}
+	var messages []streamMessage
+	want := map[string]string{}
+	for i := range 10_000 {
+		id, name := fmt.Sprint(i), "short"
+		if i%100 == 42 {
+			name = "a name that is too long"
+		}
+		messages = append(messages, streamMessage{id, record(change.SourceDMS, "item", i+1, 0, nil, map[string]string{"id": id, "name": `"` + name + `"`})})
+		want[fmt.Sprintf(`public.item["%d"]`, i)] = fmt.Sprintf(`{"id":"%d","name":%q}`, i, name)
+	}
+	for i := 0; i < len(messages); i += 2500 {
+		r.mustMessages(i, messages[i:i+2500])
+	}
+	if len(r.target.rows) != 9_900 || len(r.target.asides) != 100 || r.metrics["Rows"] != 9_900 || r.metrics["Quarantined"] != 100 {
+		t.Errorf("%d rows, %d set aside, metrics %v", len(r.target.rows), len(r.target.asides), r.metrics)
+	}
+	if n := r.metrics["DataAPICalls"]; n > 100 {
+		t.Errorf("%d calls for 10,000 messages", n)
+	}
+	for _, a := range r.target.asides {
+		if !strings.Contains(a.Reason, `column "name"`) || strings.Contains(a.Reason, "is too long name") || strings.Contains(a.Reason, "a name that") {
+			t.Fatalf("reason %q", a.Reason)
+		}
+	}
+	r.target.catalog = relational
+	if out := r.replay(""); out.Applied != 100 || out.Aside != 0 || out.Objects != 100 {
+		t.Errorf("replay %+v", out)
+	}
+	if d := cmp.Diff(want, r.target.relations()); d != "" {
+		t.Errorf("the table differs (-want +got):\n%s", d)
+	}
+	if got := r.status("{}", nil); !got.Safe {
+		t.Errorf("status %q", got.Line)
+	}
+}
