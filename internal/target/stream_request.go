@@ -95,7 +95,7 @@ func newRequest(s change.Stream, items []change.Item, limit int) (*request, erro
 		r.items += len(next)
 		r.messages++
 	}
-	return r, nil
+	return r, nil //nolint:nilerr // a message that is refused begins the next request, which says so
 }
 
 func (r *request) add(item *change.Item) error {
