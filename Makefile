@@ -25,6 +25,8 @@ TAMPER ?=
 # Any value keeps the local database running after demo and load.
 KEEP ?=
 SCHEDULES ?= 2000
+# Who writes what the demo's target follows: qldb, dms or dsql.
+SOURCE ?= qldb
 # An environment of cdk.json.
 ENV ?=
 # The load that `make unload` removes, or that `make receipt` goes by.
@@ -43,6 +45,9 @@ GOARCH_x86_64 := amd64
 # The demo environments run on this machine, the others on Graviton.
 ARCHITECTURE = $(if $(filter demo demo-%,$(ENV)),$(HOST),arm64)
 
+# The stacks that the demo of a source runs.
+DEMO := build/cdk.out$(if $(filter-out qldb,$(SOURCE)),.$(SOURCE))
+
 sources = $(shell find $(1) -name node_modules -prune -o -name testdata -prune -o -type f -not -name '*_test.go' -not -name '*.md' -print)
 FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal/local internal/ledgergen internal/plainproof internal/receiptcheck internal/testdb internal/imports_test.go,$(wildcard internal/*)))
 LOCAL_SOURCES := go.mod go.sum $(call sources,internal)
@@ -56,8 +61,8 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
 	@echo 'Variables: ENV=$(ENV) DOCUMENTS=$(DOCUMENTS) FORMAT=$(FORMAT) LAYOUT=$(LAYOUT) SEED=$(SEED) KEEP=$(KEEP) ARCHIVE=$(ARCHIVE) MAPPING=$(MAPPING) SCHEMA=$(SCHEMA) INPUT=$(INPUT)'
 
-demo: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## export and load a made-up ledger on this machine: DOCUMENTS= FORMAT=ION_BINARY|ION_TEXT|JSON LAYOUT=aws-sample SEED= KEEP=1 TAMPER=1
-	@build/godwit-local demo -assembly build/cdk.out -documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)' $(if $(KEEP),-keep) $(if $(TAMPER),-tamper)
+demo: $(DEMO)/manifest.json build/godwit-local build/postgres.stamp ## export, load and follow a made-up ledger on this machine: DOCUMENTS= FORMAT=ION_BINARY|ION_TEXT|JSON LAYOUT=aws-sample SEED= KEEP=1 TAMPER=1; or follow a PostgreSQL database: SOURCE=dms|dsql DOCUMENTS= SEED=
+	@build/godwit-local demo -source '$(SOURCE)' -assembly $(DEMO) -documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)' $(if $(KEEP),-keep) $(if $(TAMPER),-tamper)
 
 load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## load your own archive into a database on this machine: ARCHIVE=./folder MAPPING=file SCHEMA=name INPUT=json KEEP=1
 	@[ -n '$(ARCHIVE)' ] || { echo 'which archive? make load ARCHIVE=./folder [MAPPING=file] [SCHEMA=name] [INPUT=json] [KEEP=1]' >&2; exit 2; }
@@ -77,13 +82,13 @@ unload: $(if $(ENV),,build/godwit-local) ## remove one load as if it had never b
 	@[ -n '$(LOAD)' ] || { echo 'which load? make unload LOAD=id [ENV=dev]; its report names it' >&2; exit 2; }
 	@$(if $(ENV),$(UNLOAD),build/godwit-local unload -load '$(LOAD)')
 
-test: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## run every test
+test: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/godwit-local build/postgres.stamp ## run every test
 	go test -timeout 20m ./...
 
 bench: build/postgres.stamp ## print speeds as ratios to a limit and to a plain way, each measured in turn with the other
 	@go test -run '^$$' -bench 'ToRows|IonWalk|Import|Passes|Steps' -benchtime 9x -timeout 30m ./internal/migrate | grep -vE '^(goos|goarch|pkg|cpu|Benchmark|PASS|ok)'
 
-soak: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, kills at every call of larger ledgers, SCHEDULES=2000 random schedules of streams
+soak: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, kills at every call of larger ledgers, SCHEDULES=2000 random schedules of streams
 	@$(MAKE) demo DOCUMENTS=1000000
 	go test -count 1 -timeout 6h -tags soak ./internal/local/...
 	@go test -count 1 -timeout 6h -run RandomStreamSchedules ./internal/migrate -schedules $(SCHEDULES) -v > build/schedules.txt || { grep -A 9 -e '--- FAIL' build/schedules.txt; exit 1; }
@@ -198,6 +203,12 @@ build/godwit-local: $(LOCAL_SOURCES)
 build/cdk.out/manifest.json: build/infra build/$(HOST)/.built cdk.json
 	@rm -rf build/cdk.out
 	@CDK_OUTDIR=build/cdk.out build/infra -environment demo 2> build/synth.log || { grep -v '^!!' build/synth.log >&2; exit 1; }
+	@touch $@
+
+# The same of its other sources.
+build/cdk.out.%/manifest.json: build/infra build/$(HOST)/.built cdk.json
+	@rm -rf $(@D)
+	@CDK_OUTDIR=$(@D) build/infra -environment demo-$* 2> build/synth.$*.log || { grep -v '^!!' build/synth.$*.log >&2; exit 1; }
 	@touch $@
 
 build/cli.stamp: infra/package-lock.json

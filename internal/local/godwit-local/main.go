@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"godwit/internal/change"
 	"godwit/internal/ledgergen"
 	"godwit/internal/local"
 	"godwit/internal/migrate"
@@ -37,7 +38,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	j := local.Job{Out: os.Stdout}
-	var format, layout, load string
+	var format, layout, load, stream string
 	var generate ledgergen.Options
 	var row migrate.ProveRowIn
 	source := func() {
@@ -62,6 +63,7 @@ func run(ctx context.Context, args []string) error {
 		source()
 		target()
 		flags.BoolVar(&j.Tamper, "tamper", false, "change one letter of the archive between export and load, which must find it")
+		flags.StringVar(&stream, "source", "qldb", "qldb: a ledger; dms or dsql: a PostgreSQL database that AWS DMS or Aurora DSQL streams, whose customers -documents counts")
 	case "load":
 		target()
 		archive()
@@ -102,6 +104,10 @@ func run(ctx context.Context, args []string) error {
 	generate.Format, generate.Layout = ledgergen.Format(format), ledgergen.Layout(layout)
 	switch args[0] {
 	case "demo":
+		if stream != change.SourceQLDB {
+			shop := local.ShopJob{Assembly: j.Assembly, Source: stream, Seed: generate.Seed, Customers: generate.Documents, Folder: j.Folder, Out: j.Out}
+			return shop.Run(ctx)
+		}
 		j.Generate = &generate
 	case "plan", "prove":
 		j.Plan, j.Prove = args[0] == "plan", args[0] == "prove"
