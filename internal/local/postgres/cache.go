@@ -52,17 +52,21 @@ func asServer(c *exec.Cmd) {
 	}
 }
 
-// giveToServer makes path, and all below it, the server's user's.
+// giveToServer makes path, and all below it, the server's user's. A file that
+// goes meanwhile is somebody else's, who renames it into place.
 func giveToServer(path string) error {
 	uid := serverUID()
 	if uid < 0 {
 		return nil
 	}
 	return filepath.WalkDir(path, func(p string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+		if err == nil {
+			err = os.Lchown(p, uid, uid)
 		}
-		return os.Lchown(p, uid, uid)
+		if p != path && errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
 	})
 }
 
