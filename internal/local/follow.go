@@ -94,7 +94,7 @@ func (c *Cloud) StreamLedger(ctx context.Context, ledger string, from int64) err
 	}
 	start := journal.At(from)
 	_, err := c.qldbAPI().StreamJournalToKinesis(ctx, &awsqldb.StreamJournalToKinesisInput{
-		LedgerName: &ledger, RoleArn: &role, StreamName: aws.String("godwit"), InclusiveStartTime: &start,
+		LedgerName: &ledger, RoleArn: &role, StreamName: aws.String(fmt.Sprintf("godwit-from-%d", from)), InclusiveStartTime: &start,
 		KinesisConfiguration: &types.KinesisConfiguration{StreamArn: aws.String(streams[0].ARN())},
 	})
 	return err
