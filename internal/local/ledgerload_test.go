@@ -23,9 +23,12 @@ import (
 const archiveBucket = "godwit-demo-archive"
 
 // assembly is the folder of the synthesized demo stacks, which make test makes.
-func assembly(t testing.TB) string {
+func assembly(t testing.TB) string { return assemblyOf(t, "cdk.out") }
+
+// assemblyOf is a folder of synthesized stacks in build.
+func assemblyOf(t testing.TB, name string) string {
 	t.Helper()
-	dir, err := filepath.Abs("../../build/cdk.out")
+	dir, err := filepath.Abs(filepath.Join("..", "..", "build", name))
 	if err != nil {
 		t.Fatal(err)
 	}

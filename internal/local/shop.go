@@ -54,7 +54,9 @@ func (c *Cloud) OpenShop(ctx context.Context, o ShopOptions) (_ *Shop, err error
 			s.Close()
 		}
 	}()
-	if s.server, err = postgres.Start(ctx, postgres.Options{Database: "shop", Settings: map[string]string{"wal_level": "logical"}}); err != nil {
+	// What was not written out yet is not decoded: a commit waits for that.
+	settings := map[string]string{"wal_level": "logical", "synchronous_commit": "on"}
+	if s.server, err = postgres.Start(ctx, postgres.Options{Database: "shop", Settings: settings}); err != nil {
 		return nil, fmt.Errorf("start the source's PostgreSQL: %w", err)
 	}
 	if s.from, err = connectUTC(ctx, s.server.AdminDSN("shop")); err != nil {

@@ -37,7 +37,8 @@ type snapshot struct {
 func (s *snapshot) close(ctx context.Context) error { return s.conn.Close(ctx) }
 
 // openLog makes a slot, and the snapshot of the same moment. The server's wal_level
-// is logical, and dsn a superuser's.
+// is logical, its synchronous_commit on, or read does not see the latest commits yet;
+// dsn is a superuser's.
 func openLog(ctx context.Context, dsn string) (_ *changeLog, _ *snapshot, err error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
