@@ -276,16 +276,18 @@ func (m *model) json() (objects, bytes float64) {
 	return math.Min(objects, SampleObjects), math.Min(bytes, SampleBytes)
 }
 
-// Prepare and Plan each send three statements.
-const statements = 6
+// Prepare sends five statements to a new database, one more to one that it
+// prepared before; Plan sends three.
+const statements = 5 + 3
 
-// report reads what the steps wrote and asks the database.
+// report reads what the steps wrote and asks the database. Around it are two
+// states, StreamWanted and Loaded; what a stream then does is none of the load.
 func (m *model) report(segments, statements float64) tally {
 	small := segments + m.items
 	t := tally{
 		seconds:     m.rate(rateCall) + m.rate(rateChild) + small/m.rate(rateSmall) + statements*m.rate(rateAPI),
 		calls:       1,
-		transitions: 1,
+		transitions: 3,
 		writes:      2 + 1 + math.Max(1, ceil(segments, 1000)), // two files; lists of the prediction and of the segments
 		reads:       3 + small,                                 // the plan, the prediction, the proof
 		api:         statements,

@@ -3,6 +3,7 @@ package local_test
 import (
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -57,11 +58,12 @@ func TestJSONLoadsAsWhatWasHashed(t *testing.T) {
 	}
 
 	o.Prefix = "altered/"
-	name, left := regexp.MustCompile(`"FirstName":"[A-Z]`), 9
+	name, left, altered := regexp.MustCompile(`("FirstName":")[A-Z](?s:.*?"metadata":\{"id":"(\w+)")`), 9, ""
 	printed(t, c, o, func(body string) string {
 		return name.ReplaceAllStringFunc(body, func(s string) string {
 			if left--; left == 0 {
-				return s + "z"
+				altered = name.FindStringSubmatch(s)[2]
+				return strings.Replace(s, `"FirstName":"`, `"FirstName":"z`, 1)
 			}
 			return s
 		})
@@ -75,14 +77,15 @@ func TestJSONLoadsAsWhatWasHashed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := regexp.MustCompile(`^(\d+) of (\d+) revisions in the sample of the table were proven: its types are known, so these hold values of rarer ones, or were altered$`)
 	found := false
-	for _, x := range r.Proof.Open {
-		if strings.HasPrefix(x.What, "1 of ") && strings.HasSuffix(x.What, " revisions of Person in JSON") {
-			found = told.MatchString(x.Why)
-		}
+	for _, u := range r.Proof.Untyped {
+		found = found || u.Table == "Person" && u.Count == 1 && u.Known && u.Proven > 0 && len(u.First) == 1 &&
+			u.First[0].Document == altered && strings.HasPrefix(u.First[0].Object, o.Prefix)
 	}
-	if !found {
-		t.Errorf("the report tells of %+v", r.Proof.Open)
+	warned := slices.ContainsFunc(r.Findings, func(f report.Finding) bool {
+		return f.Code == "type-unproven" && f.Severity == report.Warning && strings.Contains(f.Text, altered)
+	})
+	if !found || !warned || len(r.Proof.Untyped) != 1 {
+		t.Errorf("document %s was altered; the report tells of %+v and %+v", altered, r.Proof.Untyped, r.Findings)
 	}
 }
