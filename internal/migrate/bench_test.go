@@ -94,7 +94,11 @@ func race(b *testing.B, title string, now clock, ways ...contestant) {
 	var table strings.Builder
 	fmt.Fprintf(&table, "\n%s (median of %d rounds)\n", title, len(rates[0]))
 	for i, w := range ways {
-		fmt.Fprintf(&table, "  %-49s %8.1f %s/s", w.name, middle(rates[i]), w.unit())
+		digits := 1
+		if middle(rates[i]) < 1 {
+			digits = 3
+		}
+		fmt.Fprintf(&table, "  %-49s %8.*f %s/s", w.name, digits, middle(rates[i]), w.unit())
 		if w.goal > 0 {
 			fmt.Fprintf(&table, "   at least %g: %s", w.goal, verdict(middle(rates[i]) >= w.goal))
 		}
