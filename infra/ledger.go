@@ -94,6 +94,10 @@ func NewLedgerStack(app awscdk.App, id string, e Environment, data *DataStack, t
 	output(s.Stack, "ArchiveReaders", roles(s.Functions, archiveReaders...),
 		"Roles that read the archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")
 	output(s.Stack, "ProveRowArn", *rows[0].FunctionArn(), `make receipt calls it with {"Table": "…", "Document": "…", "Version": 0}`)
+	if stream != nil && stream.Source != sourceQLDB {
+		output(s.Stack, "PrepareName", *byName(s.Functions)[config.TargetPrepare].FunctionName(),
+			"Call it with {} before stream-enable: it makes the loader's role and what a stream keeps in the database; LedgerLoad does so by itself")
+	}
 	output(s.Stack, "LedgerLoadArn", *s.Load.StateMachineArn(), `Start it with {"Bucket": "…", "Prefix": "…"}`)
 	return s, nil
 }
