@@ -132,8 +132,11 @@ func (r *request) check(message []change.Item) *RefusedError {
 	return nil
 }
 
-// below tells whether a position was loaded.
-func (r *request) below(major int64) bool { return major <= r.stream.Boundary.Major }
+// below tells whether a position was loaded. Rows of a stream without a boundary
+// were not, the first ones, which DMS copies, included: they are at position zero.
+func (r *request) below(major int64) bool {
+	return major <= r.stream.Boundary.Major && (r.stream.Source == change.SourceQLDB || r.stream.Boundary != change.Position{})
+}
 
 // reached notes that the stream came to a position.
 func (r *request) reached(p change.Position, at string) {

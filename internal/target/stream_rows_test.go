@@ -71,6 +71,25 @@ func TestRowsAreWrittenAsTheyAre(t *testing.T) {
 	}
 }
 
+// The rows that DMS copies first are at position zero: older than every change, and
+// loaded only where something else loaded them, up to a boundary.
+func TestRowsBeforeAllChanges(t *testing.T) {
+	t.Parallel()
+	b, s := rowStream(t, `CREATE TABLE app.t (id integer PRIMARY KEY, v text)`)
+	first := func(id string) change.Item {
+		item := put("t", 1, 1, `["`+id+`"]`, `{"id":"`+id+`","v":"first"}`)
+		item.Row.Position = change.Position{}
+		return item
+	}
+	if done := b.apply(s, first("1")); done.Skipped != 1 {
+		t.Errorf("behind a boundary got %+v", done)
+	}
+	s = b.enable(change.Stream{Name: "s", Source: change.SourceDMS})
+	b.apply(s, put("t", 1, 1, `["2"]`, `{"id":"2","v":"later"}`), del("t", 1, 2, `["3"]`, `{"id":"3"}`))
+	b.apply(s, first("1"), first("2"), first("3"))
+	equal(t, "rows", b.list(`SELECT id || v FROM app.t ORDER BY id`), "1first 2later")
+}
+
 // Identity columns take the source's values; an identity that is not the key stays
 // what it was when its row came.
 func TestIdentityColumnsTakeTheSourcesValues(t *testing.T) {
