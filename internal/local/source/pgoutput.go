@@ -81,7 +81,8 @@ func (d *decoder) decode(message []byte) (*transaction, error) {
 			return nil, errors.New("a commit without a beginning")
 		}
 		r.skip(1 + 8)
-		d.open.end = int64(r.uint64())
+		d.open.end = int64(r.uint64()) //nolint:gosec // no log is longer
+		r.skip(8)                      // the time, again
 		done, d.open = d.open, nil
 	case 'R':
 		x := r.relation()
@@ -97,6 +98,9 @@ func (d *decoder) decode(message []byte) (*transaction, error) {
 		return nil, nil
 	default:
 		return nil, fmt.Errorf("a message of type %q", kind)
+	}
+	if r.err == nil && len(r.rest) > 0 {
+		r.err = fmt.Errorf("%d bytes follow its end", len(r.rest))
 	}
 	if r.err != nil {
 		return nil, fmt.Errorf("message of type %q: %w", message[0], r.err)
@@ -161,6 +165,9 @@ func (r *reader) images(c *rowChange) {
 		default:
 			r.err = fmt.Errorf("a row of type %q", kind)
 		}
+	}
+	if r.err == nil && (c.op == deleted && c.before == nil || c.op != deleted && c.after == nil) {
+		r.err = errShort
 	}
 }
 
