@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"godwit/internal/change"
@@ -276,7 +277,8 @@ func merges(live map[string]liveTable, l change.Load, t change.LoadTable) (bool,
 			}
 			want = append(want, c.Name+" "+formatType(ty))
 		}
-		if w := strings.Join(want, ", "); w != got.Columns {
+		// In any order: a column that a mapping came to have later was added at the end.
+		if w := strings.Join(want, ", "); sorted(w) != sorted(got.Columns) {
 			return false, fmt.Errorf("table %s.%s exists with columns (%s) where the mapping makes (%s): choose another Schema, or a mapping that makes those columns", l.Schema, x.Name, got.Columns, w)
 		}
 	}
@@ -290,6 +292,13 @@ func merges(live map[string]liveTable, l change.Load, t change.LoadTable) (bool,
 		return false, fmt.Errorf("table %s.%s exists, and no load made it: rename it, or choose another Schema", l.Schema, t.Current.Name)
 	}
 	return found != 0, nil
+}
+
+// sorted sorts a list of columns.
+func sorted(columns string) string {
+	all := strings.Split(columns, ", ")
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
 // formatType spells a type of sqlType as pg_catalog.format_type does.

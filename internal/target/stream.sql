@@ -506,13 +506,21 @@ BEGIN
       END LOOP;
       -- Heads of a table that somebody dropped by hand guard nothing.
       EXECUTE format('DROP TABLE IF EXISTS godwit.%I', v_partition);
-      EXECUTE format('CREATE TABLE godwit.%I PARTITION OF godwit.head FOR VALUES IN (%L)', v_partition, v_relation);
+      -- To create it as a partition would wait for everybody who writes heads, and they for this stream's row.
+      EXECUTE format('CREATE TABLE godwit.%I (LIKE godwit.head INCLUDING INDEXES, CHECK (relation = %L))', v_partition, v_relation);
+      EXECUTE format('ALTER TABLE godwit.head ATTACH PARTITION godwit.%I FOR VALUES IN (%L)', v_partition, v_relation);
     END IF;
     INSERT INTO godwit.load_table (load_id, current_name, history_name, mapped, merge, shown)
     SELECT s.load_id, v_current, v_table->>'history', ARRAY(SELECT c FROM jsonb_array_elements_text(v_table->'mapped') WITH ORDINALITY AS a (c, o) ORDER BY o),
       EXISTS (SELECT FROM godwit.load_table o JOIN godwit.load l USING (load_id) WHERE l.target_schema = s.target_schema AND o.current_name = v_current), to_regclass(v_relation)::oid
-    ON CONFLICT (load_id, current_name) DO NOTHING;
+    -- A mapping that was exchanged may have other columns.
+    ON CONFLICT (load_id, current_name) DO UPDATE SET mapped = excluded.mapped WHERE load_table.mapped <> excluded.mapped;
   END LOOP;
+  SELECT format('%s (id %s) is followed into table %s, and the mapping names %s', o.table_name, o.table_id, o.current_name, x->>'current') INTO v_current
+  FROM jsonb_array_elements(p_args->'sources') AS x JOIN godwit.load_source o ON o.load_id = s.load_id AND o.table_id = x->>'id' AND o.current_name <> x->>'current' LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'GW008', MESSAGE = format('ledger table %s: resume the stream with a mapping that keeps its table', v_current);
+  END IF;
   INSERT INTO godwit.load_source (load_id, table_id, table_name, current_name, active)
   SELECT s.load_id, x->>'id', x->>'name', x->>'current', (x->>'active')::boolean FROM jsonb_array_elements(p_args->'sources') AS x
   ON CONFLICT (load_id, table_id) DO NOTHING;
