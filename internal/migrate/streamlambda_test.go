@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +19,9 @@ type memoryMappings struct {
 	function string
 	state    string
 	fault    func(call string) error
-	changed  []bool
+
+	mu      sync.Mutex
+	changed []bool
 }
 
 const mappingID = "5d0b1cb1-7b0c-4b3c-9a3a-0e6f1c2d3e4f"
@@ -51,6 +54,8 @@ func (m *memoryMappings) Enable(_ context.Context, id string, on bool) error {
 			return err
 		}
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.changed = append(m.changed, on)
 	m.state = map[bool]string{true: "Enabled", false: "Disabled"}[on]
 	return nil

@@ -65,7 +65,7 @@ func streamDatabase(source string, seed uint64, transactions int) *streamedDatab
 		}
 	}
 	for tx := 1; tx <= transactions; tx++ {
-		touched := map[string]bool{} // Aurora DSQL tells one change of a row in a transaction
+		touched := map[string]bool{} // Aurora DSQL tells one change of a row in a transaction, DMS all
 		for n := range 1 + random.IntN(3) {
 			table := []string{"orders", "item"}[random.IntN(2)]
 			op := random.IntN(10)
@@ -91,7 +91,7 @@ func streamDatabase(source string, seed uint64, transactions int) *streamedDatab
 					keys = append(keys, key(table, r))
 				}
 			}
-			if slices.ContainsFunc(keys, func(k string) bool { return touched[k] }) {
+			if source == change.SourceDSQL && slices.ContainsFunc(keys, func(k string) bool { return touched[k] }) {
 				continue
 			}
 			for _, k := range keys {
@@ -136,8 +136,8 @@ func record(source, table string, tx, n int, before, after map[string]string) []
 		if op == "u" {
 			before = nil
 		}
-		return fmt.Appendf(nil, `{"type":"full","op":%q,"before":%s,"after":%s,"source":{"version":"1.0","ts_ms":1705318200000,"ts_ns":%d,"txId":"tx%d","schema":"public","table":%q,"db":"postgres","cluster":"c"},"ts_ms":1705318200125,"ts_ns":1705318200125483291}`,
-			op, image(before), image(after), 1705318200000000000+int64(tx)*1000, tx, table)
+		return fmt.Appendf(nil, `{"type":"full","op":%q,"before":%s,"after":%s,"source":{"version":"1.0","ts_ms":1705318200000,"ts_ns":%d,"txId":"tx%05d","schema":"public","table":%q,"db":"postgres","cluster":"c"},"ts_ms":1705318200125,"ts_ns":1705318200125483291}`,
+			op, image(before), image(after), 1705318200000000000+int64(tx/3)*1000, tx, table)
 	}
 	op, data, members := "insert", after, ""
 	switch {

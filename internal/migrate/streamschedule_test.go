@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,8 +31,9 @@ var streamSchedules = flag.Int("schedules", 500, "random schedules of streams")
 var streamFaults = []string{
 	"duplicate", "reorder over shards", "bisect", "crash before", "crash after", "lost reply", "throttling", "database resuming",
 	"failing over: shut down", "failing over: read-only", "deadlock", "serialization failure", "statement timeout",
-	"poison", "refused value", "waits for other rows", "deadline", "given up by Lambda", "replayed", "replay handed on",
-	"stopped and resumed", "registered anew", "quarantine object not written",
+	"poison", "refused value", "waits for other rows", "deadline", "given up by Lambda", "replayed", "replayed early", "replay handed on",
+	"stopped and resumed", "registered anew", "registered anew while stopped", "quarantine object not written",
+	"two functions at once", "one batch to two functions", "held between the statements", "stopped between the statements", "registered anew between the statements",
 }
 
 // databaseFaults are what the database and the way to it do.
@@ -53,40 +55,44 @@ var databaseFaults = map[string]struct {
 type streamWorld struct {
 	name     string
 	stream   change.Stream
-	catalog  []change.RowTable
 	messages []streamMessage
-	// aggregated messages come several in a record, in no order; the others have
-	// the order of their keys, unless unordered.
-	aggregated, unordered bool
-	poison                int // messages that never map
-	same                  func(testing.TB, *memoryStream)
-	ledger                *streamedLedger   // or
-	database              *streamedDatabase // what it is of
+	poison   int               // messages that never map
+	ledger   *streamedLedger   // or
+	database *streamedDatabase // what it is of
 }
 
-// streamWorlds are one or more of each producer.
-func streamWorlds(t testing.TB) (worlds []streamWorld) {
-	for i, o := range []ledgergen.Options{{Seed: 3, Documents: 40}, {Seed: 5, Documents: 30, Unmappable: 3}} {
-		l := streamLedger(t, o, int64(3+10*i))
-		w := streamWorld{name: "qldb", stream: l.stream, aggregated: true, unordered: true, poison: len(l.refused), same: l.same, ledger: l}
-		for _, m := range l.messages {
-			w.messages = append(w.messages, streamMessage{m.PartitionKey, m.Data})
+// aggregated tells whether messages may come several in a record.
+func (w *streamWorld) aggregated() bool { return w.ledger != nil }
+
+// unordered tells whether messages come in no order; others have that of their keys.
+func (w *streamWorld) unordered() bool { return w.name != change.SourceDMS }
+
+// streamWorlds returns the world of each seed: half of them are of ledgers.
+func streamWorlds(t testing.TB) func(seed uint64) *streamWorld {
+	var ledgers []*streamedLedger
+	for i := range int64(8) {
+		ledgers = append(ledgers, streamLedger(t, ledgergen.Options{Seed: 3 + uint64(i), Documents: int(12 + 2*i), Unmappable: int(i % 2 * 3)}, 3+2*i))
+	}
+	return func(seed uint64) *streamWorld {
+		if n := seed / 2; seed%2 == 0 {
+			l := ledgers[n%uint64(len(ledgers))]
+			w := &streamWorld{name: change.SourceQLDB, stream: l.stream, poison: len(l.refused), ledger: l}
+			for _, m := range l.messages {
+				w.messages = append(w.messages, streamMessage{m.PartitionKey, m.Data})
+			}
+			return w
 		}
-		worlds = append(worlds, w)
+		source := []string{change.SourceDMS, change.SourceDSQL}[seed/2%2]
+		d := streamDatabase(source, seed, 35)
+		return &streamWorld{name: source, stream: d.stream, messages: d.messages, database: d}
 	}
-	for _, source := range []string{change.SourceDMS, change.SourceDSQL} {
-		d := streamDatabase(source, 1, 90)
-		worlds = append(worlds, streamWorld{
-			name: source, stream: d.stream, catalog: d.catalog, messages: d.messages, unordered: source == change.SourceDSQL, same: d.same, database: d,
-		})
-	}
-	return worlds
 }
 
 // Schedules of a seed: the mapping delivers batches as Kinesis and Lambda do, twice,
-// halved, in the order of each shard and no other; everything fails that can, before
-// and after it took effect. What remains is what the source holds. GODWIT_SEED
-// repeats one.
+// halved, in the order of each shard and no other, to two functions at once;
+// everything fails that can, before and after it took effect. What remains, in a
+// real PostgreSQL behind the Data API, is what the source holds. GODWIT_SEED repeats
+// one, but for what two functions do at the same time.
 func TestRandomStreamSchedulesEndTheSame(t *testing.T) {
 	first, n := rand.Uint64()%1_000_000, uint64(*streamSchedules)
 	if text := os.Getenv("GODWIT_SEED"); text != "" {
@@ -96,20 +102,27 @@ func TestRandomStreamSchedulesEndTheSame(t *testing.T) {
 		}
 		first, n = seed, 1
 	}
-	worlds := streamWorlds(t)
+	world := streamWorlds(t)
+	servers := make(chan *streamServer, runtime.GOMAXPROCS(0))
+	for range cap(servers) {
+		servers <- newStreamServer(t)
+	}
 	met := &faultCounts{}
 	t.Run("schedules", func(t *testing.T) {
 		for seed := first; seed < first+n; seed++ {
-			w := &worlds[seed%uint64(len(worlds))]
+			w := world(seed)
 			t.Run(fmt.Sprintf("%s seed %d", w.name, seed), func(t *testing.T) {
 				t.Parallel()
-				s := newStreamSchedule(t, w, seed)
+				server := <-servers
+				defer func() { servers <- server }()
+				s := newStreamSchedule(t, server, w, seed)
 				s.run()
 				met.add(s.met)
 			})
 		}
 	})
-	met.report(t, n >= 100)
+	t.Logf("%d schedules from seed %d on", n, first)
+	met.report(t, n >= 200)
 }
 
 // faultCounts counts how often each fault occurred.
@@ -118,14 +131,18 @@ type faultCounts struct {
 	n  map[string]int
 }
 
-func (f *faultCounts) add(met map[string]int) {
+func (f *faultCounts) count(name string, n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.n == nil {
 		f.n = map[string]int{}
 	}
-	for name, n := range met {
-		f.n[name] += n
+	f.n[name] += n
+}
+
+func (f *faultCounts) add(met *faultCounts) {
+	for name, n := range met.n {
+		f.count(name, n)
 	}
 }
 
@@ -147,18 +164,17 @@ func (f *faultCounts) report(t *testing.T, all bool) {
 
 // A streamSchedule disturbs a stream.
 type streamSchedule struct {
-	*streamRun
-	world  *streamWorld
-	seed   uint64
-	random *rand.Rand
-	met    map[string]int
-	lanes  []*streamLane
-	mended bool
-	armed  string        // the database's next fault
-	after  int           // calls until it
-	late   func()        // told of every request, to be the deadline; nil
-	server *streamServer // instead of target; nil: none
-	poison int           // messages that nothing mends
+	*streamRun // of operators
+	world      *streamWorld
+	server     *streamServer
+	seed       uint64
+	random     *rand.Rand
+	met        *faultCounts
+	functions  [2]*streamRun
+	lanes      []*streamLane
+	stopped    string // when the stream applied something last, which was stopped then; "": it runs
+	replayed   bool
+	poison     int // messages that nothing mends
 }
 
 // A streamLane is one shard, as the mapping goes through it.
@@ -169,51 +185,36 @@ type streamLane struct {
 	failed  int // calls in turn
 }
 
-func newStreamSchedule(t testing.TB, w *streamWorld, seed uint64) *streamSchedule {
-	s := &streamSchedule{streamRun: newStreamRun(t, w.stream), world: w, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), met: map[string]int{}}
-	s.target.catalog = w.catalog
-	s.objects.changing = func(key string) bool { return s.mended || strings.HasPrefix(key, replayed) }
-	s.target.cut = func(n int) int { return 1 + s.random.IntN(n) }
-	s.target.refuse = s.refusal
-	s.target.fault = func(call string) (bool, error) {
-		f := databaseFaults[s.strikes(call == "Apply")]
-		return f.stored, f.err
+func newStreamSchedule(t testing.TB, server *streamServer, w *streamWorld, seed uint64) *streamSchedule {
+	s := &streamSchedule{streamRun: newStreamRun(t, w.stream), world: w, server: server, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), met: &faultCounts{}}
+	server.begin(t, w)
+	for i, way := range server.ways {
+		way.begin(rand.New(rand.NewPCG(seed, uint64(4+i))), s.met)
 	}
+	s.target, s.db = nil, server.operator().db
+	for i := range s.functions {
+		s.functions[i] = &streamRun{t: t, objects: s.objects, db: server.ways[i].db, mappings: s.mappings, metrics: map[string]int64{}}
+		s.functions[i].restart()
+	}
+	s.objects.changing = func(string) bool { return s.replayed } // what is set aside again has its reason anew
+	tried := map[string]int{}
 	s.objects.fault = func(key string) (bool, error) {
-		if s.random.IntN(12) > 0 || !strings.HasPrefix(key, "quarantine/") {
+		chance := rand.New(rand.NewPCG(seed, uint64(len(key)+tried[key])<<32+sum(key)))
+		if tried[key]++; chance.IntN(12) > 0 || !strings.HasPrefix(key, "quarantine/") {
 			return true, nil
 		}
-		s.met["quarantine object not written"]++
-		return s.random.IntN(2) == 0, &serviceError{"SlowDown", "reduce your request rate"}
+		s.met.count("quarantine object not written", 1)
+		return chance.IntN(2) == 0, &serviceError{"SlowDown", "reduce your request rate"}
 	}
 	s.deal()
 	return s
 }
 
-const replayed = "replayed/"
-
-// strikes is asked at every call of the database, and returns the fault that it
-// meets, or "". It may be the call at which the deadline comes.
-func (s *streamSchedule) strikes(applies bool) string {
-	if s.late != nil && applies {
-		s.late()
+func sum(text string) (n uint64) {
+	for _, c := range []byte(text) {
+		n = n*31 + uint64(c)
 	}
-	if s.armed == "" || !applies && s.random.IntN(3) > 0 {
-		return ""
-	}
-	if s.after--; s.after > 0 {
-		return ""
-	}
-	name := s.armed
-	s.met[name]++
-	s.armed = ""
-	return name
-}
-
-// arm has the database fail within some calls.
-func (s *streamSchedule) arm(within int) {
-	s.armed = slices.Sorted(maps.Keys(databaseFaults))[s.random.IntN(len(databaseFaults))]
-	s.after = 1 + s.random.IntN(within)
+	return n % (1 << 31)
 }
 
 // deal puts the messages into records, and the records into shards.
@@ -226,11 +227,11 @@ func (s *streamSchedule) deal() {
 	for range s.random.IntN(5) {
 		messages = slices.Insert(messages, s.random.IntN(len(messages)+1), s.garbage())
 		s.poison++
-		s.met["poison"]++
+		s.met.count("poison", 1)
 	}
 	s.poison += s.world.poison
-	s.met["poison"] += s.world.poison
-	if s.world.unordered {
+	s.met.count("poison", s.world.poison)
+	if s.world.unordered() {
 		// Not quite: what is far apart stays so, as over some shards.
 		for i := range messages {
 			k := min(len(messages)-1, i+s.random.IntN(30))
@@ -241,7 +242,7 @@ func (s *streamSchedule) deal() {
 	for len(messages) > 0 {
 		n := 1
 		data := messages[0].data
-		if s.world.aggregated && s.random.IntN(4) > 0 {
+		if s.world.aggregated() && s.random.IntN(4) > 0 {
 			n = min(len(messages), 1+s.random.IntN(20))
 			var all []ledgergen.StreamMessage
 			for _, m := range messages[:n] {
@@ -250,12 +251,8 @@ func (s *streamSchedule) deal() {
 			data = ledgergen.Aggregate(all)
 		}
 		lane := s.random.IntN(len(s.lanes))
-		if !s.world.unordered {
-			sum := 0
-			for _, c := range messages[0].key {
-				sum += int(c)
-			}
-			lane = sum % len(s.lanes)
+		if !s.world.unordered() {
+			lane = int(sum(messages[0].key) % uint64(len(s.lanes)))
 		}
 		l := s.lanes[lane]
 		l.records = append(l.records, kinesisRecord(lane, number, messages[0].key, data, arrival.Add(time.Duration(number)*time.Millisecond)))
@@ -277,35 +274,12 @@ func (s *streamSchedule) garbage() streamMessage {
 	return streamMessage{"garbage", choices[s.random.IntN(len(choices))]}
 }
 
-// refusal is the database's: some messages it never takes before they are mended,
-// some not at first.
-func (s *streamSchedule) refusal(items []change.Item) error {
-	if s.mended || items[0].Revision == nil && items[0].Row == nil {
-		return nil
-	}
-	h := uint64(len(items))
-	for _, c := range fmt.Sprint(s.seed, items[0].Mark) {
-		h = h*1099511628211 ^ uint64(c)
-	}
-	switch h % 150 {
-	case 0:
-		s.met["refused value"]++
-		return &change.RefusedError{State: "22003", Detail: "the database refuses a value"}
-	case 1, 2:
-		if s.random.IntN(4) > 0 {
-			s.met["waits for other rows"]++
-			return &change.WaitError{State: "23503", Detail: "the database refuses a value (constraint fk of table t)"}
-		}
-	}
-	return nil
-}
-
 func (s *streamSchedule) run() {
 	for turn := 0; ; turn++ {
-		if turn > 20_000 {
+		if turn > 5_000 {
 			s.t.Fatalf("seed %d: no end", s.seed)
 		}
-		s.now = s.now.Add(time.Duration(s.random.IntN(10)) * time.Second)
+		s.now = s.now.Add(time.Duration(s.random.IntN(60)) * time.Second)
 		var open []*streamLane
 		for _, l := range s.lanes {
 			if l.at < len(l.records) {
@@ -317,89 +291,178 @@ func (s *streamSchedule) run() {
 		}
 		k := s.random.IntN(len(open))
 		if k > 0 {
-			s.met["reorder over shards"]++
+			s.met.count("reorder over shards", 1)
 		}
-		s.turn(open[k])
+		switch s.random.IntN(20) {
+		case 0, 1, 2, 3:
+			s.together(open[k], open[s.random.IntN(len(open))])
+		case 7:
+			s.replayOnce()
+		default:
+			if c := s.call(s.functions[s.random.IntN(2)], open[k]); c != nil {
+				<-c.start()
+				s.heard(c)
+			}
+		}
+		s.stays()
 	}
 	s.finish()
 }
 
-// turn delivers one batch of a shard.
-func (s *streamSchedule) turn(l *streamLane) {
-	from, n := l.at, 1+s.random.IntN(25)
+// A streamCall is one call of a function.
+type streamCall struct {
+	function *streamRun
+	lane     *streamLane
+	from     int // of the batch
+	batch    []events.KinesisEventRecord
+	event    events.KinesisEvent
+	ctx      context.Context
+	lost     bool // nobody hears of its end
+	out      events.KinesisEventResponse
+	err      error
+}
+
+// call prepares a call with one batch of a shard, and what happens to it; nil: it
+// never begins.
+func (s *streamSchedule) call(function *streamRun, l *streamLane) *streamCall {
+	c := &streamCall{function: function, lane: l, from: l.at, ctx: s.t.Context()}
+	n := 1 + s.random.IntN(25)
 	if l.most > 0 {
 		n = min(n, l.most)
-	} else if from > 0 && s.random.IntN(10) == 0 {
-		from = max(0, from-1-s.random.IntN(8)) // the checkpoint was not kept
-		s.met["duplicate"]++
+	} else if c.from > 0 && s.random.IntN(10) == 0 {
+		c.from = max(0, c.from-1-s.random.IntN(8)) // the checkpoint was not kept
+		s.met.count("duplicate", 1)
 	}
-	batch := l.records[from:min(len(l.records), l.at+n)]
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	s.armed = ""
-	lost := false
+	c.batch = l.records[c.from:min(len(l.records), l.at+n)]
+	c.event = delivered(s.t, c.batch)
+	function.now = s.now
+	way := s.server.of(function.db)
+	way.arm("", 0)
 	switch s.random.IntN(12) {
 	case 0:
-		s.met["crash before"]++
-		s.restart()
-		return
+		s.met.count("crash before", 1)
+		function.restart()
+		return nil
 	case 1:
-		s.met["crash after"]++
-		lost = true
+		s.met.count("crash after", 1)
+		c.lost = true
 	case 2, 3, 4, 5:
-		s.arm(3)
+		way.arm(s.fault(), 1+s.random.IntN(3))
 	case 6:
-		s.met["deadline"]++
-		s.endAfter(cancel, 1+s.random.IntN(3))
+		s.met.count("deadline", 1)
+		c.ctx = way.endAfter(c.ctx, s.random.IntN(3))
 	case 7:
 		s.disturb()
 	}
-	out, err := s.apply.Handle(ctx, delivered(s.t, batch))
-	s.late = nil
+	return c
+}
+
+func (s *streamSchedule) fault() string {
+	return slices.Sorted(maps.Keys(databaseFaults))[s.random.IntN(len(databaseFaults))]
+}
+
+// start calls; what it returns is closed at the end.
+func (c *streamCall) start() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.out, c.err = c.function.apply.Handle(c.ctx, c.event)
+	}()
+	return done
+}
+
+// heard does what the mapping does after a call.
+func (s *streamSchedule) heard(c *streamCall) {
+	l := c.lane
 	var stop *migrate.Stop
 	switch {
-	case lost:
-		s.restart()
+	case c.lost:
+		c.function.restart()
 		l.failed++
-	case err == nil && len(out.BatchItemFailures) == 0:
-		l.at, l.most, l.failed = from+len(batch), 0, 0
-	case err == nil:
+	case c.err == nil && len(c.out.BatchItemFailures) == 0:
+		l.at, l.most, l.failed = max(l.at, c.from+len(c.batch)), 0, 0
+	case c.err == nil:
 		// The lowest sequence number that is named, wherever it is.
-		at := slices.IndexFunc(batch, func(r events.KinesisEventRecord) bool {
-			return r.Kinesis.SequenceNumber == out.BatchItemFailures[0].ItemIdentifier
+		at := slices.IndexFunc(c.batch, func(r events.KinesisEventRecord) bool {
+			return r.Kinesis.SequenceNumber == c.out.BatchItemFailures[0].ItemIdentifier
 		})
 		if at < 0 {
-			s.t.Fatalf("seed %d: %+v names no record of the batch", s.seed, out)
+			s.t.Fatalf("seed %d: %+v names no record of the batch", s.seed, c.out)
 		}
-		l.at = max(l.at, from+at)
-	case errors.As(err, &stop) && strings.Contains(err.Error(), "is stopped"):
+		l.at = max(l.at, c.from+at)
+	case errors.As(c.err, &stop) && strings.Contains(c.err.Error(), "is stopped") && s.stopped != "":
+		s.stays()
 		s.resume()
-	case errors.As(err, &stop):
-		s.t.Fatalf("seed %d: %v", s.seed, err)
+	case errors.As(c.err, &stop):
+		s.t.Fatalf("seed %d: %v", s.seed, c.err)
 	default:
 		l.failed++
-		if half := len(batch) / 2; half > 0 && s.random.IntN(2) == 0 {
-			s.met["bisect"]++
+		if half := len(c.batch) / 2; half > 0 && s.random.IntN(2) == 0 {
+			s.met.count("bisect", 1)
 			l.most = half
 		}
 	}
 	if l.failed > 2 && s.random.IntN(8) == 0 {
-		s.giveUp(l, batch, from)
+		s.giveUp(l, c.batch, c.from)
 	}
 }
 
-// endAfter cancels a call's context before a request of it.
-func (s *streamSchedule) endAfter(cancel func(), requests int) {
-	s.late = func() {
-		if requests--; requests < 0 {
-			cancel()
+// together has two functions apply batches at the same time: of two shards, or one
+// batch twice, as when Lambda took a function for dead that goes on. Mostly the
+// first has taken its heads when the second begins, and goes on when that waits.
+func (s *streamSchedule) together(one, two *streamLane) {
+	first := s.random.IntN(2)
+	a, b := s.call(s.functions[first], one), s.call(s.functions[1-first], two)
+	if a == nil || b == nil {
+		for _, c := range []*streamCall{a, b} {
+			if c != nil {
+				<-c.start()
+				s.heard(c)
+				return
+			}
 		}
+		return
+	}
+	s.met.count("two functions at once", 1)
+	if one == two {
+		s.met.count("one batch to two functions", 1)
+		b.from, b.batch, b.event, b.lost = a.from, a.batch, a.event, true
+	}
+	held := s.random.IntN(4) > 0
+	if held {
+		s.server.hold()
+	}
+	aDone := a.start()
+	held = held && s.server.waits(1, aDone)
+	bDone := b.start()
+	if held {
+		s.met.count("held between the statements", 1)
+		s.server.waits(2, bDone)
+		s.server.seemly(s.world)
+		switch s.random.IntN(6) {
+		case 0:
+			s.met.count("stopped between the statements", 1)
+			s.stop()
+		case 1:
+			s.met.count("registered anew between the statements", 1)
+			s.register()
+		}
+	}
+	s.server.release()
+	<-aDone
+	<-bDone
+	s.stays()
+	for _, c := range []*streamCall{a, b} {
+		if c.err != nil && strings.Contains(c.err.Error(), "is stopped") && s.stopped == "" {
+			continue // the other one told of it
+		}
+		s.heard(c)
 	}
 }
 
 // giveUp is what Lambda does with a batch after the last retry.
 func (s *streamSchedule) giveUp(l *streamLane, batch []events.KinesisEventRecord, from int) {
-	s.met["given up by Lambda"]++
+	s.met.count("given up by Lambda", 1)
 	key, body := failureObject(s.t, batch, "RetryAttemptsExhausted")
 	s.objects.set(failureBucket, key, body)
 	l.at, l.most, l.failed = max(l.at, from+len(batch)), 0, 0
@@ -407,17 +470,66 @@ func (s *streamSchedule) giveUp(l *streamLane, batch []events.KinesisEventRecord
 
 // disturb does what operators do.
 func (s *streamSchedule) disturb() {
-	if s.random.IntN(2) == 0 {
-		s.met["registered anew"]++
-		if s.server != nil {
-			s.server.exec(`UPDATE godwit.stream SET generation = generation + 1`)
-		}
-		s.target.stream.Generation++
-		return
+	what := s.random.IntN(3)
+	if what > 0 && s.stopped == "" {
+		s.met.count("stopped and resumed", 1)
+		s.stop()
 	}
-	s.met["stopped and resumed"]++
-	if err := s.db.StopStream(context.Background(), changes, "an operator wants it so"); err != nil {
-		s.t.Fatal(err)
+	if what < 2 {
+		if s.met.count("registered anew", 1); s.stopped != "" {
+			s.met.count("registered anew while stopped", 1)
+		}
+		s.register()
+	}
+}
+
+func (s *streamSchedule) stop() {
+	s.t.Helper()
+	s.operate(func() error { return s.db.StopStream(context.Background(), changes, "an operator wants it so") })
+	s.stopped = s.server.applied()
+}
+
+// register registers the stream with something of it changed.
+func (s *streamSchedule) register() {
+	s.t.Helper()
+	s.operate(func() error {
+		now, err := s.db.Stream(context.Background(), changes)
+		if err == nil {
+			now.Aside = append(now.Aside, fmt.Sprintf("shardId-000000000099/%d", len(now.Aside)))
+			_, err = s.db.EnableStream(context.Background(), now)
+		}
+		return err
+	})
+}
+
+// operate does what an operator does. Where that waits for a function that makes
+// tables, which waits for the one that is held, none is held any longer.
+func (s *streamSchedule) operate(do func() error) {
+	s.t.Helper()
+	s.server.operator().arm("", 0)
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		err = do()
+	}()
+	if s.server.waits(3, done) {
+		s.server.release()
+	}
+	<-done
+	if err != nil {
+		s.t.Fatalf("seed %d: an operator: %v", s.seed, err)
+	}
+}
+
+// stays checks that nothing is applied while the stream is stopped.
+func (s *streamSchedule) stays() {
+	s.t.Helper()
+	if s.stopped != "" && s.stopped != s.server.applied() {
+		s.t.Fatalf("seed %d: the stream is stopped, and something is applied", s.seed)
+	}
+	if s.random.IntN(8) == 0 {
+		s.server.seemly(s.world)
 	}
 }
 
@@ -426,61 +538,75 @@ func (s *streamSchedule) resume() {
 	if s.mappings.state != "Disabled" {
 		s.t.Errorf("seed %d: the stream is stopped, and its mapping is %s", s.seed, s.mappings.state)
 	}
-	s.armed = ""
+	s.server.operator().arm("", 0)
 	h := &migrate.StreamResume{Objects: s.objects, Target: s.db, Mappings: s.mappings, StreamARN: streamARN, Mapping: mappingID}
 	if _, err := h.Handle(context.Background(), []byte(`{"Because":"it was a test"}`)); err != nil {
 		s.t.Fatalf("seed %d: resume: %v", s.seed, err)
 	}
+	s.stopped = ""
+}
+
+// replayOnce calls replay once, which may not come to its end, while the stream
+// goes on.
+func (s *streamSchedule) replayOnce() {
+	if s.stopped != "" {
+		return
+	}
+	s.met.count("replayed early", 1)
+	s.replayed = true
+	s.server.operator().arm(s.fault(), 1+s.random.IntN(9))
+	out, err := s.replayer().Handle(s.t.Context(), []byte("{}"))
+	var again *migrate.Again
+	if err != nil && !errors.As(err, &again) {
+		s.t.Fatalf("seed %d: replay: %v", s.seed, err)
+	}
+	s.met.count("replayed", int(out.Objects))
 }
 
 // finish mends what can be mended, replays all, and compares.
 func (s *streamSchedule) finish() {
 	s.t.Helper()
-	s.armed = ""
+	s.server.idle()
+	s.server.operator().arm("", 0)
 	if err := s.db.ResumeStream(context.Background(), changes, "the end"); err != nil {
 		s.t.Fatal(err)
 	}
 	s.now = s.now.Add(time.Hour)
-	if s.server != nil {
-		s.server.mend(s.met)
-	}
+	s.server.seemly(s.world)
+	s.server.mend(s.met)
+	s.replayed = true
 	for round := range 2 { // replaying is safe twice
-		s.mended = true
 		in := migrate.StreamReplayIn{}
 		for calls := 0; ; calls++ {
 			if calls > 1000 {
 				s.t.Fatalf("seed %d: replays have no end", s.seed)
 			}
-			s.armed = ""
-			ctx, cancel := context.WithCancel(context.Background())
+			ctx, way := s.t.Context(), s.server.operator()
+			way.arm("", 0)
 			if round == 0 && s.random.IntN(2) == 0 {
-				s.arm(9)
+				way.arm(s.fault(), 1+s.random.IntN(9))
 			} else if round == 0 && s.random.IntN(3) == 0 {
-				s.endAfter(cancel, 2+s.random.IntN(4))
+				ctx = way.endAfter(ctx, 1+s.random.IntN(4))
 			}
 			b, _ := json.Marshal(in)
 			out, err := s.replayer().Handle(ctx, b)
-			cancel()
-			s.late = nil
 			var again *migrate.Again
 			if err != nil && !errors.As(err, &again) {
 				s.t.Fatalf("seed %d: replay: %v", s.seed, err)
 			}
-			s.met["replayed"] += int(out.Objects)
+			s.met.count("replayed", int(out.Objects))
 			if out.Done {
 				break
 			}
 			if err == nil {
-				s.met["replay handed on"]++
+				s.met.count("replay handed on", 1)
 				in.Resume = out.Resume
 			}
 		}
 	}
-	if s.server != nil {
-		s.server.same(s.world)
-	} else {
-		s.world.same(s.t, s.target)
-	}
+	s.server.idle()
+	s.server.operator().arm("", 0)
+	s.server.same(s.world)
 	all := memoryShards{}
 	for _, l := range s.lanes {
 		maps.Copy(all, shardsOf(l.records))
@@ -489,12 +615,12 @@ func (s *streamSchedule) finish() {
 	if got.Aside != int64(s.poison) || got.Safe != (s.poison == 0) || got.Unread != 0 || got.Failures != 0 {
 		s.t.Errorf("seed %d: %d messages are poison; status %+v", s.seed, s.poison, got)
 	}
-	for _, a := range s.target.asides {
-		if body, err := s.objects.read(failureBucket, a.Object); err != nil || !bytes.Contains(body, []byte(`"Reason"`)) {
-			s.t.Errorf("seed %d: quarantine object %s: %v", s.seed, a.Object, err)
+	for _, object := range s.server.asides() {
+		if body, err := s.objects.read(failureBucket, object); err != nil || !bytes.Contains(body, []byte(`"Reason"`)) {
+			s.t.Errorf("seed %d: quarantine object %s: %v", s.seed, object, err)
 		}
 	}
 	if s.t.Failed() {
-		s.t.Logf("seed %d: %v", s.seed, s.met)
+		s.t.Logf("seed %d: %v", s.seed, s.met.n)
 	}
 }

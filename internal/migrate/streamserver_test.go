@@ -10,10 +10,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,16 +24,15 @@ import (
 	"godwit/internal/testdb"
 )
 
-// A streamServer is a real PostgreSQL behind the Data API, with a way to it that
-// breaks. It serves one schedule after the other.
+// A streamServer is a real PostgreSQL behind the Data API. It serves one schedule
+// after the other.
 type streamServer struct {
 	t    testing.TB
 	look *pgx.Conn
 	to   string
-	db   *target.DB
-	load string // name of the role
-	// strikes names the fault that a call meets; "" is none.
-	strikes func(applies bool) string
+	load string         // name of the role
+	ways [3]*streamWay  // of two functions and the operator
+	open sync.WaitGroup // calls, some of which nobody waits for
 }
 
 func newStreamServer(t testing.TB) *streamServer {
@@ -42,37 +40,150 @@ func newStreamServer(t testing.TB) *streamServer {
 	db := testdb.New(t)
 	api := db.DataAPIWith(t, rdsdata.Config{})
 	s := &streamServer{t: t, look: testdb.Connect(t, db.SuperuserDSN), to: api.URL, load: db.Loader}
-	front := httptest.NewServer(s)
-	t.Cleanup(front.Close)
-	client := target.NewAPI(aws.Config{
-		Region: testdb.Region, BaseEndpoint: &front.URL,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
-		}),
-	})
-	sleep := func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
-	admin := &target.DB{API: client, ClusterARN: api.ClusterARN, SecretARN: api.AdminSecret, Database: api.Database, Sleep: sleep}
-	s.db = &target.DB{API: client, ClusterARN: api.ClusterARN, SecretARN: api.LoaderSecret, Database: api.Database, Sleep: sleep}
-	if err := target.Prepare(t.Context(), admin, s.db, db.Loader, db.LoaderPassword); err != nil {
+	connect := func(url, secret string) *target.DB {
+		client := target.NewAPI(aws.Config{
+			Region: testdb.Region, BaseEndpoint: &url,
+			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
+			}),
+		})
+		sleep := func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+		return &target.DB{API: client, ClusterARN: api.ClusterARN, SecretARN: secret, Database: api.Database, Sleep: sleep}
+	}
+	for i := range s.ways {
+		w := &streamWay{server: s}
+		front := httptest.NewServer(w)
+		t.Cleanup(front.Close)
+		w.db = connect(front.URL, api.LoaderSecret)
+		s.ways[i] = w
+	}
+	if err := target.Prepare(t.Context(), connect(api.URL, api.AdminSecret), connect(api.URL, api.LoaderSecret), db.Loader, db.LoaderPassword); err != nil {
 		t.Fatal(err)
 	}
+	s.exec(heldSQL)
 	return s
 }
 
+// heldLock is the advisory lock for which a transaction waits when it has taken
+// its heads.
+const heldLock = "4711"
+
+// heldSQL has transactions wait there, and has the database refuse some revisions
+// of documents until that is mended.
+const heldSQL = `
+CREATE SCHEMA test;
+GRANT USAGE ON SCHEMA test TO PUBLIC;
+CREATE FUNCTION test.held() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(` + heldLock + `); RETURN NULL; END $$;
+CREATE TRIGGER held AFTER INSERT ON godwit.head FOR EACH STATEMENT EXECUTE FUNCTION test.held();
+CREATE TRIGGER held AFTER INSERT ON godwit.row_head FOR EACH STATEMENT EXECUTE FUNCTION test.held();
+CREATE FUNCTION test.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF hashtext(new.doc_id || new.version) % 25 = 0 THEN RAISE EXCEPTION 'it is odd' USING ERRCODE = '22003'; END IF;
+  RETURN new;
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON godwit.head FOR EACH ROW EXECUTE FUNCTION test.refuse();`
+
+// hold has the next transaction wait that took its heads.
+func (s *streamServer) hold() { s.exec(`SELECT pg_advisory_lock(` + heldLock + `)`) }
+
+func (s *streamServer) release() { s.exec(`SELECT pg_advisory_unlock_all()`) }
+
+// waits tells whether so many transactions wait for locks: it returns when they
+// do, or when done is closed.
+func (s *streamServer) waits(n int, done <-chan struct{}) bool {
+	s.t.Helper()
+	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); time.Sleep(300 * time.Microsecond) {
+		select {
+		case <-done:
+			return false
+		default:
+		}
+		if s.number(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) >= n {
+			return true
+		}
+	}
+	return false
+}
+
+// idle waits for the calls that nobody waits for.
+func (s *streamServer) idle() { s.open.Wait() }
+
+func (s *streamServer) operator() *streamWay { return s.ways[len(s.ways)-1] }
+
+// of returns the way of a function.
+func (s *streamServer) of(db any) *streamWay {
+	return s.ways[slices.IndexFunc(s.ways[:], func(w *streamWay) bool { return w.db == db })]
+}
+
+// A streamWay is a way to the database that breaks.
+type streamWay struct {
+	server *streamServer
+	db     *target.DB
+
+	mu     sync.Mutex
+	random *rand.Rand
+	met    *faultCounts
+	armed  string // the next fault
+	after  int    // calls until it
+	late   func() // told of every request that applies something; nil
+}
+
+func (w *streamWay) begin(random *rand.Rand, met *faultCounts) {
+	w.random, w.met = random, met
+	w.db.RequestBytes = []int{0, 0, 24 << 10}[random.IntN(3)]
+	w.arm("", 0)
+}
+
+// arm lets a call after some others meet a fault; "" is none.
+func (w *streamWay) arm(fault string, after int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed, w.after, w.late = fault, after, nil
+}
+
+// endAfter returns a context that ends before a request, so many after the next.
+func (w *streamWay) endAfter(ctx context.Context, requests int) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	w.arm("", 0)
+	w.late = func() {
+		if requests--; requests < 0 {
+			cancel()
+		}
+	}
+	return ctx
+}
+
+// strikes is asked at every call, and returns the fault that it meets, or "".
+func (w *streamWay) strikes(applies bool) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.late != nil && applies {
+		w.late()
+	}
+	if w.armed == "" || !applies && w.random.IntN(3) > 0 {
+		return ""
+	}
+	if w.after--; w.after > 0 {
+		return ""
+	}
+	name := w.armed
+	w.met.count(name, 1)
+	w.armed = ""
+	return name
+}
+
 // ServeHTTP passes a call on, or answers what its fault does.
-func (s *streamServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (w *streamWay) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+	w.server.open.Add(1)
+	defer w.server.open.Done()
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	fault := ""
-	if s.strikes != nil {
-		fault = s.strikes(bytes.Contains(body, []byte("godwit.apply(")))
-	}
+	fault := w.strikes(bytes.Contains(body, []byte("godwit.apply(")))
 	f := databaseFaults[fault]
 	status, answer, header := 0, []byte(nil), http.Header{}
 	if fault == "" || f.stored {
-		req, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, s.to+r.URL.Path, bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(context.WithoutCancel(r.Context()), r.Method, w.server.to+r.URL.Path, bytes.NewReader(body))
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
@@ -97,15 +208,15 @@ func (s *streamServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if code != "" {
-		w.Header().Set("X-Amzn-Errortype", code)
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusBadRequest)
-		fmt.Fprintf(w, `{"message":%q}`, text)
+		out.Header().Set("X-Amzn-Errortype", code)
+		out.Header().Set("Content-Type", "application/json")
+		out.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(out, `{"message":%q}`, text)
 		return
 	}
-	maps.Copy(w.Header(), header)
-	w.WriteHeader(status)
-	_, _ = w.Write(answer) // to a client that may be gone
+	maps.Copy(out.Header(), header)
+	out.WriteHeader(status)
+	_, _ = out.Write(answer) // to a client that may be gone
 }
 
 func (s *streamServer) exec(sql string, args ...any) {
@@ -115,11 +226,44 @@ func (s *streamServer) exec(sql string, args ...any) {
 	}
 }
 
+func (s *streamServer) number(sql string, args ...any) (n int) {
+	s.t.Helper()
+	if err := s.look.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
+		s.t.Fatalf("%.300s: %v", sql, err)
+	}
+	return n
+}
+
+// applied tells when something was applied last.
+func (s *streamServer) applied() (at string) {
+	s.t.Helper()
+	if err := s.look.QueryRow(context.Background(), `SELECT concat('at ', applied_at) FROM godwit.stream`).Scan(&at); err != nil {
+		s.t.Fatal(err)
+	}
+	return at
+}
+
+// asides are the objects of what was set aside.
+func (s *streamServer) asides() []string {
+	s.t.Helper()
+	rows, err := s.look.Query(context.Background(), `SELECT object FROM godwit.stream_aside`)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
 // begin makes the database as it is before a stream begins: without its tables,
 // a ledger's that is, and with those of rows.
 func (s *streamServer) begin(t testing.TB, w *streamWorld) {
 	t.Helper()
-	s.t, s.strikes = t, nil
+	s.idle()
+	s.t = t
+	s.release()
 	s.exec(`DO $$
 DECLARE x text;
 BEGIN
@@ -130,6 +274,7 @@ BEGIN
   END LOOP;
   SELECT string_agg(oid::regclass::text, ', ') INTO x FROM pg_class WHERE relnamespace = 'godwit'::regnamespace AND relkind = 'r';
   EXECUTE 'TRUNCATE ' || x || ' CASCADE';
+  ALTER TABLE godwit.head ENABLE TRIGGER refuse;
 END $$`)
 	if w.ledger != nil {
 		s.exec(`CREATE SCHEMA dmv AUTHORIZATION ` + s.load)
@@ -141,26 +286,58 @@ VALUES ($1, 'dmv', 'godwit_load_x', true, 'published', $2, 0, $3, now())`, w.str
 		s.exec(`CREATE TABLE public.parent (id bigint PRIMARY KEY)`)
 		s.exec(`CREATE TABLE public.orders (id bigint REFERENCES public.parent, line text, price numeric(12,2), doc jsonb, PRIMARY KEY (id, line))`)
 		s.exec(`CREATE TABLE public.item (id bigint PRIMARY KEY, name text, CONSTRAINT odd CHECK (id <> 7))`)
-		s.exec(`INSERT INTO public.parent SELECT generate_series(0, 9)`)
+		s.exec(`INSERT INTO public.parent SELECT generate_series(0, 10)`)
 		s.exec(`GRANT ALL ON public.parent, public.orders, public.item TO ` + s.load)
 	}
-	if _, err := s.db.EnableStream(context.Background(), w.stream); err != nil {
+	if _, err := s.operator().db.EnableStream(context.Background(), w.stream); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // mend makes the target take what it refused, and counts that.
-func (s *streamServer) mend(met map[string]int) {
+func (s *streamServer) mend(met *faultCounts) {
 	s.t.Helper()
-	for name, reason := range map[string]string{"refused value": "%SQLSTATE 23514%", "waits for other rows": "%rule between rows%"} {
-		n := 0
-		if err := s.look.QueryRow(context.Background(), `SELECT count(*) FROM godwit.stream_aside WHERE reason LIKE $1`, reason).Scan(&n); err != nil {
+	for reason, name := range map[string]string{"%SQLSTATE 23514%": "refused value", "%SQLSTATE 22003%": "refused value", "%rule between rows%": "waits for other rows"} {
+		met.count(name, s.number(`SELECT count(*) FROM godwit.stream_aside WHERE reason LIKE $1`, reason))
+	}
+	s.exec(`ALTER TABLE godwit.head DISABLE TRIGGER refuse`)
+	s.exec(`ALTER TABLE IF EXISTS public.item DROP CONSTRAINT IF EXISTS odd`)
+	s.exec(`DO $$ BEGIN IF to_regclass('public.parent') IS NOT NULL THEN INSERT INTO public.parent SELECT generate_series(11, 12); END IF; END $$`)
+}
+
+// seemly checks what every reader of a ledger's tables may rely on at any time:
+// the current tables have the newest revisions that the history has, and no
+// document that is deleted, redacted, of a dropped table, or of which a newer
+// revision is set aside.
+func (s *streamServer) seemly(w *streamWorld) {
+	s.t.Helper()
+	if w.ledger == nil {
+		return
+	}
+	var tables []string
+	if err := s.look.QueryRow(context.Background(), `SELECT coalesce(array_agg(current_name), '{}') FROM godwit.load_table`).Scan(&tables); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, table := range tables {
+		var odd []string
+		err := s.look.QueryRow(context.Background(), fmt.Sprintf(`
+WITH newest AS (SELECT DISTINCT ON (doc_id) * FROM dmv.%[1]s_audit_log ORDER BY doc_id, version DESC),
+want AS (
+  SELECT n.doc_id, n.version FROM newest n
+  WHERE operation <> 'D' AND (ql_audit->>'ql_redacted')::boolean IS NOT TRUE
+    AND NOT EXISTS (SELECT FROM godwit.load_source o WHERE o.table_id = n.ql_audit->>'ql_tableid' AND NOT o.active)
+    AND NOT EXISTS (SELECT FROM godwit.stream_aside a WHERE a.doc_id = n.doc_id AND a.version > n.version AND a.replayed_at IS NULL)),
+got AS (SELECT doc_id, version FROM dmv.%[1]s)
+SELECT ARRAY(
+  SELECT 'lacks ' || (w::text) FROM (SELECT * FROM want EXCEPT SELECT * FROM got) AS w
+  UNION ALL SELECT 'has ' || (g::text) FROM (SELECT * FROM got EXCEPT SELECT * FROM want) AS g)`, table)).Scan(&odd)
+		if err != nil {
 			s.t.Fatal(err)
 		}
-		met[name] += n
+		for _, x := range odd[:min(len(odd), 3)] {
+			s.t.Errorf("before the end table dmv.%s %s", table, x)
+		}
 	}
-	s.exec(`ALTER TABLE IF EXISTS public.item DROP CONSTRAINT IF EXISTS odd`)
-	s.exec(`DO $$ BEGIN IF to_regclass('public.parent') IS NOT NULL THEN INSERT INTO public.parent SELECT generate_series(10, 12); END IF; END $$`)
 }
 
 // same compares the database with what it has to hold.
@@ -217,33 +394,4 @@ SELECT ARRAY(SELECT w::text FROM (SELECT * FROM want EXCEPT ALL SELECT * FROM go
 	for _, x := range more[:min(len(more), 3)] {
 		s.t.Errorf("%s has %s (%d rows)", table, x, len(more))
 	}
-}
-
-// The same against the real target: one in 25, for what the target does with each
-// kind of item is its own package's to try.
-func TestRandomStreamSchedulesOnPostgreSQL(t *testing.T) {
-	first, n := rand.Uint64()%1_000_000, uint64(max(1, *streamSchedules/25))
-	if text := os.Getenv("GODWIT_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		first, n = seed, 1
-	}
-	worlds := streamWorlds(t)
-	server := newStreamServer(t)
-	met := &faultCounts{}
-	for seed := first; seed < first+n; seed++ {
-		w := &worlds[seed%uint64(len(worlds))]
-		t.Run(fmt.Sprintf("%s seed %d", w.name, seed), func(t *testing.T) {
-			server.begin(t, w)
-			s := newStreamSchedule(t, w, seed)
-			s.server, s.db = server, server.db
-			server.strikes = s.strikes
-			s.restart()
-			s.run()
-			met.add(s.met)
-		})
-	}
-	met.report(t, n >= 40)
 }
