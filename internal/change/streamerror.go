@@ -59,7 +59,7 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("item %d: %s (SQLSTATE %s)", e.Item, e.Detail, e.State)
 }
 
-// A WaitError says that one message violates a foreign key or a unique key that
+// A WaitError says that one message violates a foreign key, a unique key or an exclusion that
 // other rows, still to come, may satisfy: apply it again later. What stands before
 // it was applied. It quotes no value.
 type WaitError struct {

@@ -129,6 +129,19 @@ BEGIN
     DELETE FROM godwit.stream_drop x WHERE x.stream = v_name;
     DELETE FROM godwit.stream_source x WHERE x.stream = v_name;
   END IF;
+  -- Tables of which this load's archive says nothing are as the loads before it left them.
+  INSERT INTO godwit.load_table (load_id, current_name, history_name, mapped, merge, shown)
+  SELECT DISTINCT ON (x.current_name) l.load_id, x.current_name, x.history_name, x.mapped, true, x.shown
+  FROM godwit.load l JOIN godwit.load o ON o.target_schema = l.target_schema AND o.strand = l.strand AND o.history = l.history AND o.state = 'published' AND o.load_id <> l.load_id
+  JOIN godwit.load_table x ON x.load_id = o.load_id AND x.shown = to_regclass(format('%I.%I', l.target_schema, x.current_name))::oid
+  WHERE l.load_id = p_args->>'load_id' ORDER BY x.current_name, o.last_block DESC
+  ON CONFLICT (load_id, current_name) DO NOTHING;
+  INSERT INTO godwit.load_source (load_id, table_id, table_name, current_name, active)
+  SELECT DISTINCT ON (x.table_id) l.load_id, x.table_id, x.table_name, x.current_name, x.active
+  FROM godwit.load l JOIN godwit.load o ON o.target_schema = l.target_schema AND o.strand = l.strand AND o.history = l.history AND o.state = 'published' AND o.load_id <> l.load_id
+  JOIN godwit.load_source x ON x.load_id = o.load_id JOIN godwit.load_table t ON t.load_id = l.load_id AND t.current_name = x.current_name
+  WHERE l.load_id = p_args->>'load_id' ORDER BY x.table_id, o.last_block DESC
+  ON CONFLICT (load_id, table_id) DO NOTHING;
   INSERT INTO godwit.stream_source AS x (stream, table_id, table_name, alive_at)
   SELECT v_name, o.table_id, o.table_name, CASE WHEN o.active THEN v_boundary ELSE -1 END FROM godwit.load_source o WHERE o.load_id = p_args->>'load_id'
   ON CONFLICT (stream, table_id) DO UPDATE SET alive_at = excluded.alive_at WHERE x.alive_at < excluded.alive_at;
@@ -143,6 +156,7 @@ DECLARE
   s godwit.stream;
   v_result jsonb;
   v_state text;
+  v_schema text;
   v_table text;
   v_constraint text;
   v_column text;
@@ -161,8 +175,14 @@ BEGIN
     ELSE
       RETURN godwit.apply_rows(s, p_request);
     END IF;
-  EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded THEN
-    GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_table = TABLE_NAME, v_constraint = CONSTRAINT_NAME, v_column = COLUMN_NAME;
+  EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded
+    OR raise_exception -- of a trigger of the application
+    OR cardinality_violation THEN -- keys that differ, and that a collation takes for equal: one after the other they have no quarrel
+    GET STACKED DIAGNOSTICS v_state = RETURNED_SQLSTATE, v_schema = SCHEMA_NAME, v_table = TABLE_NAME, v_constraint = CONSTRAINT_NAME, v_column = COLUMN_NAME;
+    IF v_schema = 'godwit' THEN -- no message is to blame
+      RAISE EXCEPTION USING ERRCODE = 'GW000', MESSAGE = format('the bookkeeping refuses what is noted of stream %s (SQLSTATE %s, %s of table godwit.%I): please report this',
+        p_stream, v_state, coalesce(nullif(v_constraint, ''), v_column), v_table);
+    END IF;
     RETURN jsonb_build_object('state', 'refused', 'sqlstate', v_state, 'message', concat('the database refuses a value',
       CASE WHEN v_constraint <> '' THEN format(' (constraint %s of table %s)', v_constraint, v_table)
         WHEN v_column <> '' THEN format(' (column %s of table %s)', v_column, v_table) END));
@@ -237,7 +257,7 @@ BEGIN
     SELECT * FROM json_to_recordset(r.docs) AS d (current text, doc text, version bigint, deleted boolean, hash text, id text)
   ), won AS (
     INSERT INTO godwit.head AS h (relation, doc_id, version, deleted, hash, table_id)
-    SELECT format('%I.%I', s.target_schema, current), doc, version, coalesce(deleted, false), decode(hash, 'base64'), id FROM docs ORDER BY 1, 2
+    SELECT format('%I.%I', s.target_schema, current), doc, version, coalesce(deleted, false), decode(hash, 'base64'), id FROM docs ORDER BY 1, doc COLLATE "C"
     ON CONFLICT (relation, doc_id) DO UPDATE
     SET version = excluded.version, deleted = excluded.deleted, hash = excluded.hash, table_id = excluded.table_id
     WHERE h.version < excluded.version

@@ -153,7 +153,8 @@ func (o outcome) judge(s change.Stream, r *request, done *change.Applied) error 
 	case "unknown":
 		return &UnknownTableError{Stream: s.Name, Table: change.SourceTable{ID: o.TableID, Name: o.Table}, Current: o.Current}
 	case "refused":
-		if o.SQLState == "23503" || o.SQLState == "23505" {
+		switch o.SQLState {
+		case "23503", "23505", "23P01": // foreign key, unique key, exclusion
 			return &WaitError{State: o.SQLState, Detail: o.Message}
 		}
 		return &RefusedError{State: o.SQLState, Detail: o.Message}

@@ -213,6 +213,42 @@ func TestRefusedMessageIsFoundAlone(t *testing.T) {
 	}
 }
 
+// What a trigger of the application refuses is one message, and its words, which
+// may quote the row, stay where they are.
+func TestTriggersRefuseMessages(t *testing.T) {
+	t.Parallel()
+	b, s := rowStream(t, `CREATE TABLE app.t (id integer PRIMARY KEY, v text)`,
+		`CREATE FUNCTION app.refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF new.v = ''bad'' THEN RAISE EXCEPTION ''v4lue %'', new.id; END IF; RETURN new; END'`,
+		`CREATE TRIGGER refuse BEFORE INSERT ON app.t FOR EACH ROW EXECUTE FUNCTION app.refuse()`)
+	done, err := b.loader.Apply(t.Context(), s, []change.Item{put("t", 1, 1, `["1"]`, `{"id":"1","v":"good"}`), put("t", 1, 2, `["2"]`, `{"id":"2","v":"bad"}`)})
+	var refused *target.RefusedError
+	if !errors.As(err, &refused) || refused.Item != 1 || refused.State != "P0001" || done.Items != 1 || strings.Contains(err.Error(), "v4lue") {
+		t.Errorf("got %+v, %v, want item 1 refused", done, err)
+	}
+}
+
+// Keys that the target's collation takes for equal are written one after the other.
+func TestKeysThatACollationTakesForEqual(t *testing.T) {
+	t.Parallel()
+	b, s := rowStream(t, `CREATE COLLATION app.loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`, `CREATE TABLE app.t (id text COLLATE app.loose PRIMARY KEY, v text)`)
+	b.apply(s, put("t", 1, 1, `["a"]`, `{"id":"a","v":"1"}`), put("t", 1, 2, `["A"]`, `{"id":"A","v":"2"}`))
+	equal(t, "rows", b.list(`SELECT v FROM app.t`), "2")
+}
+
+// An exclusion may be met by a row still to come, as a unique key.
+func TestExclusionsWait(t *testing.T) {
+	t.Parallel()
+	b, s := rowStream(t, `CREATE TABLE app.t (id integer PRIMARY KEY, span int4range, EXCLUDE USING gist (span WITH &&))`)
+	b.apply(s, put("t", 1, 1, `["1"]`, `{"id":"1","span":"[1,5)"}`))
+	second := put("t", 2, 2, `["2"]`, `{"id":"2","span":"[4,9)"}`)
+	_, err := b.loader.Apply(t.Context(), s, []change.Item{second})
+	var wait *target.WaitError
+	if !errors.As(err, &wait) {
+		t.Errorf("got %v, want that it waits", err)
+	}
+	b.apply(s, put("t", 2, 1, `["1"]`, `{"id":"1","span":"[1,4)"}`), second)
+}
+
 // wide does not compress below what an index holds.
 var wide = func() string {
 	r := rand.New(rand.NewPCG(1, 1))

@@ -407,3 +407,35 @@ func TestLoadBehindAStream(t *testing.T) {
 	equal(t, "after a load that ends before the DROP", b.current(), "")
 	equal(t, "history", b.history(), "a:0:I a:1:U b:0:I c:0:I c:1:D d:0:I")
 }
+
+// A stream that goes on behind a later load follows the tables of earlier ones too,
+// of which the later archive says nothing.
+func TestTablesOfEarlierLoadsAreFollowed(t *testing.T) {
+	t.Parallel()
+	b, _ := streaming(t)
+	p := ledger("load2", revision{doc: "z", op: "I", table: "T2", value: "Zoe"})
+	p.First, p.Last, p.tables, p.sources = 101, 200, []change.LoadTable{pair("car", nameColumn)}, []change.LoadSource{car}
+	b.load(p)
+	s := b.enable(p.follows())
+	drop, undrop := summary(205), summary(206)
+	drop.Block.Events = []change.TableDrop{{Name: "Person"}}
+	undrop.Block.Events = []change.TableDrop{{TableID: "T1", Undrop: true}}
+	b.apply(s, drop)
+	equal(t, "dropped", b.current(), "")
+	b.apply(s, undrop)
+	equal(t, "undropped", b.current(), "a:1:Anne b:0:Bob")
+	b.apply(s, revision{doc: "a", version: 2, op: "U", table: "T1", value: "Anna"}.item(207))
+	equal(t, "current", b.current(), "a:2:Anna b:0:Bob")
+}
+
+// What the bookkeeping itself refuses is no message's fault: none is set aside.
+func TestFaultsOfTheBookkeepingAreNoRefusals(t *testing.T) {
+	t.Parallel()
+	b, s := streaming(t)
+	b.exec(`ALTER TABLE godwit.stream_block ADD CHECK (block < 200)`)
+	_, err := b.loader.Apply(t.Context(), s, []change.Item{summary(201)})
+	var refused *target.RefusedError
+	if stateOf(err) != "GW000" || errors.As(err, &refused) || !strings.Contains(err.Error(), "23514") {
+		t.Errorf("got %v", err)
+	}
+}
