@@ -417,7 +417,7 @@ func TestStreamSamplesAreInputs(t *testing.T) {
 		case "apply":
 			var e events.KinesisEvent
 			if err = json.Unmarshal(text, &e); err == nil {
-				r := newStreamRun(t, change.Stream{Name: changes, Source: change.SourceDMS})
+				r := newStreamRun(t, change.Stream{Name: changes, Source: strings.TrimSuffix(parts[2], ".json")})
 				r.target.catalog = relational
 				r.must(e.Records...)
 				if len(r.target.rows) != 1 || len(r.target.asides) != 0 {

@@ -81,8 +81,8 @@ func (d *decoder) decode(message []byte) (*transaction, error) {
 			return nil, errors.New("a commit without a beginning")
 		}
 		r.skip(1 + 8)
-		d.open.end = int64(r.uint64()) //nolint:gosec // no log is longer
-		r.skip(8)                      // the time, again
+		d.open.end = int64(r.uint64())
+		r.skip(8) // the time, again
 		done, d.open = d.open, nil
 	case 'R':
 		x := r.relation()
@@ -133,7 +133,7 @@ func (r *reader) uint32() uint32 { return binary.BigEndian.Uint32(r.take(4)) }
 func (r *reader) uint64() uint64 { return binary.BigEndian.Uint64(r.take(8)) }
 
 func (r *reader) time() time.Time {
-	return postgresEpoch.Add(time.Duration(int64(r.uint64())) * time.Microsecond) //nolint:gosec // a signed number, as it stands
+	return postgresEpoch.Add(time.Duration(int64(r.uint64())) * time.Microsecond)
 }
 
 func (r *reader) string() string {
@@ -149,7 +149,7 @@ func (r *reader) relation() *relation {
 	x := &relation{oid: r.uint32(), schema: r.string(), name: r.string()}
 	r.skip(1) // replica identity: the columns' flags say what it is
 	for n := r.uint16(); n > 0 && r.err == nil; n-- {
-		x.columns = append(x.columns, relationColumn{identity: r.byte() == 1, name: r.string(), oid: r.uint32(), modifier: int32(r.uint32())}) //nolint:gosec // a signed number, as it stands
+		x.columns = append(x.columns, relationColumn{identity: r.byte() == 1, name: r.string(), oid: r.uint32(), modifier: int32(r.uint32())})
 	}
 	return x
 }

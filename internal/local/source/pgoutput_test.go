@@ -17,7 +17,7 @@ func (m message) string(s string) message { return append(append(m, s...), 0) }
 func (m message) bytes(b ...byte) message { return append(m, b...) }
 func (m message) text(value string) message {
 	return append(m.bytes('t').u32(uint32(len(value))), value...)
-} //nolint:gosec // short
+}
 
 // transactionOf is a table of two columns, and an update of its key beside a
 // value that is left alone.
