@@ -28,16 +28,27 @@ CREATE OR REPLACE FUNCTION godwit.base_type(p_type oid, p_modifier integer, OUT 
   SELECT format_type(d.type, d.modifier), t.typtype = 'e' FROM d JOIN pg_type t ON t.oid = d.type WHERE t.typtype <> 'd'
 $f$;
 
--- row_key lists the columns of a table's primary key, or of its replica identity.
+-- row_key lists the columns of a table's primary key, or of its replica identity. One that is checked at the end of a
+-- transaction decides no conflict.
 CREATE OR REPLACE FUNCTION godwit.row_key(p_relation regclass) RETURNS text[] LANGUAGE sql STABLE AS $f$
   SELECT array_agg(a.attname::text ORDER BY k.o)
-  FROM (SELECT x.* FROM pg_index x WHERE x.indrelid = p_relation AND x.indisvalid AND (x.indisprimary OR x.indisreplident) ORDER BY x.indisprimary DESC LIMIT 1) AS i
+  FROM (SELECT x.* FROM pg_index x WHERE x.indrelid = p_relation AND x.indisvalid AND x.indimmediate AND (x.indisprimary OR x.indisreplident) ORDER BY x.indisprimary DESC LIMIT 1) AS i
   CROSS JOIN LATERAL unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (n, o)
   JOIN pg_attribute a ON a.attrelid = p_relation AND a.attnum = k.n WHERE k.o <= i.indnkeyatts
 $f$;
 
+-- depth tells how many tables of a list a table of it refers to, one by way of the other, at most.
+CREATE OR REPLACE FUNCTION godwit.depth(p_relation regclass, p_list oid[]) RETURNS integer LANGUAGE sql STABLE AS $f$
+  WITH RECURSIVE up AS (
+    SELECT p_relation::oid AS relation, 0 AS depth
+    UNION
+    SELECT c.confrelid, u.depth + 1 FROM up u JOIN pg_constraint c ON c.conrelid = u.relation AND c.contype = 'f' AND c.conparentid = 0
+    WHERE c.confrelid <> c.conrelid AND c.confrelid = ANY (p_list) AND u.depth < cardinality(p_list))
+  SELECT max(depth) FROM up
+$f$;
+
 -- apply_rows applies writes to rows of tables that have the source's own keys. A group is writes to one table of the same
--- columns. Heads first, as above.
+-- columns. Heads first, as above. Then deletions, of what refers to others first, and writes, of what others refer to first.
 CREATE OR REPLACE FUNCTION godwit.apply_rows(s godwit.stream, p_request json) RETURNS jsonb LANGUAGE plpgsql AS $f$
 DECLARE
   r record;
@@ -45,6 +56,7 @@ DECLARE
   v_groups integer[]; -- of the winners, writes newer than the heads
   v_numbers bigint[];
   v_heads bigint;
+  v_tables oid[];
 BEGIN
   SELECT * INTO r FROM json_to_record(p_request) AS x (notes json, heads json, parts json);
   PERFORM godwit.claim(s.name, ARRAY(SELECT DISTINCT format('%I.%I', x.schema, x.name) FROM json_to_recordset(r.parts) AS x (schema text, name text)));
@@ -61,6 +73,7 @@ BEGIN
   SELECT array_agg(h.part), array_agg(h.number), (SELECT count(*) FROM heads) INTO v_groups, v_numbers, v_heads
   FROM heads h JOIN won ON won.relation = h.relation AND won.key = h.key COLLATE "C";
 
+  v_tables := ARRAY(SELECT DISTINCT format('%I.%I', x.schema, x.name)::regclass::oid FROM json_to_recordset(r.parts) AS x (schema text, name text));
   FOR g IN
     SELECT x.*, format('%I.%I', x.schema, x.name) AS relation, k.keys, c.*
     FROM json_to_recordset(r.parts) AS x (id integer, schema text, name text, deleted boolean, columns text[], rows json)
@@ -74,9 +87,9 @@ BEGIN
         min(n) FILTER (WHERE a.attname IS NULL) AS unknown
       FROM unnest(x.columns) WITH ORDINALITY AS m (n, i) LEFT JOIN pg_attribute a ON a.attrelid = o.class AND a.attname = n AND a.attnum > 0 AND NOT a.attisdropped
       LEFT JOIN LATERAL godwit.base_type(a.atttypid, a.atttypmod) AS b ON true) AS c
-    ORDER BY coalesce(x.deleted, false) DESC, x.id
+    ORDER BY coalesce(x.deleted, false) DESC, CASE WHEN coalesce(x.deleted, false) THEN -1 ELSE 1 END * godwit.depth(o.class, v_tables), x.id
   LOOP
-    IF g.unknown IS NOT NULL OR NOT g.keys <@ g.columns THEN
+    IF g.unknown IS NOT NULL OR (g.keys <@ g.columns) IS NOT TRUE THEN
       RAISE EXCEPTION USING ERRCODE = '42703', MESSAGE = CASE WHEN g.keys IS NULL THEN format('table %s has no primary key', g.relation)
         ELSE format('table %s has no column %s, or the stream brings rows without its key: read its description again', g.relation, g.unknown) END;
     END IF;

@@ -549,6 +549,7 @@ END $f$;
 -- stream_status tells how far a stream is; NULL where there is none.
 CREATE OR REPLACE FUNCTION godwit.stream_status(p_name text) RETURNS jsonb LANGUAGE sql STABLE AS $f$
   SELECT jsonb_build_object('stream', godwit.describe_stream(p_name), 'gap_free', s.gap_free, 'gap_free_hash', s.gap_free_hash,
+    'ready', EXISTS (SELECT FROM godwit.stream_block b WHERE b.stream = p_name AND b.block = s.gap_free + 1 AND b.complete),
     'open', coalesce((SELECT jsonb_agg(b.block ORDER BY b.block) FROM (
       SELECT x.block FROM godwit.stream_block x WHERE x.stream = p_name AND NOT x.complete ORDER BY x.block LIMIT 20) AS b), '[]'),
     'open_blocks', (SELECT count(*) FROM godwit.stream_block b WHERE b.stream = p_name AND NOT b.complete),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -272,16 +273,42 @@ func TestMessageIsNeverCut(t *testing.T) {
 	equal(t, "rows", b.list(`SELECT id::text FROM app.t ORDER BY id`), "1")
 }
 
-// Rows that refer to one another are written parents first where the source did.
+// Rows that refer to one another need no more requests than others: what a request
+// brings is written parents first and deleted children first, however it mixes them.
 func TestParentsComeFirst(t *testing.T) {
 	t.Parallel()
-	b, s := rowStream(t, `CREATE TABLE app.z (id integer PRIMARY KEY)`, `CREATE TABLE app.a (id integer PRIMARY KEY, z integer REFERENCES app.z)`)
-	done := b.apply(s, put("z", 1, 1, `["1"]`, `{"id":"1"}`), put("a", 1, 2, `["1"]`, `{"id":"1","z":"1"}`), put("z", 1, 3, `["2"]`, `{"id":"2"}`), put("a", 1, 4, `["2"]`, `{"id":"2","z":"2"}`))
-	if done.Calls != 1 {
-		t.Errorf("got %d calls", done.Calls)
+	b, s := rowStream(t, `CREATE TABLE app.z (id integer PRIMARY KEY, next integer REFERENCES app.z)`, `CREATE TABLE app.m (id integer PRIMARY KEY, z integer REFERENCES app.z)`,
+		`CREATE TABLE app.a (id integer PRIMARY KEY, m integer REFERENCES app.m, z integer REFERENCES app.z)`)
+	const n = 40
+	var writes, deletions []change.Item
+	for i := range int64(n) {
+		key, id := fmt.Sprintf(`["%d"]`, i), fmt.Sprintf(`{"id":"%d"}`, i)
+		a, m := fmt.Sprintf(`{"id":"%d","m":"%d","z":"%d"}`, i, i/2, i), fmt.Sprintf(`{"id":"%d","z":"%d"}`, i, i)
+		writes = append(writes, put("z", 1+i, 1, key, id), put("m", 1+i, 2, key, m), put("a", 1+i, 3, key, a))
+		deletions = append(deletions, del("a", 200-i, 1, key, id), del("m", 200-i, 2, key, id), del("z", 200-i, 3, key, id))
 	}
-	if done := b.apply(s, del("a", 2, 1, `["1"]`, `{"id":"1"}`), del("z", 2, 2, `["1"]`, `{"id":"1"}`)); done.Calls != 1 || done.Rows != 2 {
+	// The first is of a table that refers to the others.
+	b.apply(s, writes[:2]...)
+	if done := b.apply(s, writes[2:]...); done.Calls != 1 {
+		t.Errorf("%d calls to write", done.Calls)
+	}
+	slices.Reverse(deletions)
+	if done := b.apply(s, deletions...); done.Calls != 1 || done.Rows != 3*n {
 		t.Errorf("got %+v", done)
+	}
+}
+
+// A key that is checked at the end of transactions decides no conflict, so its table
+// has none; one that lost its key since it was described is described again.
+func TestKeysThatDecideNothing(t *testing.T) {
+	t.Parallel()
+	b, s := rowStream(t, `CREATE TABLE app.t (id integer PRIMARY KEY DEFERRABLE)`, `CREATE TABLE app.u (id integer)`)
+	got, err := b.loader.RowTables(t.Context(), []change.TableName{{Schema: "app", Name: "t"}})
+	if err != nil || len(got) != 1 || len(got[0].Key) != 0 {
+		t.Errorf("got %+v, %v, want no key", got, err)
+	}
+	if _, err := b.loader.Apply(t.Context(), s, []change.Item{put("u", 1, 1, `["1"]`, `{"id":"1"}`)}); stateOf(err) != "42703" {
+		t.Errorf("got %v, want it described again", err)
 	}
 }
 

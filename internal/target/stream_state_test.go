@@ -439,3 +439,17 @@ func TestFaultsOfTheBookkeepingAreNoRefusals(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What a later load brings may close a gap: its stream is at rest, and complete.
+func TestStatusSettlesWhatALoadCloses(t *testing.T) {
+	t.Parallel()
+	b, s := streaming(t)
+	b.apply(s, summary(150), summary(151))
+	p := ledger("load2", revision{doc: "z", op: "I", value: "Zoe"})
+	p.First, p.Last = 101, 149
+	b.load(p)
+	b.enable(p.follows())
+	if s := b.status(); s.GapFree != 151 || s.OpenBlocks != 0 {
+		t.Errorf("got %+v, want all complete", s)
+	}
+}
