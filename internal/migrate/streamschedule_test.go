@@ -71,7 +71,7 @@ func (w *streamWorld) unordered() bool { return w.name != change.SourceDMS }
 func streamWorlds(t testing.TB) func(seed uint64) *streamWorld {
 	var ledgers []*streamedLedger
 	for i := range int64(8) {
-		ledgers = append(ledgers, streamLedger(t, ledgergen.Options{Seed: 3 + uint64(i), Documents: int(12 + 2*i), Unmappable: int(i % 2 * 3)}, 3+2*i))
+		ledgers = append(ledgers, streamLedger(t, ledgergen.Options{Seed: 3 + uint64(i), Documents: int(8 + i), Unmappable: int(i % 2 * 3)}, 3+i))
 	}
 	return func(seed uint64) *streamWorld {
 		if n := seed / 2; seed%2 == 0 {
@@ -83,7 +83,7 @@ func streamWorlds(t testing.TB) func(seed uint64) *streamWorld {
 			return w
 		}
 		source := []string{change.SourceDMS, change.SourceDSQL}[seed/2%2]
-		d := streamDatabase(source, seed, 35)
+		d := streamDatabase(source, seed, 25)
 		return &streamWorld{name: source, stream: d.stream, messages: d.messages, database: d}
 	}
 }
@@ -326,7 +326,7 @@ type streamCall struct {
 // never begins.
 func (s *streamSchedule) call(function *streamRun, l *streamLane) *streamCall {
 	c := &streamCall{function: function, lane: l, from: l.at, ctx: s.t.Context()}
-	n := 1 + s.random.IntN(25)
+	n := 1 + s.random.IntN(40)
 	if l.most > 0 {
 		n = min(n, l.most)
 	} else if c.from > 0 && s.random.IntN(10) == 0 {
