@@ -46,7 +46,12 @@ func liveOptions() ledgergen.Options {
 func startLive(t testing.TB, o local.Options, l ledgergen.Options) *live {
 	t.Helper()
 	o.Ledger = &qldb.Ledger{Options: l}
-	c := start(t, o)
+	return liveOf(t, start(t, o), l)
+}
+
+// liveOf puts the export of a cloud's ledger into the archive bucket.
+func liveOf(t testing.TB, c *local.Cloud, l ledgergen.Options) *live {
+	t.Helper()
 	v := &live{Cloud: c, t: t, journal: c.QLDB.Journal(ledgergen.Name)}
 	v.loaded = v.journal.Later() - 1
 	l.Blocks = v.loaded + 1
