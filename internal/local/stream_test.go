@@ -352,12 +352,14 @@ func TestLoadAndStreamMeetAtTheBoundary(t *testing.T) {
 	}
 }
 
+// arn is the stream of the stacks.
+func (v *live) arn() string { return template.ByType(v.Stacks, "AWS::Kinesis::Stream")[0].ARN() }
+
 // put writes records into the stream of the stacks, as its producer does.
 func (v *live) put(records ...kinesis.Entry) {
 	v.t.Helper()
-	arn := template.ByType(v.Stacks, "AWS::Kinesis::Stream")[0].ARN()
 	for some := range slices.Chunk(records, 500) {
-		results, err := v.Kinesis.Put(arn, some...)
+		results, err := v.Kinesis.Put(v.arn(), some...)
 		if err != nil {
 			v.t.Fatal(err)
 		}
