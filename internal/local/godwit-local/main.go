@@ -1,5 +1,5 @@
-// Command godwit-local runs the synthesized stacks on this machine: demo exports
-// and loads a made-up ledger, load loads an archive from a folder, plan says what
+// Command godwit-local runs the synthesized stacks on this machine: demo exports,
+// loads and follows a made-up ledger, or follows a database, load loads an archive from a folder, plan says what
 // loading either would take, prove how far either is proven, receipt proves one
 // row, unload takes a load back.
 package main
@@ -105,6 +105,9 @@ func run(ctx context.Context, args []string) error {
 	switch args[0] {
 	case "demo":
 		if stream != change.SourceQLDB {
+			if j.Keep || j.Tamper {
+				return errors.New("-keep and -tamper are of the ledger's demo: leave them out, or -source")
+			}
 			shop := local.ShopJob{Assembly: j.Assembly, Source: stream, Seed: generate.Seed, Customers: generate.Documents, Folder: j.Folder, Out: j.Out}
 			return shop.Run(ctx)
 		}
