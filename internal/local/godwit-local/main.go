@@ -1,7 +1,7 @@
 // Command godwit-local runs the synthesized stacks on this machine: demo exports,
-// loads and follows a made-up ledger, or follows a database, load loads an archive from a folder, plan says what
-// loading either would take, prove how far either is proven, receipt proves one
-// row, unload takes a load back.
+// loads and follows a made-up ledger, or follows a database, load loads an archive
+// from a folder, plan says what loading either would take, prove how far either is
+// proven, receipt proves one row, unload takes a load back.
 package main
 
 import (
