@@ -14,8 +14,10 @@ import (
 )
 
 const (
-	// waitFor is how long a message that breaks a rule between rows is tried again,
-	// from its arrival in the stream on, before it is set aside.
+	// waitFor is how long a message that breaks a rule between rows is tried again
+	// before it is set aside: from its arrival in the stream on, and of what waited in
+	// the stream for long, from when the first of its shard broke one here. Other
+	// shards, where what it waits for may be, come on meanwhile.
 	waitFor = 5 * time.Minute
 	// registrations is how often one batch follows a registration that changes.
 	registrations = 3
@@ -31,6 +33,7 @@ type applier struct {
 	Now           func() time.Time
 
 	dialect *dialect
+	waits   map[string]time.Time // by shard: when a message of it broke a rule between rows first; nil: nothing waits for others to be read
 }
 
 // outcome is what became of deliveries.
@@ -71,6 +74,8 @@ func (a *applier) apply(ctx context.Context, name string, deliveries []delivery)
 			a.dialect = nil
 		case errors.As(err, &unknown):
 			clear(a.dialect.ensured) // it was dropped since
+		case outdated(err) && len(a.dialect.tables) > 0:
+			clear(a.dialect.tables) // one of them was altered since it was described
 		default:
 			var contradiction *integrityError
 			if errors.As(err, &contradiction) {
@@ -82,6 +87,12 @@ func (a *applier) apply(ctx context.Context, name string, deliveries []delivery)
 			return out, &Again{err}
 		}
 	}
+}
+
+// outdated tells whether the database misses a column or a table.
+func outdated(err error) bool {
+	var state interface{ SQLState() string }
+	return errors.As(err, &state) && (state.SQLState() == "42703" || state.SQLState() == "42P01")
 }
 
 // register reads the stream's registration, unless it is known.
@@ -115,8 +126,11 @@ func (a *applier) once(ctx context.Context, all []delivery, out *outcome) error 
 	if err := a.keep(ctx, deliveries, b); err != nil {
 		return err
 	}
+	// Behind a message that the database refuses there may be more of them: the next
+	// requests are small, and grow while all goes well.
+	most := len(b.entries)
 	for at := 0; at < len(b.entries); {
-		items, starts := flatten(b.entries[at:])
+		items, starts := flatten(b.entries[at:min(len(b.entries), at+most)])
 		done, err := a.Target.Apply(ctx, a.dialect.stream, items)
 		out.add(done)
 		// What is done ends with a message.
@@ -130,9 +144,11 @@ func (a *applier) once(ctx context.Context, all []delivery, out *outcome) error 
 		if at < len(b.entries) {
 			out.done = from + b.entries[at].delivery
 		}
-		if at == len(b.entries) && err == nil {
-			break
+		if err == nil && passed == len(starts) {
+			most *= 2
+			continue
 		}
+		most = 1
 		if err = a.refused(deliveries, b, at, err); err != nil {
 			return err
 		}
@@ -168,8 +184,17 @@ func (a *applier) refused(deliveries []delivery, b *batch, at int, err error) er
 	case errors.As(err, &refused):
 		reason = fmt.Sprintf("%s (SQLSTATE %s)", refused.Detail, refused.State)
 	case errors.As(err, &waits):
-		arrived := deliveries[b.entries[at].delivery].arrived
-		if a.Now().Sub(arrived) < waitFor {
+		d := &deliveries[b.entries[at].delivery]
+		since := d.arrived
+		if a.waits != nil {
+			if a.waits[d.shard].IsZero() {
+				a.waits[d.shard] = a.Now()
+			}
+			if first := a.waits[d.shard]; first.After(since) {
+				since = first
+			}
+		}
+		if a.Now().Sub(since) < waitFor {
 			return &Again{err}
 		}
 		reason = fmt.Sprintf("it breaks a rule between rows, and none that came in %v since mends that: %s (SQLSTATE %s)", waitFor, waits.Detail, waits.State)

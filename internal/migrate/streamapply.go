@@ -53,7 +53,7 @@ func (h *StreamApply) handle(ctx context.Context, event events.KinesisEvent) (an
 		return answer, err
 	}
 	if h.applier == nil {
-		h.applier = &applier{Objects: h.Objects, Target: h.Target, FailureBucket: h.FailureBucket, Now: h.Now}
+		h.applier = &applier{Objects: h.Objects, Target: h.Target, FailureBucket: h.FailureBucket, Now: h.Now, waits: map[string]time.Time{}}
 	}
 	within, cancel := ctx, context.CancelFunc(func() {})
 	if at, ok := handOn(ctx, h.Now()); ok {

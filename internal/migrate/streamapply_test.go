@@ -147,7 +147,7 @@ func TestRefusedValuesAreSetAsideAndReplayed(t *testing.T) {
 }
 
 // A message that breaks a rule between rows is delivered again until others came,
-// and set aside when it is five minutes old.
+// and set aside five minutes later.
 func TestMessagesWaitForOthers(t *testing.T) {
 	l := streamLedger(t, small, loadedBlocks)
 	r := newStreamRun(t, l.stream)
@@ -175,7 +175,7 @@ func TestMessagesWaitForOthers(t *testing.T) {
 	if !errors.As(err, &again) {
 		t.Fatalf("a batch that begins with a message that waits ends in %v", err)
 	}
-	r.now = arrival.Add(5*time.Minute + time.Second)
+	r.now = r.now.Add(5*time.Minute + time.Second)
 	r.must(records[from:]...)
 	if len(r.target.asides) != 1 {
 		t.Fatalf("%d messages are set aside, want the one that waited", len(r.target.asides))
@@ -188,6 +188,76 @@ func TestMessagesWaitForOthers(t *testing.T) {
 	r.target.refuse = nil
 	r.replay("")
 	l.same(t, r.target)
+}
+
+// What a stream kept for hours waits for other shards as well, which have as much
+// to read; but a shard of which much is broken waits once, not at every message.
+func TestMessagesThatAreLateWaitForOthersOnce(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	r.now = arrival.Add(6 * time.Hour)
+	records := l.records(1, 1)
+	broken := map[string]bool{}
+	for i := range records {
+		if l.blocks[i] > loadedBlocks && len(broken) < 3 {
+			broken[records[i].Kinesis.SequenceNumber] = true
+		}
+	}
+	r.target.refuse = func(items []change.Item) error {
+		if broken[items[0].Mark.Sequence] {
+			return &change.WaitError{State: "23503", Detail: "the database refuses a value (constraint fk of table t)"}
+		}
+		return nil
+	}
+	for range 3 {
+		if out, err := r.handle(records...); err != nil || len(out.BatchItemFailures) != 1 || len(r.target.asides) != 0 {
+			t.Fatalf("got %+v, %v and %d set aside, want that it waits", out, err, len(r.target.asides))
+		}
+		r.now = r.now.Add(2 * time.Minute)
+	}
+	r.must(records...)
+	if len(r.target.asides) != len(broken) {
+		t.Errorf("%d messages are set aside, want %d", len(r.target.asides), len(broken))
+	}
+	if out := r.replay(""); out.Aside != int64(len(broken)) {
+		t.Errorf("replay %+v: nothing waits for a replay", out)
+	}
+}
+
+// A storm of messages that the database refuses costs about a request each.
+func TestStormOfRefusals(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	r := newStreamRun(t, l.stream)
+	refused, items := 0, 0
+	r.target.refuse = func(message []change.Item) error {
+		if message[0].Revision != nil {
+			refused++
+			return &change.RefusedError{State: "22003", Detail: "the database refuses a value"}
+		}
+		return nil
+	}
+	r.db = counted{r.target, &items}
+	r.restart()
+	records := l.records(40, 1)
+	r.must(records...)
+	if refused < 50 || len(r.target.asides) != refused {
+		t.Fatalf("%d refused, %d set aside", refused, len(r.target.asides))
+	}
+	// The first call brings all; then each brings what it applies, and little more.
+	if limit := len(l.messages) * 6; items > limit {
+		t.Errorf("the target was given %d items for %d messages, want %d at most", items, len(l.messages), limit)
+	}
+}
+
+// counted counts the items that Apply is given.
+type counted struct {
+	migrate.StreamTarget
+	items *int
+}
+
+func (c counted) Apply(ctx context.Context, s change.Stream, items []change.Item) (change.Applied, error) {
+	*c.items += len(items)
+	return c.StreamTarget.Apply(ctx, s, items)
 }
 
 // What may pass by itself ends the call. What is done is not delivered again, and
@@ -455,6 +525,36 @@ func TestTablesThatVanishAreMadeAgain(t *testing.T) {
 	}
 	l.same(t, r.target)
 }
+
+// A table that is altered while the stream runs is described again: a process that
+// remembers a column that it lost does not stand until it ends.
+func TestTablesThatAreAlteredAreDescribedAgain(t *testing.T) {
+	d := streamDatabase(change.SourceDMS, 5, 60)
+	r := newStreamRun(t, d.stream)
+	wide := slices.Clone(relational)
+	wide[1].Columns = append(slices.Clone(wide[1].Columns), change.RowColumn{Name: "twice", Type: "bigint", Generated: true})
+	r.target.catalog = wide
+	half := len(d.messages) / 2
+	r.mustMessages(0, d.messages[:half])
+	asked, failed := r.target.calls["RowTables"], false
+	r.target.refuse = func([]change.Item) error {
+		if r.target.calls["RowTables"] > asked {
+			return nil
+		}
+		failed = true
+		return fmt.Errorf("apply: %w", missingColumn{})
+	}
+	r.mustMessages(half, d.messages[half:])
+	if !failed {
+		t.Error("the fault never occurred")
+	}
+	d.same(t, r.target)
+}
+
+type missingColumn struct{}
+
+func (missingColumn) Error() string    { return "column twice does not exist (SQLSTATE 42703)" }
+func (missingColumn) SQLState() string { return "42703" }
 
 // Tables that the load left out stay out, and count for their blocks.
 func TestTablesThatAreLeftOut(t *testing.T) {
