@@ -39,7 +39,7 @@ func TestAuditTablesAnswerTheFiveKindsOfQuery(t *testing.T) {
 			"members of ql_audit name the transaction and its time",
 			`SELECT count(*) FROM dmv.person_audit_log WHERE ql_audit->>'ql_txid' IS DISTINCT FROM transaction_id
 			   OR (ql_audit->>'ql_txtime')::timestamptz IS NULL OR ql_audit->>'ql_id' <> doc_id OR (ql_audit->>'ql_v')::bigint <> version
-			   OR length(decode(ql_audit->>'ql_rev_hash', 'base64')) <> 32 OR (SELECT count(*) FROM jsonb_object_keys(ql_audit)) <> 12`,
+			   OR length(decode(ql_audit->>'ql_rev_hash', 'base64')) <> 32 OR (SELECT count(*) FROM jsonb_object_keys(ql_audit)) <> 15`,
 		},
 		{
 			"the history of one person, by a value that changed",

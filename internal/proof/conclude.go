@@ -12,7 +12,7 @@ type Conclusion struct {
 	// Level is the highest of these that holds together with those below it:
 	//
 	//	1  the blocks are one unbroken chain, and each block's hash is that of its entries
-	//	2  the chain is tied to a digest that was kept outside of the archive
+	//	2  the chain, to its end, is tied to a digest that was kept outside of the archive
 	//	3  every revision was hashed again and has the hash that its block holds
 	//
 	// 0 is none, and always where Contradictions are.
@@ -296,7 +296,9 @@ func (v *Conclusion) tied(digest Hash, e *Evidence, tip, from, to int64, how str
 	v.hold("%s are under the digest %s%s, by %s", blocks(from, to), digest, at, how)
 }
 
-// covered concludes on which blocks a digest covers.
+// covered concludes on which blocks a digest covers, and says whether on all. What
+// is behind a digest proves nothing: whoever can write the archive can make such
+// blocks, or take them away.
 func (v *Conclusion) covered(c *Chain, kept int) bool {
 	if kept == 0 {
 		v.open("the archive as a whole", "no digest or proof was given: somebody who can rewrite all of the archive could have made another chain, or cut off its end",
@@ -311,7 +313,7 @@ func (v *Conclusion) covered(c *Chain, kept int) bool {
 				to = max(to, t.To)
 			}
 		}
-		all = all && to >= r.First
+		all = all && to == r.Last
 		if kept > 0 && to < r.Last {
 			v.open(blocks(to+1, r.Last), "no digest that was kept covers them; that they follow the covered ones is all that is known", "give a digest with a later tip, or the proof of the last block")
 		}

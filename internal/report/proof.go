@@ -12,7 +12,7 @@ type Proof struct {
 	// Level is how far it came:
 	//
 	//	1  the blocks are one unbroken chain
-	//	2  the chain is tied to a digest that was kept outside of the archive
+	//	2  the chain, to its end, is tied to a digest that was kept outside of the archive
 	//	3  every revision was hashed again and has the hash that its block holds
 	Level     int
 	Kept      int    // digests and proofs that the archive was held against
@@ -138,13 +138,6 @@ func (p *Proof) follow() []Finding {
 		return nil
 	case !p.made():
 		return []Finding{{Code: "not-verified", Severity: Note, Text: "The archive was not verified, as the input asks: nothing shows whether it is what QLDB wrote."}}
-	case p.Level >= p.most() && !p.odd():
-		return nil
-	}
-	// What nobody gave is nothing wrong; what was given and does not fit may be.
-	severity := Note
-	if p.Kept > 0 && p.Level < 2 || p.Level == 0 || p.odd() {
-		severity = Warning
 	}
 	var whats, lifts []string
 	for _, o := range p.Open {
@@ -157,6 +150,15 @@ func (p *Proof) follow() []Finding {
 		if !slices.Contains(lifts, o.Lift) && len(lifts) < 3 {
 			lifts = append(lifts, o.Lift)
 		}
+	}
+	// Level 3 beside something open: a second digest, say, that fits nothing.
+	if p.Level >= p.most() && !p.odd() && (p.Level < 3 || len(whats) == 0) {
+		return nil
+	}
+	// What nobody gave is nothing wrong; what was given and does not fit may be.
+	severity := Note
+	if p.Kept > 0 && p.Level < 2 || p.Level == 0 || p.odd() {
+		severity = Warning
 	}
 	out := []Finding{{
 		Code: "proof-level", Severity: severity,

@@ -25,8 +25,13 @@ func TestProofIsToldByItsWeight(t *testing.T) {
 			p.Open = append(p.Open, report.Open{What: "the archive as a whole", Why: "no digest was given", Lift: "give one"})
 		}, report.Loaded, "proof-level", "which no digest covers", "catalogue:"},
 		{"a digest that is not reached", func(p *report.Proof) { p.Level, p.Ties = 1, nil }, report.LoadedWithFindings, "proof-level", "level 1 of 3", ""},
+		{"a digest that fits nothing beside one that does", func(p *report.Proof) {
+			p.Open = append(p.Open, report.Open{What: "the digest d3d3", Why: "it is not said which block it ends with", Lift: "give it with its tip address"})
+		}, report.Loaded, "proof-level", "level 3 of 3. Not proven: the digest d3d3", "WARNING"},
+		{"blocks behind the digest", func(p *report.Proof) { p.Level = 1 }, report.LoadedWithFindings, "proof-level", "which does not cover all of them", ""},
 		{"the chain, as asked", func(p *report.Proof) {
 			p.Asked, p.Level, p.Revisions = "chain", 2, []report.Verdicts{{Verdict: "unchecked", Count: 5242}}
+			p.Open = append(p.Open, report.Open{What: "5242 revisions", Why: "only the chain was asked to be verified", Lift: `verify with "full"`})
 		}, report.Loaded, "", "of 5,242 revisions, 0 were hashed again and fit; 5,242 unchecked", "NOTE"},
 		{"the chain, with a part removed", func(p *report.Proof) {
 			p.Asked, p.Level, p.Blocks = "chain", 2, append(p.Blocks, report.Verdicts{Verdict: "unattested", Count: 1})

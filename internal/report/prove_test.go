@@ -116,6 +116,7 @@ func TestProvenness(t *testing.T) {
 	}{
 		{"all", proven(), report.Proven, "Level 3 of 3: the blocks are one unbroken chain that leads to the digest RSRR"},
 		{"no digest", partly(), report.PartlyProven, "Level 1 of 3: the blocks are one unbroken chain, which no digest covers"},
+		{"blocks behind the digest", with(proven(), func(p *report.Prove) { p.Proof.Level = 1 }), report.PartlyProven, "which does not cover all of them"},
 		{"level 2", with(proven(), func(p *report.Prove) { p.Proof.Level = 2 }), report.PartlyProven, "Level 2 of 3"},
 		{"level 0", with(partly(), func(p *report.Prove) { p.Proof.Level = 0 }), report.NotProven, "Level 0 of 3: the blocks are not one unbroken chain"},
 		{"unreadable", with(proven(), func(p *report.Prove) { p.Stops = []report.PlannedStop{{Text: "object x is cut short"}} }), report.NotProven, "not proven as a whole: object x is cut short"},
