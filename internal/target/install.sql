@@ -533,12 +533,15 @@ DECLARE
   v_set text;
   v_rows bigint;
   v_added bigint := 0;
+  v_streamed jsonb := '{}'; -- revisions that a stream counted, by ledger table
   v_made boolean;
 BEGIN
   SELECT * INTO STRICT l FROM godwit.load x WHERE x.load_id = p_load FOR UPDATE;
   IF l.state <> 'loading' THEN
     RAISE EXCEPTION USING ERRCODE = 'GW003', MESSAGE = format('load %s is %s, not loading', p_load, l.state);
   END IF;
+  -- No stream is applied from here on.
+  PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(' ', 'godwit show', l.target_schema), 0));
   v_made := to_regnamespace(quote_ident(l.target_schema)) IS NULL;
   IF v_made THEN
     EXECUTE format('CREATE SCHEMA %I', l.target_schema);
@@ -567,6 +570,13 @@ BEGIN
       ON CONFLICT (relation, doc_id) DO UPDATE
       SET version = excluded.version, deleted = excluded.deleted, hash = excluded.hash, table_id = excluded.table_id
       WHERE h.version < excluded.version$q$, l.stage_schema, v_partition);
+    IF l.history AND EXISTS (SELECT FROM godwit.stream x WHERE x.target_schema = l.target_schema AND x.applied_at IS NOT NULL) THEN
+      -- A stream may have brought, and counted, some of the staged revisions since the slices were made.
+      EXECUTE format($q$
+        SELECT $1 || coalesce(jsonb_object_agg(k.table_id, k.n), '{}') FROM (
+          SELECT h.ql_audit->>'ql_tableid' AS table_id, count(*) AS n FROM %1$I.%2$I h JOIN %3$I.%2$I b USING (doc_id, version) GROUP BY 1) AS k$q$,
+        l.target_schema, t.history_name, l.stage_schema) INTO v_streamed USING v_streamed;
+    END IF;
     IF l.history THEN
       EXECUTE format($q$
         INSERT INTO %1$I.%2$I (doc_id, version%3$s, ql_audit, operation, transaction_id)
@@ -584,10 +594,11 @@ BEGIN
       FROM %5$I.%2$I c JOIN godwit.head h ON h.relation = $1 AND h.doc_id = c.doc_id AND h.version = c.version
       ON CONFLICT (doc_id) DO UPDATE SET version = excluded.version%6$s, ql_audit = excluded.ql_audit$q$,
       l.target_schema, t.current_name, v_mapped, godwit.columns(t.mapped, ', c.%I'), l.stage_schema, v_set) USING v_relation;
-    -- A document whose newest revision is in quarantine must not show an older one.
+    -- A document whose newest revision is in quarantine must not show an older one; a stream may have set one aside since
+    -- the slices were made.
     EXECUTE format($q$
       DELETE FROM %I.%I c USING godwit.quarantine q
-      WHERE q.load_id = $1 AND q.doc_id = c.doc_id AND q.version > c.version$q$, l.target_schema, t.current_name) USING p_load;
+      WHERE q.load_id = ANY ($1) AND q.doc_id = c.doc_id AND q.version > c.version$q$, l.target_schema, t.current_name) USING godwit.loads(p_load);
     -- A table dropped since then has no current documents; one that came back has them again.
     EXECUTE format($q$
       DELETE FROM %I.%I c USING godwit.head h JOIN godwit.load_source s ON s.load_id = $1 AND s.table_id = h.table_id AND NOT s.active
@@ -647,11 +658,12 @@ BEGIN
     SELECT s.table_name, s.table_id, s.active, coalesce((
         SELECT sum(k.rows) FROM godwit.task k WHERE k.load_id = $1 AND k.phase = 'import' AND k.table_id = s.table_id), 0)
       - coalesce((SELECT sum((k.counts->'present_by_table'->>s.table_id)::bigint) FROM godwit.task k WHERE k.load_id = $1 AND k.phase = 'slices'), 0)
+      - coalesce(($2->>s.table_id)::bigint, 0)
     FROM godwit.load_source s WHERE s.load_id = $1
     ON CONFLICT (table_id) DO UPDATE SET table_name = excluded.table_name, is_active = excluded.is_active,
       revision_cnt = excluded.revision_cnt + CASE WHEN EXISTS (
         SELECT FROM godwit.load_source s JOIN godwit.load_table t USING (load_id, current_name)
-        WHERE s.load_id = $1 AND s.table_id = c.table_id AND t.merge) THEN c.revision_cnt ELSE 0 END$q$, l.target_schema) USING p_load;
+        WHERE s.load_id = $1 AND s.table_id = c.table_id AND t.merge) THEN c.revision_cnt ELSE 0 END$q$, l.target_schema) USING p_load, v_streamed;
 
   UPDATE godwit.load_table x SET shown = to_regclass(format('%I.%I', l.target_schema, x.current_name))::oid WHERE x.load_id = p_load;
   UPDATE godwit.load x SET state = 'published', published_at = clock_timestamp(), made_schema = v_made, shown_in = pg_current_snapshot()

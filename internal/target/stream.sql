@@ -150,8 +150,9 @@ END $f$;
 
 -- apply stores what one request brings, all of it or nothing, in one transaction of READ COMMITTED: each statement in it
 -- sees what others committed before the statement began. What the database refuses to hold is answered without its text,
--- which quotes values.
-CREATE OR REPLACE FUNCTION godwit.apply(p_stream text, p_generation bigint, p_request json) RETURNS jsonb LANGUAGE plpgsql AS $f$
+-- which quotes values. One that waits for a lock gives up before its caller does: a call that nobody hears goes on, and
+-- its repeats would wait behind it.
+CREATE OR REPLACE FUNCTION godwit.apply(p_stream text, p_generation bigint, p_request json) RETURNS jsonb LANGUAGE plpgsql SET lock_timeout = '20s' AS $f$
 DECLARE
   s godwit.stream;
   v_result jsonb;
@@ -168,6 +169,10 @@ BEGIN
     RETURN jsonb_build_object('state', 'stopped', 'message', s.stopped);
   ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
     RAISE EXCEPTION USING ERRCODE = 'GW000', MESSAGE = 'streams are applied in READ COMMITTED alone: reset default_transaction_isolation of the loader';
+  END IF;
+  IF s.source = 'qldb' THEN
+    -- Not while a load is being shown: what it decided by would change under it.
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended(concat_ws(' ', 'godwit show', s.target_schema), 0));
   END IF;
   BEGIN
     IF s.source = 'qldb' THEN

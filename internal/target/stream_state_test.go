@@ -453,3 +453,47 @@ func TestStatusSettlesWhatALoadCloses(t *testing.T) {
 		t.Errorf("got %+v, want all complete", s)
 	}
 }
+
+// A stream goes on while a later load is made: what it brings and sets aside in
+// between is counted once, and hides what is older.
+func TestStreamWhileALoadIsMade(t *testing.T) {
+	t.Parallel()
+	b, s := streaming(t)
+	p := ledger("load2", append(people(),
+		revision{doc: "a", version: 2, op: "U", value: "Anna"}, revision{doc: "b", version: 1, op: "U", value: "Bobby"}, revision{doc: "d", op: "I", value: "Di"})...)
+	p.First, p.Last = 90, 110
+	if err := b.hidden(p); err != nil {
+		t.Fatal(err)
+	}
+	bad := revision{doc: "b", version: 2, op: "U", table: "T1", value: "?"}.item(106)
+	b.apply(s, revision{doc: "a", version: 2, op: "U", table: "T1", value: "Anna"}.item(105),
+		change.Item{Mark: bad.Mark, Aside: &change.AsideItem{
+			Object: "quarantine/1", Reason: "no reason", Table: bad.Revision.Table, Current: "person", Document: "b", Version: 2, Block: 106, Hash: bad.Revision.Hash,
+		}})
+	if err := b.run(p.ID, visible); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "current", b.current(), "a:2:Anna d:0:Di")
+	equal(t, "history", b.history(), "a:0:I a:1:U a:2:U b:0:I b:1:U c:0:I c:1:D d:0:I")
+	equal(t, "counts", b.list(`SELECT revision_cnt::text FROM dmv.table_counts`), "8")
+}
+
+// A request that a lock holds up ends before its caller gives up.
+func TestHeldUpRequestsDoNotPileUp(t *testing.T) {
+	t.Parallel()
+	b, s := streaming(t)
+	// As if its twenty seconds were short.
+	b.exec(`ALTER FUNCTION godwit.apply(text, bigint, json) SET lock_timeout = '200ms'`)
+	tx, err := b.look.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(t.Context()) }()
+	if _, err := tx.Exec(t.Context(), `SELECT FROM godwit.head WHERE doc_id = 'a' FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.loader.Apply(t.Context(), s, []change.Item{revision{doc: "a", version: 2, op: "U", table: "T1", value: "Anna"}.item(101)})
+	if stateOf(err) != "55P03" {
+		t.Errorf("got %v, want that the lock is not available", err)
+	}
+}
