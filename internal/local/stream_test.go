@@ -109,6 +109,9 @@ func invoke[T any](v *live, function string, in any) (out T) {
 
 func (v *live) status() migrate.StreamStatusOut {
 	v.t.Helper()
+	if err := v.Clock.Sleep(v.t.Context(), time.Second); err != nil { // a shard takes five reads a second
+		v.t.Fatal(err)
+	}
 	return invoke[migrate.StreamStatusOut](v, "StreamStatus", object{"Ledger": ledgergen.Name})
 }
 

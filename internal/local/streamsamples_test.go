@@ -6,14 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"godwit/internal/ledgergen"
 	"godwit/internal/local"
 	"godwit/internal/local/kinesis"
 	"godwit/internal/local/s3"
-	"godwit/internal/migrate"
 )
 
 // Every sample input of the stream's functions does, on the stream of a ledger,
@@ -26,19 +25,21 @@ func TestSampleInputsOfStreamsRun(t *testing.T) {
 		want     string // that the answer, or the error, says
 		refused  bool
 	}{
-		"stream-apply-dms":      {"StreamApply", `{"batchItemFailures"`, false},
-		"stream-enable-load":    {"StreamEnable", `"Boundary":"`, false},
-		"stream-enable-dms":     {"StreamEnable", "the stream of a ledger continues a load", true},
-		"stream-enable-dsql":    {"StreamEnable", "the stream of a ledger continues a load", true},
-		"stream-replay-minimal": {"StreamReplay", `"Done":true`, false},
-		"stream-replay-prefix":  {"StreamReplay", `"Done":true`, false},
-		"stream-resume-minimal": {"StreamResume", `"Was":""`, false},
-		"stream-resume-aside":   {"StreamResume", `"Was":""`, false},
-		"stream-resume-mapping": {"StreamResume", `"Was":""`, false},
-		"stream-status-minimal": {"StreamStatus", `"Safe":`, false},
-		"stream-status-ledger":  {"StreamStatus", `"Tip":"`, false},
-		"stream-status-tip":     {"StreamStatus", `"Tip":"1240"`, false},
-		"stream-status-lsn":     {"StreamStatus", "2/7C007328", true},
+		"stream-apply-dms":          {"StreamApply", `{"batchItemFailures"`, false},
+		"stream-apply-dsql":         {"StreamApply", `{"batchItemFailures"`, false},
+		"stream-enable-load":        {"StreamEnable", `"Boundary":"`, false},
+		"stream-enable-dms":         {"StreamEnable", "the stream of a ledger continues a load", true},
+		"stream-enable-dsql":        {"StreamEnable", "the stream of a ledger continues a load", true},
+		"stream-replay-minimal":     {"StreamReplay", `"Done":true`, false},
+		"stream-replay-prefix":      {"StreamReplay", `"Done":true`, false},
+		"stream-resume-minimal":     {"StreamResume", `"Was":""`, false},
+		"stream-resume-aside":       {"StreamResume", `"Was":""`, false},
+		"stream-resume-mapping":     {"StreamResume", `"Was":""`, false},
+		"stream-status-minimal":     {"StreamStatus", `"Safe":`, false},
+		"stream-status-ledger":      {"StreamStatus", `"Tip":"`, false},
+		"stream-status-tip":         {"StreamStatus", `"Tip":"1240"`, false},
+		"stream-status-nanoseconds": {"StreamStatus", `"Tip":"`, false}, // a number is a block here
+		"stream-status-lsn":         {"StreamStatus", "2/7C007328", true},
 	}
 	files, err := filepath.Glob(filepath.Join("..", "..", "events", "stream-*.json"))
 	if err != nil || len(files) == 0 {
@@ -76,7 +77,12 @@ func TestSampleInputsOfStreamsRun(t *testing.T) {
 				t.Fatal(err)
 			}
 			var answer json.RawMessage
-			err = v.Invoke(t.Context(), sample.function, json.RawMessage(in), &answer)
+			err = again(func() error {
+				if err := v.Clock.Sleep(t.Context(), time.Second); err != nil { // a shard takes five reads a second
+					return err
+				}
+				return v.Invoke(t.Context(), sample.function, json.RawMessage(in), &answer)
+			})
 			said := string(answer)
 			if err != nil {
 				said = err.Error()
@@ -89,10 +95,16 @@ func TestSampleInputsOfStreamsRun(t *testing.T) {
 	if err := v.drain(); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(v.aside()); n != 1 {
-		t.Errorf("%d messages are set aside, want the one of DMS", n)
+	foreign := 0
+	for _, a := range v.aside() {
+		if strings.Contains(a.Reason, "the stream is registered for qldb") {
+			foreign++
+		}
 	}
-	if s := invoke[migrate.StreamStatusOut](v, "StreamStatus", object{"Ledger": ledgergen.Name}); s.GapFree != v.loaded+10 {
+	if foreign < 2 || foreign != len(v.aside()) {
+		t.Errorf("%d messages are set aside, %d as another producer's, want those of DMS and DSQL", len(v.aside()), foreign)
+	}
+	if s := v.status(); s.GapFree != v.loaded+10 {
 		t.Errorf("stream-status: %s", s.Line)
 	}
 	v.same()
