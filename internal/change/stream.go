@@ -111,6 +111,7 @@ type TableDrop struct {
 // the old key deleted, the new one written.
 type RowItem struct {
 	Schema, Table string   // of the target
+	From          string   // schema of the source: a table of the target is fed by one
 	Key           string   // canonical: a JSON array of the key's values in key order, as text
 	Position      Position //
 	Deleted       bool     //

@@ -32,7 +32,8 @@ type StreamEnableIn struct {
 	LoadId string `json:",omitempty"`
 
 	Source string `json:",omitempty"` // dms or dsql: as the environment is configured
-	// Schema is the target's for all tables; default that of each row.
+	// Schema is the target's for all tables; default that of each row. Two schemas of
+	// the source with a table of one name do not fit into it.
 	Schema string `json:",omitempty"`
 	// Boundary is the position up to which the rows were copied by other means:
 	// DMS a log sequence number, "0/1A2B3C", DSQL nanoseconds since 1970. Default:

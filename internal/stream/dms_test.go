@@ -61,7 +61,7 @@ var dmsPosition = change.Position{Major: 0x2_7C00_7328, Minor: 3}
 
 func item(key, row string, deleted bool) change.RowItem {
 	return change.RowItem{
-		Schema: "public", Table: "orders", Key: key, Position: dmsPosition, Deleted: deleted,
+		Schema: "public", Table: "orders", From: "public", Key: key, Position: dmsPosition, Deleted: deleted,
 		At: "2024-07-29T00:58:44.886717Z", Row: []byte(row),
 	}
 }

@@ -16,7 +16,7 @@ func TestDSQLChangesBecomeRows(t *testing.T) {
 	const after = `"after":{"id":7,"line":"x","price":"9.50","doc":"{\"a\":1}"},`
 	position := change.Position{Major: 1705318200000000123, Tie: "ffthunp5stx6ffs2vyfqoatmfu"}
 	written := change.RowItem{
-		Schema: "public", Table: "orders", Key: `["x","7"]`, Position: position, At: "2024-01-15T11:30:00.000000123Z",
+		Schema: "public", Table: "orders", From: "public", Key: `["x","7"]`, Position: position, At: "2024-01-15T11:30:00.000000123Z",
 		Row: []byte(`{"id":"7","line":"x","price":"9.50","doc":"{\"a\":1}"}`),
 	}
 	gone := written

@@ -217,7 +217,7 @@ func (t *Table) deletion(c *Change, values [][]byte) (change.RowItem, error) {
 }
 
 func (t *Table) item(c *Change, row []byte) change.RowItem {
-	return change.RowItem{Schema: t.schema, Table: t.name, Position: c.Position, At: c.At, Row: row}
+	return change.RowItem{Schema: t.schema, Table: t.name, From: c.Schema, Position: c.Position, At: c.At, Row: row}
 }
 
 // keyText returns the key's values as the text that any equal key has: see

@@ -14,10 +14,12 @@ CREATE TABLE IF NOT EXISTS godwit.row_head (
   PRIMARY KEY (relation, key)
 );
 
--- Which stream feeds such a table: positions of two are never compared.
+-- Which stream feeds such a table, from which schema of its source: positions of two streams are never compared, and rows
+-- of two tables with one key are not the same.
 CREATE TABLE IF NOT EXISTS godwit.stream_table (
-  relation text PRIMARY KEY,
-  stream   text NOT NULL
+  relation    text PRIMARY KEY,
+  stream      text NOT NULL,
+  from_schema text NOT NULL
 );
 
 -- base_type spells a column's type, a domain's as that which it is made of.
@@ -59,7 +61,7 @@ DECLARE
   v_tables oid[];
 BEGIN
   SELECT * INTO r FROM json_to_record(p_request) AS x (notes json, heads json, parts json);
-  PERFORM godwit.claim(s.name, ARRAY(SELECT DISTINCT format('%I.%I', x.schema, x.name) FROM json_to_recordset(r.parts) AS x (schema text, name text)));
+  PERFORM godwit.claim(s.name, r.parts);
   WITH heads AS MATERIALIZED (
     SELECT format('%I.%I', x.schema, x.name) AS relation, h.*
     FROM json_to_recordset(r.heads) AS h (key text, major bigint, minor bigint, tie text, deleted boolean, part integer, number bigint)
@@ -108,20 +110,26 @@ BEGIN
   RETURN jsonb_build_object('state', 'applied', 'rows', coalesce(cardinality(v_numbers), 0), 'skipped', v_heads - coalesce(cardinality(v_numbers), 0));
 END $f$;
 
--- claim makes tables the stream's own, once: positions of two streams cannot be compared.
-CREATE OR REPLACE FUNCTION godwit.claim(p_stream text, p_relations text[]) RETURNS void LANGUAGE plpgsql AS $f$
+-- claim makes tables the stream's own, once.
+CREATE OR REPLACE FUNCTION godwit.claim(p_stream text, p_parts json) RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE
   v_relation text;
   v_other text;
 BEGIN
-  IF p_relations <@ ARRAY(SELECT t.relation FROM godwit.stream_table t WHERE t.stream = p_stream) THEN
+  IF NOT EXISTS (
+    SELECT FROM json_to_recordset(p_parts) AS x (schema text, name text, "from" text) WHERE NOT EXISTS (
+      SELECT FROM godwit.stream_table t WHERE t.relation = format('%I.%I', x.schema, x.name) AND t.stream = p_stream AND t.from_schema = coalesce(x."from", ''))) THEN
     RETURN;
   END IF;
-  INSERT INTO godwit.stream_table (relation, stream) SELECT x, p_stream FROM unnest(p_relations) AS x ORDER BY x ON CONFLICT (relation) DO NOTHING;
-  SELECT t.relation, CASE WHEN loaded THEN 'loads' ELSE 'stream ' || t.stream END INTO v_relation, v_other
-  FROM godwit.stream_table t CROSS JOIN LATERAL (
+  INSERT INTO godwit.stream_table (relation, stream, from_schema)
+  SELECT DISTINCT ON (1) format('%I.%I', x.schema, x.name), p_stream, coalesce(x."from", '') FROM json_to_recordset(p_parts) AS x (schema text, name text, "from" text) ORDER BY 1
+  ON CONFLICT (relation) DO NOTHING;
+  SELECT t.relation, CASE WHEN loaded THEN 'loads' WHEN t.stream <> p_stream THEN 'stream ' || t.stream
+    ELSE format('schema %s of the source, and schema %s has a table of that name too', t.from_schema, x."from") END INTO v_relation, v_other
+  FROM json_to_recordset(p_parts) AS x (schema text, name text, "from" text) JOIN godwit.stream_table t ON t.relation = format('%I.%I', x.schema, x.name)
+  CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM godwit.load l JOIN godwit.load_table o USING (load_id) WHERE format('%I.%I', l.target_schema, o.current_name) = t.relation) AS loaded) AS o
-  WHERE t.relation = ANY (p_relations) AND (loaded OR t.stream <> p_stream) LIMIT 1;
+  WHERE loaded OR t.stream <> p_stream OR t.from_schema <> coalesce(x."from", '') LIMIT 1;
   IF FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'GW008', MESSAGE = format('table %s is fed by %s already: one source a table', v_relation, v_other);
   END IF;

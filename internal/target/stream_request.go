@@ -414,7 +414,7 @@ func (r *request) bytesOf(message []change.Item) int {
 			x := item.Row
 			n += object + twice(x.Key) + twice(x.Position.Tie) + twice(x.At) + len(",") + escapedLen(x.Row)
 			if columns := r.membersOf(x); r.parts[partOf(x, columns)] == nil {
-				n += object + twice(x.Schema) + twice(x.Table)
+				n += object + twice(x.Schema) + twice(x.Table) + twice(x.From)
 				for _, c := range columns {
 					n += len(",") + twice(c)
 				}

@@ -21,18 +21,19 @@ type part struct {
 	ID      int      `json:"id"`
 	Schema  string   `json:"schema"`
 	Name    string   `json:"name"`
+	From    string   `json:"from,omitempty"`
 	Deleted bool     `json:"deleted,omitempty"`
 	Columns []string `json:"columns"`
 }
 
 // A partKey tells parts apart.
 type partKey struct {
-	schema, name string
-	deleted      bool
-	columns      string // quoted and joined
+	schema, name, from string
+	deleted            bool
+	columns            string // quoted and joined
 }
 
-type rowKey struct{ schema, name, key string }
+type rowKey struct{ schema, name, from, key string }
 
 // A rowWrite is the newest write to one row in a request.
 type rowWrite struct {
@@ -52,7 +53,7 @@ type rowHead struct {
 }
 
 func partOf(x *change.RowItem, columns []string) partKey {
-	return partKey{x.Schema, x.Table, x.Deleted, fmt.Sprintf("%q", columns)}
+	return partKey{x.Schema, x.Table, x.From, x.Deleted, fmt.Sprintf("%q", columns)}
 }
 
 func keyOf(x *change.RowItem) rowKey {
@@ -61,7 +62,7 @@ func keyOf(x *change.RowItem) rowKey {
 		sum := sha256.Sum256([]byte(key))
 		key = "sha256:" + hex.EncodeToString(sum[:])
 	}
-	return rowKey{x.Schema, x.Table, key}
+	return rowKey{x.Schema, x.Table, x.From, key}
 }
 
 // splits tells whether a message writes other columns of a row that the request
@@ -103,7 +104,7 @@ func (r *request) addRow(x *change.RowItem) {
 	id := partOf(x, columns)
 	p := r.parts[id]
 	if p == nil {
-		p = &part{len(r.parts), x.Schema, x.Table, x.Deleted, columns}
+		p = &part{len(r.parts), x.Schema, x.Table, x.From, x.Deleted, columns}
 		r.parts[id] = p
 	}
 	was.part, was.item = p, x

@@ -147,6 +147,23 @@ func TestTableBelongsToOneStream(t *testing.T) {
 	}
 }
 
+// Rows of two tables of the source that have one name do not mix in one table,
+// within a request nor over several.
+func TestTableIsOfOneSchemaOfTheSource(t *testing.T) {
+	t.Parallel()
+	b, s := rowStream(t, `CREATE TABLE app.t (id integer PRIMARY KEY, v text)`)
+	one, two := put("t", 1, 1, `["1"]`, `{"id":"1","v":"one"}`), put("t", 1, 2, `["1"]`, `{"id":"1","v":"two"}`)
+	one.Row.From, two.Row.From = "one", "two"
+	if _, err := b.loader.Apply(t.Context(), s, []change.Item{one, two}); stateOf(err) != "GW008" {
+		t.Errorf("got %v", err)
+	}
+	b.apply(s, one)
+	if _, err := b.loader.Apply(t.Context(), s, []change.Item{two}); stateOf(err) != "GW008" || !strings.Contains(err.Error(), "app.t is fed by schema one of the source, and schema two has") {
+		t.Errorf("got %v", err)
+	}
+	equal(t, "rows", b.list(`SELECT v FROM app.t`), "one")
+}
+
 // A message that the database refuses is found among its neighbours, which are
 // applied; so is one that waits for another row. No value leaves the server.
 func TestRefusedMessageIsFoundAlone(t *testing.T) {
