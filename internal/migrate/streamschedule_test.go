@@ -400,6 +400,9 @@ func (s *streamSchedule) heard(c *streamCall) {
 		l.at = max(l.at, c.from+at)
 	case errors.As(c.err, &stop) && strings.Contains(c.err.Error(), "is stopped") && s.stopped != "":
 		s.stays()
+		if s.mappings.state != "Disabled" {
+			s.t.Errorf("seed %d: the stream is stopped, and its mapping is %s", s.seed, s.mappings.state)
+		}
 		s.resume()
 	case errors.As(c.err, &stop):
 		s.t.Fatalf("seed %d: %v", s.seed, c.err)
@@ -543,9 +546,6 @@ func (s *streamSchedule) stays() {
 
 func (s *streamSchedule) resume() {
 	s.t.Helper()
-	if s.mappings.state != "Disabled" {
-		s.t.Errorf("seed %d: the stream is stopped, and its mapping is %s", s.seed, s.mappings.state)
-	}
 	s.server.operator().arm("", 0)
 	h := &migrate.StreamResume{Objects: s.objects, Target: s.db, Mappings: s.mappings, StreamARN: streamARN, Mapping: mappingID}
 	if _, err := h.Handle(context.Background(), []byte(`{"Because":"it was a test"}`)); err != nil {
@@ -575,10 +575,7 @@ func (s *streamSchedule) replayOnce() {
 func (s *streamSchedule) finish() {
 	s.t.Helper()
 	s.server.idle()
-	s.server.operator().arm("", 0)
-	if err := s.db.ResumeStream(context.Background(), changes, "the end"); err != nil {
-		s.t.Fatal(err)
-	}
+	s.resume()
 	s.now = s.now.Add(time.Hour)
 	s.server.seemly(s.world)
 	s.server.mend(s.met)
