@@ -72,7 +72,7 @@ func streamWorlds(t testing.TB) func(seed uint64) *streamWorld {
 	var ledgers []*streamedLedger
 	for i := range int64(8) {
 		o := ledgergen.Options{Seed: 3 + uint64(i), Documents: int(8 + i), Unmappable: int(i % 2 * 3)}
-		if i == 6 {
+		if i == 4 || i == 6 {
 			o.Documents, o.Blocks = 16, 14 // no table is dropped yet
 		}
 		ledgers = append(ledgers, streamLedger(t, o, 3+i%4))
@@ -191,7 +191,7 @@ type streamLane struct {
 
 func newStreamSchedule(t testing.TB, server *streamServer, w *streamWorld, seed uint64) *streamSchedule {
 	s := &streamSchedule{streamRun: newStreamRun(t, w.stream), world: w, server: server, seed: seed, random: rand.New(rand.NewPCG(seed, 3)), met: &faultCounts{}}
-	server.begin(t, w)
+	server.begin(t, w, seed)
 	for i, way := range server.ways {
 		way.begin(rand.New(rand.NewPCG(seed, uint64(4+i))), s.met)
 	}
