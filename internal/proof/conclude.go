@@ -83,7 +83,11 @@ func (v *Conclusion) open(what, why, lift string) {
 
 // Conclude compares the chain with what was kept outside of it. Whoever made its
 // runs has to have marked Evidence.Marks of all evidence.
+//
+// A revision without data that no known rule of a deletion fits is Tampered here where
+// other deletions of the chain fit one, and Unattested where none does.
 func (c *Chain) Conclude(evidence []Evidence) *Conclusion {
+	c = c.judged()
 	v := &Conclusion{First: c.First(), Last: c.Last(), Holds: []string{}}
 	v.Blocks, v.Revisions = c.Totals()
 	for i := range c.Runs {
@@ -120,6 +124,47 @@ func (c *Chain) Conclude(evidence []Evidence) *Conclusion {
 		v.Level = 3
 	}
 	return v
+}
+
+// judged returns the chain with the verdicts that only all of its runs together tell.
+// Where one deletion is hashed by a known rule, the archive itself contradicts a
+// revision without data that fits none. Where none is, the ledger may hash deletions
+// by a rule that is not known.
+func (c *Chain) judged() *Chain {
+	fit, unfit := 0, int64(0)
+	for _, n := range c.deletions() {
+		fit += n
+	}
+	for i := range c.Runs {
+		unfit += c.Runs[i].Unruled.Revisions.Total()
+	}
+	if fit == 0 || unfit == 0 {
+		return c
+	}
+	out := &Chain{slices.Clone(c.Runs)}
+	for i := range out.Runs {
+		r := &out.Runs[i]
+		r.Blocks.worsen(&r.Unruled.Blocks)
+		r.Revisions.worsen(&r.Unruled.Revisions)
+		r.Findings = slices.Clone(r.Findings)
+		for k := range r.Findings {
+			if f := &r.Findings[k]; f.Reason == unruled {
+				f.Verdict = Tampered
+				f.Reason = fmt.Sprintf("is absent, and the revision is not hashed as a deletion, by the rule of %s of the archive: data was removed, or the metadata was changed", count(int64(fit), "other deletion"))
+			}
+		}
+	}
+	return out
+}
+
+// deletions counts the deletions that are proven, by rule.
+func (c *Chain) deletions() (n [deletionRules]int) {
+	for i := range c.Runs {
+		for rule, proven := range c.Runs[i].Deletions {
+			n[rule] += proven
+		}
+	}
+	return n
 }
 
 // levels say what holds at each.
@@ -330,12 +375,7 @@ func (v *Conclusion) revisions(c *Chain) bool {
 	if n[Redacted] > 0 {
 		v.hold("%d of these were redacted: the hash of their data, which QLDB left in its place, is what their hash covers", n[Redacted])
 	}
-	var deletions [deletionRules]int
-	for i := range c.Runs {
-		for k, d := range c.Runs[i].Deletions {
-			deletions[k] += d
-		}
-	}
+	deletions := c.deletions()
 	for k, rule := range [...]string{"H(metadata)", "dot(H(metadata), H(null))", `dot(H(metadata), SHA256(""))`} {
 		if deletions[k] > 0 {
 			v.hold("%d of these delete their document; they are hashed as %s", deletions[k], rule)

@@ -137,6 +137,11 @@ func (v *Verifier) recompute(b *journal.Block, r *journal.Revision, stored Hash,
 	return got
 }
 
+// unruled is the finding on a revision without data whose hash is that of a deletion
+// by no known rule. By itself it disproves nothing: how the service hashes deletions
+// is not public. See Chain.judged.
+const unruled = "is absent, and the revision's hash is that of a deletion by no known rule: either data was removed, or the metadata was changed"
+
 // deletion verifies a revision without data.
 func (v *Verifier) deletion(metadata, stored Hash, found func(Verdict, string, string, Hash)) Hash {
 	rules := [deletionRules]Hash{
@@ -151,7 +156,7 @@ func (v *Verifier) deletion(metadata, stored Hash, found func(Verdict, string, s
 		}
 	}
 	if stored.full {
-		found(Unattested, "data", "is absent, and the revision's hash is that of a deletion by no known rule: either data was removed, or the metadata was changed", rules[DeletionOfNull])
+		found(Unattested, "data", unruled, rules[DeletionOfNull])
 	}
 	return Hash{}
 }

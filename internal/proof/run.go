@@ -25,8 +25,16 @@ type Run struct {
 	Blocks    Counts             `json:"blocks"`
 	Revisions Counts             `json:"revisions"`
 	Deletions [deletionRules]int `json:"deletions"` // proven, by rule
+	Unruled   Unruled            `json:"unruled,omitzero"`
 	Findings  []Finding          `json:"findings,omitempty"`
 	Unlisted  int64              `json:"unlisted,omitempty"` // findings beyond MaxFindings
+}
+
+// Unruled counts revisions without data that no known rule of a deletion fits, and
+// the blocks that hold them, each under the verdict that Run counts it under.
+type Unruled struct {
+	Blocks    Counts `json:"blocks"`
+	Revisions Counts `json:"revisions"`
 }
 
 // A Mark is a block that somebody asked for before the pass: the tip of a digest,
@@ -110,6 +118,16 @@ func (r *Recorder) Add(b *journal.Block, c *Check) error {
 	for i, n := range c.Deletions {
 		run.Deletions[i] += n
 	}
+	held := false
+	for i := range c.Findings {
+		if f := &c.Findings[i]; f.Reason == unruled {
+			run.Unruled.Revisions[c.Revisions[f.Revision]]++
+			held = true
+		}
+	}
+	if held {
+		run.Unruled.Blocks[verdict]++
+	}
 	return broken
 }
 
@@ -178,6 +196,8 @@ func (r *Run) join(right *Run) error {
 	for i, n := range right.Deletions {
 		r.Deletions[i] += n
 	}
+	r.Unruled.Blocks.Add(&right.Unruled.Blocks)
+	r.Unruled.Revisions.Add(&right.Unruled.Revisions)
 	return nil
 }
 

@@ -339,3 +339,28 @@ func TestRevisionsThatNothingIntactHoldsAreUnattested(t *testing.T) {
 		}
 	}
 }
+
+func TestDataRemovedIsTamperingWhereOtherDeletionsShowTheirRule(t *testing.T) {
+	l := textLedger(t, 3)
+	at := l.find(t, `dataHash:.*data:\{VIN`)
+	lines := slices.Clone(l.lines)
+	m := regexp.MustCompile(`(data:\{VIN[^{}]*\},)`).FindStringIndex(lines[at])
+	lines[at] = lines[at][:m[0]] + lines[at][m[1]:]
+	deletion := l.find(t, `revisions:\[\{blockAddress:\{[^}]*\},hash:`+blobText+`,metadata:[^\]]*\]\}$`)
+	for name, lines := range map[string][]string{"one run": lines, "runs with a gap": {lines[at], lines[deletion]}} {
+		c := prove([][]byte{[]byte(strings.Join(lines, "\n"))}, nil).conclusion
+		if c.Revisions[proof.Tampered] != 1 || c.Blocks[proof.Tampered] != 1 || c.Revisions[proof.Unattested]+c.Blocks[proof.Unattested] != 0 || c.Err() == nil {
+			t.Errorf("%s: %+v", name, c)
+		}
+		for _, word := range []string{"level 0 of 3", fmt.Sprintf("tampered: block %d, revision ", at), " of document ", "in object object0: data is absent", "other deletion"} {
+			if !strings.Contains(c.String(), word) {
+				t.Errorf("%s: no %q in %s", name, word, c)
+			}
+		}
+	}
+	// Where nothing shows how the ledger hashes deletions, it may be one.
+	c := prove([][]byte{[]byte(lines[at])}, nil).conclusion
+	if c.Revisions[proof.Unattested] != 1 || c.Blocks[proof.Unattested] != 1 || c.Err() != nil || c.Level == 3 {
+		t.Errorf("no other deletion: %+v", c)
+	}
+}

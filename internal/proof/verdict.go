@@ -32,7 +32,7 @@ const (
 	// one another.
 	Inconsistent
 	// Tampered: hashed again with full type information, and the stored hash is
-	// another.
+	// another; of a revision without data see Chain.Conclude.
 	Tampered
 
 	verdicts = iota
@@ -70,6 +70,14 @@ type Counts [verdicts]int64
 func (c *Counts) Add(other *Counts) {
 	for i := range c {
 		c[i] += other[i]
+	}
+}
+
+// worsen counts some of c as Tampered.
+func (c *Counts) worsen(some *Counts) {
+	for i, n := range some {
+		c[i] -= n
+		c[Tampered] += n
 	}
 }
 
