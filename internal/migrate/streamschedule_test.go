@@ -51,47 +51,6 @@ var databaseFaults = map[string]struct {
 	"statement timeout":       {&serviceError{"StatementTimeoutException", "45 seconds"}, true},
 }
 
-// A streamWorld is what a stream brings, and what its target has to hold.
-type streamWorld struct {
-	name     string
-	stream   change.Stream
-	messages []streamMessage
-	poison   int               // messages that never map
-	ledger   *streamedLedger   // or
-	database *streamedDatabase // what it is of
-}
-
-// aggregated tells whether messages may come several in a record.
-func (w *streamWorld) aggregated() bool { return w.ledger != nil }
-
-// unordered tells whether messages come in no order; others have that of their keys.
-func (w *streamWorld) unordered() bool { return w.name != change.SourceDMS }
-
-// streamWorlds returns the world of each seed: half of them are of ledgers.
-func streamWorlds(t testing.TB) func(seed uint64) *streamWorld {
-	var ledgers []*streamedLedger
-	for i := range int64(8) {
-		o := ledgergen.Options{Seed: 3 + uint64(i), Documents: int(8 + i), Unmappable: int(i % 2 * 3)}
-		if i == 4 || i == 6 {
-			o.Documents, o.Blocks = 16, 14 // no table is dropped yet
-		}
-		ledgers = append(ledgers, streamLedger(t, o, 3+i%4))
-	}
-	return func(seed uint64) *streamWorld {
-		if n := seed / 2; seed%2 == 0 {
-			l := ledgers[n%uint64(len(ledgers))]
-			w := &streamWorld{name: change.SourceQLDB, stream: l.stream, poison: len(l.refused), ledger: l}
-			for _, m := range l.messages {
-				w.messages = append(w.messages, streamMessage{m.PartitionKey, m.Data})
-			}
-			return w
-		}
-		source := []string{change.SourceDMS, change.SourceDSQL}[seed/2%2]
-		d := streamDatabase(source, seed, 25)
-		return &streamWorld{name: source, stream: d.stream, messages: d.messages, database: d}
-	}
-}
-
 // Schedules of a seed: the mapping delivers batches as Kinesis and Lambda do, twice,
 // halved, in the order of each shard and no other, to two functions at once;
 // everything fails that can, before and after it took effect. What remains, in a

@@ -275,7 +275,7 @@ func (s *streamServer) begin(t testing.TB, w *streamWorld, seed uint64) {
 	s.t = t
 	s.release()
 	s.exec(beginSQL)
-	s.exec(`UPDATE test.rule SET refuses = true, seed = $1`, int64(seed)) //nolint:gosec // seeds are small
+	s.exec(`UPDATE test.rule SET refuses = true, seed = $1`, int64(seed))
 	if w.ledger != nil {
 		s.exec(`CREATE SCHEMA dmv AUTHORIZATION ` + s.load + `;
 CREATE TABLE dmv.table_counts (table_name text NOT NULL, table_id text PRIMARY KEY, is_active boolean NOT NULL, revision_cnt bigint NOT NULL);
