@@ -42,14 +42,22 @@ type load struct {
 type Missing struct{ Table, Column, Path string }
 
 // readLoad reads the plan and the segments of a load, and refuses a transform
-// that is not complete.
+// that is not complete, and tables that cannot be loaded. Where a block was tampered
+// with it does not look at tables: the proof stops the load, before all else.
 func readLoad(ctx context.Context, o Objects, bucket, id string) (*load, error) {
 	l := newLoad()
 	if err := readJSON(ctx, o, bucket, planKey(id), l.plan); err != nil {
 		return nil, err
 	}
 	byID := map[string]*SegmentTable{}
-	if err := readSegments(ctx, o, bucket, l.plan, func(s *Segment) error { return l.add(s, byID) }); err != nil {
+	var refused error // the first
+	err := readSegments(ctx, o, bucket, l.plan, func(s *Segment) error {
+		if err := l.add(s, byID); refused == nil {
+			refused = err
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
 	l.sum(byID)
@@ -57,7 +65,13 @@ func readLoad(ctx context.Context, o Objects, bucket, id string) (*load, error) 
 	if err != nil {
 		return nil, err
 	}
-	return l, l.resolve(rules)
+	if err := l.resolve(rules); refused == nil {
+		refused = err
+	}
+	if slices.ContainsFunc(l.proof.chain.Runs, hasTampered) {
+		refused = nil
+	}
+	return l, refused
 }
 
 func newLoad() *load {

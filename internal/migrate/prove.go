@@ -74,6 +74,11 @@ func (p *prover) runs() []proof.Run {
 	return p.recorder.Runs()
 }
 
+// tampered tells whether a block so far was tampered with.
+func (p *prover) tampered() bool { return slices.ContainsFunc(p.runs(), hasTampered) }
+
+func hasTampered(r proof.Run) bool { return r.Blocks[proof.Tampered] > 0 }
+
 // A stitching joins the runs of all segments, in the order of their blocks. It
 // keeps one run for each stretch of blocks without a gap, and no more broken
 // links than are told.

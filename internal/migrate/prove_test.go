@@ -111,6 +111,7 @@ func TestTamperedArchiveIsNeverStaged(t *testing.T) {
 			return s[i+1:] + "," + s[:i]
 		}, []string{"tampered: block #", "revisions' root"}},
 		{"a statement", rich, `statement:"([^"]*)"`, bump, []string{"tampered: block #", "transactionInfo is not what"}},
+		{"a table's name", rich, `tableName:"([^"]*)"`, bump, []string{"tampered: block #", "transactionInfo is not what"}},
 		{"transactionInfo removed", rich, `(transactionInfo:.*\}\},)revisions`, none, []string{"do not map exactly", "MaxQuarantined is 0"}},
 		{"entriesHash", rich, `entriesHash:\{\{([^}]{20})`, bump, []string{"tampered: block #", "entriesHash is not that of entriesHashList"}},
 		{"entriesHashList", rich, `entriesHashList:\[\{\{([^}]{20})`, bump, []string{"tampered: block #", "entriesHash is not that of entriesHashList"}},
@@ -139,6 +140,33 @@ func TestTamperedArchiveIsNeverStaged(t *testing.T) {
 			storeLines(m, lines, objects)
 			stopsTwice(t, m, at, c.want)
 		})
+	}
+}
+
+// A table's name that was changed is told by the block that it was changed in, wherever
+// the name's other blocks are and whether the mapping could load it.
+func TestATableThatWasRenamedIsToldAsTampering(t *testing.T) {
+	for _, name := range []string{"Persons", "person", "..."} {
+		for _, bytes := range []int64{0, 2000} {
+			for _, nth := range []int{0, 1, 7} {
+				m := newMachine(t, whole)
+				m.input = held(m.generate(proving))
+				m.segmentBytes = bytes
+				lines, objects := blockLines(m)
+				at, seen := -1, 0
+				for i, line := range lines {
+					if strings.Contains(line, `tableName:"Person"`) {
+						if at = i; seen == nth {
+							break
+						}
+						seen++
+					}
+				}
+				lines[at] = strings.ReplaceAll(lines[at], `tableName:"Person"`, `tableName:"`+name+`"`)
+				storeLines(m, lines, objects)
+				stopsTwice(t, m, at, []string{"tampered: block #", "in object exports/dmv/", "transactionInfo is not what entriesHashList has the hash of"})
+			}
+		}
 	}
 }
 

@@ -117,7 +117,15 @@ func (s *segment) staged(t *tally, _ *change.Record, row []byte) error {
 	return s.write(&s.parts[t.index], row)
 }
 
-func (s *segment) stopped(t *tally) error { return t.err }
+// stopped ends the reading, unless a block was tampered with: that ends the load
+// behind the transform, and tells which, where the table's error blames what it fits
+// least.
+func (s *segment) stopped(t *tally) error {
+	if s.prover.tampered() {
+		return nil
+	}
+	return t.err
+}
 
 func (s *segment) setAside(_ *tally, _ *change.Record, a Aside) error {
 	line, err := json.Marshal(a)
