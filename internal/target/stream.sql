@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS godwit.stream_block (
   block    bigint NOT NULL,
   hash     text,   -- NULL: its summary is still to come
   previous text,
+  record   text, -- shard and sequence of its summary
   awaited  text[], -- hashes of its revisions
   seen     text[] NOT NULL, -- hashes of those that came
   complete boolean NOT NULL DEFAULT false,
@@ -396,12 +397,13 @@ BEGIN
   FOR t IN
     SELECT x.relation, array_agg(h.doc_id) AS docs
     FROM (SELECT format('%I.%I', s.target_schema, l.current_name) AS relation FROM godwit.load_table l WHERE l.load_id = s.load_id) AS x
-    CROSS JOIN unnest(v_docs) AS d (doc_id)
-    JOIN godwit.head h ON h.relation = x.relation AND h.doc_id = d.doc_id
-    WHERE h.deleted -- an UNDROP may have brought back what was deleted meanwhile
-      OR EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY (p_loads))
-      OR EXISTS (SELECT FROM godwit.redaction r WHERE r.load_id = s.load_id AND r.doc_id = h.doc_id AND r.version = h.version AND r.table_id = h.table_id)
-      OR EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND o.table_id = h.table_id AND NOT o.active)
+    CROSS JOIN LATERAL (
+      SELECT h.doc_id FROM godwit.head h WHERE h.relation = x.relation AND h.doc_id = ANY (v_docs) AND (
+        h.deleted -- an UNDROP may have brought back what was deleted meanwhile
+        OR EXISTS (SELECT FROM godwit.quarantine q WHERE q.doc_id = h.doc_id AND q.version > h.version AND q.load_id = ANY (p_loads))
+        OR EXISTS (SELECT FROM godwit.redaction r WHERE r.load_id = s.load_id AND r.doc_id = h.doc_id AND r.version = h.version AND r.table_id = h.table_id)
+        OR EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND o.table_id = h.table_id AND NOT o.active))
+      OFFSET 0) AS h -- without it plans join the relations last, and read the whole index of every relation for each document
     GROUP BY x.relation
   LOOP
     EXECUTE format('DELETE FROM %s c WHERE c.doc_id = ANY ($1)', t.relation) USING t.docs;
@@ -467,6 +469,7 @@ DECLARE
   v_complete bigint[];
   v_last bigint;
   v_hash text;
+  v_record text;
 BEGIN
   SELECT * INTO s FROM godwit.stream x WHERE x.name = p_stream FOR NO KEY UPDATE;
   SELECT min(x.block) INTO v_wrong FROM json_to_recordset(p_blocks) AS x (block bigint, hash text, previous text)
@@ -476,10 +479,10 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'GW002', MESSAGE = format('block %s comes with two block hashes: the stream is not of the ledger that was loaded, or one of them was altered', v_wrong);
   END IF;
   WITH noted AS (
-    INSERT INTO godwit.stream_block AS b (stream, block, hash, previous, awaited, seen, complete)
-    SELECT p_stream, x.block, x.hash, x.previous, CASE WHEN x.hash IS NOT NULL THEN coalesce(x.awaited, '{}') END, coalesce(x.seen, '{}'), false
-    FROM json_to_recordset(p_blocks) AS x (block bigint, hash text, previous text, awaited text[], seen text[]) WHERE x.block > s.gap_free ORDER BY x.block
-    ON CONFLICT (stream, block) DO UPDATE SET hash = coalesce(b.hash, excluded.hash), previous = coalesce(b.previous, excluded.previous),
+    INSERT INTO godwit.stream_block AS b (stream, block, hash, previous, record, awaited, seen, complete)
+    SELECT p_stream, x.block, x.hash, x.previous, x.record, CASE WHEN x.hash IS NOT NULL THEN coalesce(x.awaited, '{}') END, coalesce(x.seen, '{}'), false
+    FROM json_to_recordset(p_blocks) AS x (block bigint, hash text, previous text, record text, awaited text[], seen text[]) WHERE x.block > s.gap_free ORDER BY x.block
+    ON CONFLICT (stream, block) DO UPDATE SET hash = coalesce(b.hash, excluded.hash), previous = coalesce(b.previous, excluded.previous), record = coalesce(b.record, excluded.record),
       awaited = coalesce(b.awaited, excluded.awaited), seen = ARRAY(SELECT unnest(b.seen) UNION SELECT unnest(excluded.seen))
     WHERE NOT b.complete
     RETURNING block, awaited, seen)
@@ -499,8 +502,16 @@ BEGIN
   ), ready AS (
     SELECT * FROM near WHERE block < coalesce((SELECT min(block) FROM near WHERE NOT complete OR block <> number), 9223372036854775807))
   SELECT max(block), (array_agg(hash ORDER BY block DESC))[1], min(block) FILTER (WHERE before <> '' AND previous <> before) INTO v_last, v_hash, v_wrong FROM ready;
-  IF v_wrong IS NOT NULL THEN
+  IF v_wrong IN (SELECT x.block FROM json_to_recordset(p_blocks) AS x (block bigint, hash text) WHERE x.hash IS NOT NULL) THEN
     RAISE EXCEPTION USING ERRCODE = 'GW002', MESSAGE = format('block %s names another block hash before it than block %s has', v_wrong, v_wrong - 1);
+  ELSIF v_wrong IS NOT NULL THEN
+    -- An earlier request brought its summary: to set a message of this one aside would mend nothing.
+    SELECT b.record INTO v_record FROM godwit.stream_block b WHERE b.stream = p_stream AND b.block = v_wrong;
+    IF (s.aside ? v_record) IS NOT TRUE THEN
+      RAISE EXCEPTION USING ERRCODE = 'GW009', MESSAGE = format('block %s names another block hash before it than block %s has (record %s)', v_wrong, v_wrong - 1, v_record);
+    END IF;
+    UPDATE godwit.stream_block b SET hash = NULL, previous = NULL, record = NULL, awaited = NULL, complete = false WHERE b.stream = p_stream AND b.block = v_wrong;
+    RETURN godwit.settle(p_stream, NULL);
   END IF;
   UPDATE godwit.stream x SET gap_free = v_last, gap_free_hash = v_hash WHERE x.name = p_stream;
   DELETE FROM godwit.stream_block b WHERE b.stream = p_stream AND b.block <= v_last;

@@ -36,16 +36,22 @@ const (
 // masterName is the cluster's master user; not a superuser.
 const masterName = "godwit_master"
 
-// start starts the test binary's server on first use. It ends with the binary:
-// the server's guard notices.
-var start = sync.OnceValues(func() (*cluster, error) {
+// The servers of the test binary, started on first use. They end with the binary:
+// their guards notice.
+var (
+	start        = sync.OnceValues(func() (*cluster, error) { return startWith(postgres.Options{}) })
+	startDurable = sync.OnceValues(func() (*cluster, error) { return startWith(postgres.Options{Durable: true}) })
+)
+
+func startWith(o postgres.Options) (*cluster, error) {
 	c := &cluster{password: strings.ToLower(rand.Text())}
+	o.Master, o.Password = masterName, c.password
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	var err error
-	c.Server, err = postgres.Start(ctx, postgres.Options{Master: masterName, Password: c.password})
+	c.Server, err = postgres.Start(ctx, o)
 	return c, err
-})
+}
 
 type cluster struct {
 	*postgres.Server
@@ -77,6 +83,18 @@ type DB struct {
 // PostgreSQL is not installed the test is skipped with the reason, or fails
 // under CI=true.
 func New(t testing.TB) *DB {
+	t.Helper()
+	return newOn(t, start)
+}
+
+// NewDurable is New on a server whose commits wait for the disk, as those of a
+// real one do: for benchmarks of what commits often.
+func NewDurable(t testing.TB) *DB {
+	t.Helper()
+	return newOn(t, startDurable)
+}
+
+func newOn(t testing.TB, start func() (*cluster, error)) *DB {
 	t.Helper()
 	if err := postgres.Installed(); err != nil {
 		if os.Getenv("CI") == "true" {
