@@ -144,7 +144,7 @@ type Applied struct {
 	Aside       int64 // set aside
 	Calls       int64 // of the Data API
 	Bytes       int64 // of requests' bodies
-	SplitFaults int64 // requests that were cut in two because the database refused a value
+	SplitFaults int64 // requests that were cut in two because the database refused one of their messages
 	GapFree     int64 // QLDB: every block up to it is complete, as far as the last request saw
 }
 

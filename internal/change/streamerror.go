@@ -29,9 +29,14 @@ func (e *StreamChangedError) Error() string {
 
 // An IntegrityError says that what a stream brings contradicts itself or what the
 // target has: one version with two hashes, a block that does not follow the one
-// before it. Nothing of the request that holds it was stored, and none mends it by
-// itself.
-type IntegrityError struct{ Stream, Message string }
+// before it. Nothing of the message that shows it was stored, and none mends it by
+// itself. It quotes no value.
+type IntegrityError struct {
+	// Item is the index of the message's first item: what stands before it was
+	// applied. -1 where what is wrong came before this call: Message names its record.
+	Item            int
+	Stream, Message string
+}
 
 func (e *IntegrityError) Error() string { return fmt.Sprintf("stream %s: %s", e.Stream, e.Message) }
 

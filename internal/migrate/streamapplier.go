@@ -175,6 +175,7 @@ func flatten(entries []entry) (items []change.Item, starts []int) {
 func (a *applier) refused(deliveries []delivery, b *batch, at int, err error) error {
 	var refused *change.RefusedError
 	var waits *change.WaitError
+	var integrity *change.IntegrityError
 	var reason string
 	switch {
 	case err == nil:
@@ -198,6 +199,8 @@ func (a *applier) refused(deliveries []delivery, b *batch, at int, err error) er
 			return &Again{err}
 		}
 		reason = fmt.Sprintf("it breaks a rule between rows, and none that came in %v since mends that: %s (SQLSTATE %s)", waitFor, waits.Detail, waits.State)
+	case errors.As(err, &integrity) && integrity.Item >= 0:
+		return a.contradicts(&b.entries[at], integrity)
 	default:
 		return err
 	}
@@ -206,6 +209,19 @@ func (a *applier) refused(deliveries []delivery, b *batch, at int, err error) er
 		return &Stop{fmt.Errorf("the database refuses to note that message %d of record %s is set aside: %w", e.aside.mark.Sub, e.aside.mark.Sequence, err)}
 	}
 	e.refuse(reason)
+	return nil
+}
+
+// contradicts sets an entry aside that contradicts what the target has, where the
+// registration names its record; otherwise the error names it. What the message
+// says of its document and its block is not noted.
+func (a *applier) contradicts(e *entry, err *change.IntegrityError) error {
+	mark := e.items[0].Mark
+	noted := e.aside != nil && e.aside.Hash == nil // as it would be again
+	if noted || !slices.Contains(a.dialect.stream.Aside, mark.Record()) {
+		return &change.IntegrityError{Item: err.Item, Stream: err.Stream, Message: named(err.Message, mark)}
+	}
+	e.poison(mark, setAside{Reason: err.Message, Block: -1})
 	return nil
 }
 

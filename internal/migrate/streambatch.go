@@ -130,7 +130,7 @@ func (d *dialect) read(deliveries []delivery) (*batch, error) {
 			mark := deliveries[i].mark(k)
 			if err := d.message(b, &e, mark); err != nil {
 				if !slices.Contains(d.stream.Aside, mark.Record()) {
-					return nil, &integrityError{fmt.Sprintf("%v (message %d of record %s)", err, mark.Sub, mark.Record())}
+					return nil, &integrityError{named(err.Error(), mark)}
 				}
 				e.poison(mark, setAside{Reason: err.Error(), Block: -1})
 			}
@@ -138,6 +138,11 @@ func (d *dialect) read(deliveries []delivery) (*batch, error) {
 		}
 	}
 	return b, nil
+}
+
+// named is a reason with the message that it is of.
+func named(reason string, mark change.Mark) string {
+	return fmt.Sprintf("%s (message %d of record %s)", reason, mark.Sub, mark.Record())
 }
 
 // message reads one message.

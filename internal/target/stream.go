@@ -154,7 +154,7 @@ func (db *DB) StreamStatus(ctx context.Context, name string) (change.StreamStatu
 		}
 		if r.Ready {
 			err := db.Exec(ctx, `SELECT godwit.settle(:name, NULL)::text`, Param{"name", name})
-			if sqlStateOf(err) == "GW002" {
+			if sqlStateOf(err) == "GW009" {
 				break // a chain that breaks stops the stream with its next request, and is a gap until then
 			}
 			if err != nil {

@@ -28,6 +28,7 @@ const applyTries = 5
 func (db *DB) Apply(ctx context.Context, s change.Stream, items []change.Item) (change.Applied, error) {
 	done := change.Applied{GapFree: s.Boundary.Major}
 	suspect := 0 // a message before this item was refused
+	waited := -1 // the message at this item waits, and what is behind it was tried
 	for done.Items < len(items) {
 		from := items[done.Items:]
 		if suspect > done.Items {
@@ -37,28 +38,65 @@ func (db *DB) Apply(ctx context.Context, s change.Stream, items []change.Item) (
 		if err != nil {
 			return done, at(err, done.Items)
 		}
-		single := r.messages == 1
 		err = db.send(ctx, s, r, &done)
-		var refused *RefusedError
 		var wait *WaitError
 		switch {
-		case (errors.As(err, &refused) || errors.As(err, &wait)) && !single:
+		case r.messages > 1 && ofMessage(err):
 			done.SplitFaults++
 			suspect = done.Items + r.items
+			continue
+		case errors.As(err, &wait) && waited != done.Items && db.ahead(ctx, s, items[done.Items+r.items:], &done):
+			waited = done.Items
 			continue
 		case err != nil:
 			return done, at(err, done.Items)
 		}
 		done.Items += r.items
+		if r.behind != nil {
+			return done, at(r.behind, done.Items)
+		}
 	}
 	return done, nil
 }
 
-// at tells which item a refusal is of.
+// ahead applies what stands behind a message that waits, as far as one request has
+// room: the row that frees its key may be there. Nothing of it is done with. That
+// the shards are not noted leaves the message unread for whoever asks how far they
+// are, also after a crash here; what is applied twice is counted as skipped then.
+func (db *DB) ahead(ctx context.Context, s change.Stream, rest []change.Item, done *change.Applied) bool {
+	if len(rest) == 0 {
+		return false
+	}
+	r, err := newRequest(s, rest, db.requestBytes())
+	if err != nil {
+		return false
+	}
+	clear(r.shards)
+	var a change.Applied
+	err = db.send(ctx, s, r, &a)
+	done.Rows += a.Rows
+	done.History += a.History
+	done.Calls += a.Calls
+	done.Bytes += a.Bytes
+	return err == nil
+}
+
+// ofMessage tells whether err is of one message, whose neighbours can be applied.
+func ofMessage(err error) bool {
+	var refused *RefusedError
+	var wait *WaitError
+	var integrity *IntegrityError
+	return errors.As(err, &refused) || errors.As(err, &wait) || errors.As(err, &integrity) && integrity.Item >= 0
+}
+
+// at tells which item an error is of.
 func at(err error, item int) error {
 	var refused *RefusedError
 	var wait *WaitError
+	var integrity *IntegrityError
 	switch {
+	case errors.As(err, &integrity) && integrity.Item >= 0:
+		integrity.Item = item
 	case errors.As(err, &refused):
 		refused.Item = item
 	case errors.As(err, &wait):
@@ -119,10 +157,14 @@ func (db *DB) send(ctx context.Context, s change.Stream, r *request, done *chang
 		switch state := sqlStateOf(err); {
 		case err == nil:
 			return o.judge(s, r, done)
-		case state == "GW002" || state == "GW004":
+		case state == "GW002" || state == "GW004" || state == "GW009":
 			var e *Error
 			errors.As(err, &e)
-			return &IntegrityError{Stream: s.Name, Message: e.Message}
+			integrity := &IntegrityError{Stream: s.Name, Message: e.Message}
+			if state == "GW009" { // of a block that another request brought
+				integrity.Item = -1
+			}
+			return integrity
 		case (state == "40001" || state == "40P01" || state == "GW007") && try < applyTries:
 			sleep := db.Sleep
 			if sleep == nil {

@@ -39,7 +39,8 @@ type request struct {
 	messages int
 	skipped  int // at or below the boundary, brought twice, or of tables that the mapping leaves out
 	aside    int
-	bytes    int // of the body, at most
+	bytes    int             // of the body, at most
+	behind   *IntegrityError // the message behind those contradicts one of them
 
 	notes      notes
 	shards     map[string]string
@@ -65,6 +66,10 @@ type revisionKey struct {
 	version change.Version
 }
 
+func keyOfRevision(x *change.RevisionItem) revisionKey {
+	return revisionKey{documentKey{x.Current, x.Document}, x.Version}
+}
+
 // newRequest makes a request of as many messages as have room in limit bytes, one
 // at least: a *RefusedError when that one has none.
 func newRequest(s change.Stream, items []change.Item, limit int) (*request, error) {
@@ -86,10 +91,11 @@ func newRequest(s change.Stream, items []change.Item, limit int) (*request, erro
 		if refused != nil {
 			return r, refused
 		}
+		if r.behind = r.contradiction(next); r.behind != nil {
+			break
+		}
 		for i := range next {
-			if err := r.add(&next[i]); err != nil {
-				return r, err
-			}
+			r.add(&next[i])
 		}
 		r.bytes += size
 		r.items += len(next)
@@ -98,19 +104,38 @@ func newRequest(s change.Stream, items []change.Item, limit int) (*request, erro
 	return r, nil //nolint:nilerr // a message that is refused begins the next request, which says so
 }
 
-func (r *request) add(item *change.Item) error {
+func (r *request) add(item *change.Item) {
 	if was, ok := r.shards[item.Mark.Shard]; !ok || len(was) < len(item.Mark.Sequence) || len(was) == len(item.Mark.Sequence) && was < item.Mark.Sequence {
 		r.shards[item.Mark.Shard] = item.Mark.Sequence
 	}
 	switch {
 	case item.Revision != nil:
-		return r.addRevision(item.Revision)
+		r.addRevision(item.Revision)
 	case item.Block != nil:
-		return r.addBlock(item.Block)
+		r.addBlock(item.Block, item.Mark)
 	case item.Row != nil:
 		r.addRow(item.Row)
 	case item.Aside != nil:
 		r.addAside(item.Aside)
+	}
+}
+
+// contradiction tells whether a message says something else of a revision or a
+// block than the request does: the target would see one of them alone.
+func (r *request) contradiction(message []change.Item) *IntegrityError {
+	for i := range message {
+		switch item := &message[i]; {
+		case item.Revision != nil:
+			x := item.Revision
+			if was := r.revisions[keyOfRevision(x)]; was != nil && !r.below(x.Block) && !bytes.Equal(was.Hash, x.Hash) {
+				return &IntegrityError{Stream: r.stream.Name, Message: fmt.Sprintf("document %s version %d comes with two revision hashes", x.Document, x.Version)}
+			}
+		case item.Block != nil:
+			x := item.Block
+			if was := r.blocks[x.Block]; was != nil && was.summary != nil && !bytes.Equal(was.summary.Hash, x.Hash) {
+				return &IntegrityError{Stream: r.stream.Name, Message: fmt.Sprintf("block %d comes with two block hashes", x.Block)}
+			}
+		}
 	}
 	return nil
 }
@@ -148,28 +173,24 @@ func (r *request) reached(p change.Position, at string) {
 	}
 }
 
-func (r *request) addRevision(x *change.RevisionItem) error {
+func (r *request) addRevision(x *change.RevisionItem) {
 	if r.below(x.Block) {
 		r.skipped++
-		return nil
+		return
 	}
 	r.reached(change.Position{Major: x.Block}, "")
 	r.sees(x.Block, x.Hash)
 	if x.Current == "" {
 		r.skipped++
-		return nil
+		return
 	}
-	document := documentKey{x.Current, x.Document}
-	key := revisionKey{document, x.Version}
+	key := keyOfRevision(x)
 	if was, ok := r.revisions[key]; ok {
 		r.skipped++
-		if !bytes.Equal(was.Hash, x.Hash) {
-			return &IntegrityError{Stream: r.stream.Name, Message: fmt.Sprintf("document %s version %d comes with two revision hashes", x.Document, x.Version)}
-		}
 		if x.Redacted && !was.Redacted && r.stream.ApplyRedactions {
 			*was = *x
 		}
-		return nil
+		return
 	}
 	own := *x
 	r.revisions[key] = &own
@@ -179,10 +200,9 @@ func (r *request) addRevision(x *change.RevisionItem) error {
 		r.sources[x.Table.ID] = of
 	}
 	of.Block = max(of.Block, x.Block)
-	if was, ok := r.newest[document]; !ok || was.Version < x.Version {
-		r.newest[document] = &own
+	if was, ok := r.newest[key.documentKey]; !ok || was.Version < x.Version {
+		r.newest[key.documentKey] = &own
 	}
-	return nil
 }
 
 // A block is what a request tells of one block.
@@ -190,6 +210,7 @@ type block struct {
 	Block    int64    `json:"block"`
 	Hash     *string  `json:"hash,omitempty"` // nil: its summary is elsewhere
 	Previous *string  `json:"previous,omitempty"`
+	Record   string   `json:"record,omitempty"` // that its summary came in
 	Awaited  []string `json:"awaited,omitempty"`
 	Seen     []string `json:"seen,omitempty"`
 	summary  *change.BlockItem
@@ -222,22 +243,19 @@ type event struct {
 	Block int64 `json:"block"`
 }
 
-func (r *request) addBlock(x *change.BlockItem) error {
+func (r *request) addBlock(x *change.BlockItem, mark change.Mark) {
 	if r.below(x.Block) {
 		r.skipped++
-		return nil
+		return
 	}
 	r.reached(change.Position{Major: x.Block}, x.Timestamp)
 	b := r.block(x.Block)
 	if b.summary != nil {
 		r.skipped++
-		if !bytes.Equal(b.summary.Hash, x.Hash) {
-			return &IntegrityError{Stream: r.stream.Name, Message: fmt.Sprintf("block %d comes with two block hashes", x.Block)}
-		}
-		return nil
+		return
 	}
 	hash, previous := base64.StdEncoding.EncodeToString(x.Hash), base64.StdEncoding.EncodeToString(x.PreviousHash)
-	b.Hash, b.Previous, b.Awaited, b.summary = &hash, &previous, []string{}, x
+	b.Hash, b.Previous, b.Record, b.Awaited, b.summary = &hash, &previous, mark.Record(), []string{}, x
 	for _, h := range x.Revisions {
 		b.Awaited = append(b.Awaited, base64.StdEncoding.EncodeToString(h))
 	}
@@ -247,7 +265,6 @@ func (r *request) addBlock(x *change.BlockItem) error {
 	for _, e := range x.Events {
 		r.events = append(r.events, event{e, x.Block})
 	}
-	return nil
 }
 
 // A hidden is a document whose revision is set aside: older ones must not show.
@@ -403,7 +420,7 @@ func (r *request) bytesOf(message []change.Item) int {
 			}
 		case item.Block != nil:
 			x := item.Block
-			n += object + 2*hash + hash*len(x.Revisions) + twice(x.Timestamp)
+			n += object + 2*hash + hash*len(x.Revisions) + twice(x.Timestamp) + twice(item.Mark.Record())
 			for _, y := range x.Redactions {
 				n += object + twice(y.TableID) + twice(y.Document)
 			}
