@@ -51,16 +51,25 @@ const (
 
 // Unread counts the records of a shard behind a sequence number, "" for all that
 // the stream still holds. It stops at most, and where the shard is too long to be
-// looked through in about ten seconds; more tells that there may be others.
-func (k *Kinesis) Unread(ctx context.Context, streamARN, shard, after string, most int) (n int, more bool, err error) {
-	fail := func(err error) (int, bool, error) {
-		return 0, false, fmt.Errorf("read shard %s of %s: %w", shard, streamARN, err)
+// looked through in about ten seconds; more tells that there may be others. foreign
+// tells that the shard never gave out the sequence number, as when the stream was
+// deleted and made again under its name: all that it holds was counted then.
+func (k *Kinesis) Unread(ctx context.Context, streamARN, shard, after string, most int) (n int, more, foreign bool, err error) {
+	fail := func(err error) (int, bool, bool, error) {
+		return 0, false, false, fmt.Errorf("read shard %s of %s: %w", shard, streamARN, err)
 	}
 	in := &kinesis.GetShardIteratorInput{StreamARN: aws.String(streamARN), ShardId: aws.String(shard), ShardIteratorType: types.ShardIteratorTypeTrimHorizon}
 	if after != "" {
 		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeAfterSequenceNumber, aws.String(after)
 	}
 	at, err := k.API.GetShardIterator(ctx, in)
+	var refused *types.InvalidArgumentException
+	if after != "" && errors.As(err, &refused) {
+		// Refused for whatever else, it is refused again.
+		foreign = true
+		in.ShardIteratorType, in.StartingSequenceNumber = types.ShardIteratorTypeTrimHorizon, nil
+		at, err = k.API.GetShardIterator(ctx, in)
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -71,7 +80,7 @@ func (k *Kinesis) Unread(ctx context.Context, streamARN, shard, after string, mo
 	iterator := at.ShardIterator
 	for reads := 0; iterator != nil; reads++ {
 		if n >= most || reads == mostReads {
-			return n, true, nil
+			return n, true, foreign, nil
 		}
 		if reads > 0 {
 			if err := sleep(ctx, readPause); err != nil {
@@ -88,10 +97,10 @@ func (k *Kinesis) Unread(ctx context.Context, streamARN, shard, after string, mo
 		}
 		n += len(out.Records)
 		if iterator = out.NextShardIterator; aws.ToInt64(out.MillisBehindLatest) == 0 {
-			return n, false, nil
+			return n, false, foreign, nil
 		}
 	}
-	return n, false, nil // a closed shard, to its end
+	return n, false, foreign, nil // a closed shard, to its end
 }
 
 func sleepClock(ctx context.Context, d time.Duration) error {

@@ -15,6 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"godwit/internal/control"
+	"godwit/internal/local/gateway"
+	"godwit/internal/local/iam"
+	"godwit/internal/local/kinesis"
 )
 
 const streamARN = "arn:aws:kinesis:eu-west-1:123456789012:stream/changes"
@@ -141,20 +144,66 @@ func TestUnreadCountsToTheEnd(t *testing.T) {
 	if ids, err := k.Shards(t.Context(), streamARN); err != nil || !slices.Equal(ids, []string{"s1", "s2"}) {
 		t.Errorf("shards %v, %v", ids, err)
 	}
-	n, more, err := k.Unread(t.Context(), streamARN, "s1", "77", 100)
+	n, more, _, err := k.Unread(t.Context(), streamARN, "s1", "77", 100)
 	if n != 3 || more || err != nil || start != "AFTER_SEQUENCE_NUMBER 77" {
 		t.Errorf("%d unread, more %t, %v; began at %s", n, more, err, start)
 	}
 	reads = 0
-	if n, more, err = k.Unread(t.Context(), streamARN, "s1", "", 2); n != 2 || !more || err != nil || start != "TRIM_HORIZON <nil>" {
+	if n, more, _, err = k.Unread(t.Context(), streamARN, "s1", "", 2); n != 2 || !more || err != nil || start != "TRIM_HORIZON <nil>" {
 		t.Errorf("of two at most: %d unread, more %t, %v; began at %s", n, more, err, start)
 	}
 	answers = []string{`{"Records":[],"NextShardIterator":"i","MillisBehindLatest":9000}`}
-	if n, more, err = k.Unread(t.Context(), streamARN, "s1", "", 2); n != 0 || !more || err != nil {
+	if n, more, _, err = k.Unread(t.Context(), streamARN, "s1", "", 2); n != 0 || !more || err != nil {
 		t.Errorf("of a long shard: %d unread, more %t, %v", n, more, err)
 	}
 	answers = []string{`{"Records":[],"MillisBehindLatest":0}`} // closed
-	if n, more, err = k.Unread(t.Context(), streamARN, "s1", "", 2); n != 0 || more || err != nil {
+	if n, more, _, err = k.Unread(t.Context(), streamARN, "s1", "", 2); n != 0 || more || err != nil {
 		t.Errorf("of a closed shard: %d unread, more %t, %v", n, more, err)
+	}
+}
+
+// A stream that was made again does not know the sequence numbers of the one before:
+// all that it holds is unread, and that is said.
+func TestUnreadOfAStreamThatWasMadeAgainBeginsAtItsOldestRecord(t *testing.T) {
+	last := ""
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for life := range 2 {
+		s, err := kinesis.New(kinesis.Config{Account: "123456789012", Region: "eu-west-1", Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Create(kinesis.Stream{Name: "changes", Shards: 1}); err != nil {
+			t.Fatal(err)
+		}
+		g, err := gateway.New(gateway.Config{Authorizer: iam.New("123456789012", "eu-west-1")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		g.Register("kinesis", s)
+		root, url := g.Root(), g.URL()
+		k := control.NewKinesis(aws.Config{
+			Region: "eu-west-1", BaseEndpoint: &url, Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+			Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				return aws.Credentials{AccessKeyID: root.AccessKeyID, SecretAccessKey: root.SecretAccessKey, SessionToken: root.SessionToken}, nil
+			}),
+		})
+		k.Sleep = func(context.Context, time.Duration) error { now = now.Add(time.Second); return nil }
+		out, err := s.Put("changes", kinesis.Entry{PartitionKey: "k"}, kinesis.Entry{PartitionKey: "k"}, kinesis.Entry{PartitionKey: "k"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if life == 1 {
+			n, more, foreign, err := k.Unread(t.Context(), streamARN, "shardId-000000000000", last, 100)
+			if n != 3 || more || !foreign || err != nil {
+				t.Errorf("of the stream before: %d unread, more %t, foreign %t, %v", n, more, foreign, err)
+			}
+		}
+		last = out[1].Sequence
+		n, more, foreign, err := k.Unread(t.Context(), streamARN, "shardId-000000000000", last, 100)
+		if n != 1 || more || foreign || err != nil {
+			t.Errorf("of this stream: %d unread, more %t, foreign %t, %v", n, more, foreign, err)
+		}
+		now = now.Add(time.Hour)
 	}
 }

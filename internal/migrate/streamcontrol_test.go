@@ -144,6 +144,7 @@ func TestStreamOfRowsBeginsAtItsBoundary(t *testing.T) {
 func TestEnableRefusesWhatIsNotOfTheStream(t *testing.T) {
 	for _, c := range []struct{ source, input, want string }{
 		{change.SourceQLDB, `{}`, "has no LoadId"},
+		{change.SourceQLDB, `{"Source":"dms"}`, `of this environment is of qldb, and Source is "dms"`},
 		{change.SourceQLDB, `{"LoadId":"x","Boundary":"7"}`, "give LoadId alone"},
 		{change.SourceQLDB, `{"LoadId":"../x"}`, "is not the id of a load"},
 		{change.SourceQLDB, `{"LoadID":"x","Bound":"7"}`, "Bound"},
@@ -334,6 +335,12 @@ func TestStatusNamesWhatIsNotSafe(t *testing.T) {
 		{"being turned on", `{}`, "safe to cut over", func(r *streamRun) { r.mappings.state = "Enabling" }, nil},
 		{"a record unread", `{}`, "not safe: 1 record unread in 1 shard", nil, memoryShards{"shardId-000000000000": {strings.Repeat("9", 56)}}},
 		{"a new shard", `{}`, "not safe: 2 records unread in 1 shard", nil, memoryShards{"shardId-000000000007": {"1", "2"}}},
+		{"made again", `{}`, "not safe: 1 record unread in 1 shard; 1 shard counted from the oldest record, because", nil, memoryShards{"shardId-000000000000": {"1"}}},
+		{
+			"made again, at rest", `{}`, fmt.Sprintf("safe to cut over: block %d applied, no gaps, nothing set aside, nothing unread; compare that with the source's own last position, which was not given (Tip); 1 shard counted", l.tip),
+			nil,
+			memoryShards{"shardId-000000000000": {}},
+		},
 		{"stopped", `{}`, "not safe: the stream is stopped: block 7 lies", func(r *streamRun) { r.target.stream.Stopped = "block 7 lies" }, nil},
 		{"a revision lacks", `{}`, fmt.Sprintf("not safe: block %d lacks revisions or its summary", l.tip), func(r *streamRun) {
 			for h := range r.target.seen[l.tip] {

@@ -90,9 +90,11 @@ func (h *StreamEnable) handle(ctx context.Context, raw json.RawMessage) (out Str
 // continues fills in what the stream of a ledger takes over from a load.
 func (h *StreamEnable) continues(ctx context.Context, in *StreamEnableIn, s *change.Stream) error {
 	switch {
+	case in.Source != "" && in.Source != h.Source:
+		return h.otherSource(in)
 	case in.LoadId == "":
-		return &Stop{fmt.Errorf("the input has no LoadId: the stream of a ledger continues a load, and its report names the id")}
-	case in.Source != "" && in.Source != h.Source, in.Schema != "", in.Boundary != "":
+		return &Stop{fmt.Errorf("the stream of this environment is of %s, and the input has no LoadId: the stream of a ledger continues a load, and its report names the id", h.Source)}
+	case in.Schema != "", in.Boundary != "":
 		return &Stop{fmt.Errorf("the stream of this environment is of %s: give LoadId alone, the load has the schema and the boundary", h.Source)}
 	case strings.Contains(in.LoadId, "/"):
 		return &Stop{fmt.Errorf("LoadId %q is not the id of a load", in.LoadId)}
@@ -112,13 +114,17 @@ func (h *StreamEnable) continues(ctx context.Context, in *StreamEnableIn, s *cha
 	return nil
 }
 
+func (h *StreamEnable) otherSource(in *StreamEnableIn) error {
+	return &Stop{fmt.Errorf("the stream of this environment is of %s, and Source is %q: set \"source\" of its stream in cdk.json and deploy, or leave Source out", h.Source, in.Source)}
+}
+
 // begins fills in what the stream of rows begins with.
 func (h *StreamEnable) begins(in *StreamEnableIn, s *change.Stream) error {
 	switch {
 	case in.LoadId != "":
 		return &Stop{fmt.Errorf("the stream of this environment is of %s, and LoadId is of a ledger's load: leave it out", h.Source)}
 	case in.Source != "" && in.Source != h.Source:
-		return &Stop{fmt.Errorf("Source is %q, and the stream of this environment is of %s: set \"source\" of its stream in cdk.json and deploy", in.Source, h.Source)}
+		return h.otherSource(in)
 	}
 	s.Schema = in.Schema
 	var err error

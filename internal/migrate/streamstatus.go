@@ -16,8 +16,9 @@ type Shards interface {
 	// Shards lists the ids of the shards that hold records.
 	Shards(ctx context.Context, streamARN string) ([]string, error)
 	// Unread counts a shard's records behind a sequence number, "" for all, and
-	// stops at most; more tells that there may be others.
-	Unread(ctx context.Context, streamARN, shard, after string, most int) (n int, more bool, err error)
+	// stops at most; more tells that there may be others, foreign that the number is
+	// not the shard's, and all that it holds was counted.
+	Unread(ctx context.Context, streamARN, shard, after string, most int) (n int, more, foreign bool, err error)
 }
 
 // StreamStatus says whether everything that a stream brought is applied, so that an
@@ -51,19 +52,20 @@ type StreamStatusOut struct {
 	Stream string
 	Source string
 
-	Mapping    string  // state of the event source mapping
-	Stopped    string  // why the stream is stopped; "" when it is not
-	Applied    string  // greatest position that was applied
-	AppliedAt  string  // greatest commit time that was applied, RFC 3339; "" where not known
-	LagSeconds int64   // since AppliedAt: not what is unread, when the source is at rest; -1 where not known
-	Tip        string  // as given, or as the ledger said
-	Behind     int64   // QLDB: blocks from the last complete one to Tip; DMS: bytes of log; DSQL: nanoseconds; -1 without Tip
-	GapFree    int64   // QLDB: every block up to it is complete; else -1
-	OpenBlocks int64   // QLDB: behind it, not complete
-	Open       []int64 `json:",omitempty"` // the first of them
-	Unread     int     // records of the stream behind what was applied, as far as they were counted
-	Aside      int64   // messages set aside and not replayed
-	Failures   int64   // failure objects that were not replayed
+	Mapping    string   // state of the event source mapping
+	Stopped    string   // why the stream is stopped; "" when it is not
+	Applied    string   // greatest position that was applied
+	AppliedAt  string   // greatest commit time that was applied, RFC 3339; "" where not known
+	LagSeconds int64    // since AppliedAt: not what is unread, when the source is at rest; -1 where not known
+	Tip        string   // as given, or as the ledger said
+	Behind     int64    // QLDB: blocks from the last complete one to Tip; DMS: bytes of log; DSQL: nanoseconds; -1 without Tip
+	GapFree    int64    // QLDB: every block up to it is complete; else -1
+	OpenBlocks int64    // QLDB: behind it, not complete
+	Open       []int64  `json:",omitempty"` // the first of them
+	Unread     int      // records of the stream behind what was applied, as far as they were counted
+	Recounted  []string `json:",omitempty"` // shards that do not know what was applied: all that they hold is counted
+	Aside      int64    // messages set aside and not replayed
+	Failures   int64    // failure objects that were not replayed
 }
 
 // mostUnread ends the counting of a shard's records.
@@ -117,7 +119,11 @@ func (h *StreamStatus) handle(ctx context.Context, raw json.RawMessage) (out Str
 	}
 	for _, u := range unread {
 		out.Unread += u.n
+		if u.foreign {
+			out.Recounted = append(out.Recounted, u.shard)
+		}
 	}
+	unread = slices.DeleteFunc(unread, func(u unreadShard) bool { return u.n == 0 && !u.more })
 	if out.Failures, err = h.failures(ctx); err != nil {
 		return out, err
 	}
@@ -152,9 +158,10 @@ func (h *StreamStatus) tip(ctx context.Context, in *StreamStatusIn, source strin
 
 // unreadShard counts what a shard holds behind what was applied.
 type unreadShard struct {
-	shard string
-	n     int
-	more  bool
+	shard   string
+	n       int
+	more    bool
+	foreign bool // what was applied was of another stream
 }
 
 func (h *StreamStatus) unread(ctx context.Context, applied []change.ShardStatus) ([]unreadShard, error) {
@@ -168,11 +175,11 @@ func (h *StreamStatus) unread(ctx context.Context, applied []change.ShardStatus)
 		if k := slices.IndexFunc(applied, func(s change.ShardStatus) bool { return s.Shard == shards[i] }); k >= 0 {
 			after = applied[k].Sequence
 		}
-		n, more, err := h.Shards.Unread(ctx, h.StreamARN, shards[i], after, mostUnread)
-		all[i] = unreadShard{shards[i], n, more}
+		n, more, foreign, err := h.Shards.Unread(ctx, h.StreamARN, shards[i], after, mostUnread)
+		all[i] = unreadShard{shards[i], n, more, foreign}
 		return err
 	})
-	return slices.DeleteFunc(all, func(u unreadShard) bool { return u.n == 0 && !u.more }), err
+	return all, err
 }
 
 // failures counts the failure objects without the mark of a replay.
@@ -248,6 +255,13 @@ func incomplete(o *StreamStatusOut, last int64) string {
 
 // line says it in one.
 func (o *StreamStatusOut) line() string {
+	if n := len(o.Recounted); n > 0 {
+		return o.verdict() + fmt.Sprintf("; %s counted from the oldest record, because the stream does not know the sequence number that was applied last: a stream of this name was deleted and made again", counted(int64(n), "shard"))
+	}
+	return o.verdict()
+}
+
+func (o *StreamStatusOut) verdict() string {
 	if !o.Safe {
 		return "not safe: " + strings.Join(o.Why, "; ")
 	}

@@ -348,11 +348,14 @@ func (m memoryShards) Shards(context.Context, string) (out []string, err error) 
 	return out, nil
 }
 
-func (m memoryShards) Unread(_ context.Context, _, shard, after string, most int) (n int, more bool, err error) {
+func (m memoryShards) Unread(_ context.Context, _, shard, after string, most int) (n int, more, foreign bool, err error) {
+	if foreign = after != "" && !slices.Contains(m[shard], after); foreign {
+		after = ""
+	}
 	for _, s := range m[shard] {
 		if s > after {
 			n++
 		}
 	}
-	return min(n, most), n > most, nil
+	return min(n, most), n > most, foreign, nil
 }
