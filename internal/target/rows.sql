@@ -50,8 +50,8 @@ CREATE OR REPLACE FUNCTION godwit.depth(p_relation regclass, p_list oid[]) RETUR
 $f$;
 
 -- apply_rows applies writes to rows of tables that have the source's own keys. A group is writes to one table of the same
--- columns. Heads first, as above. Then deletions, of what refers to others first, and writes, of what others refer to first.
-CREATE OR REPLACE FUNCTION godwit.apply_rows(s godwit.stream, p_request json) RETURNS jsonb LANGUAGE plpgsql AS $f$
+-- columns; their rows are p_rows[id + 1]. Heads first, as above. Then deletions, of what refers to others first, and writes, of what others refer to first.
+CREATE OR REPLACE FUNCTION godwit.apply_rows(s godwit.stream, p_request json, p_rows text[]) RETURNS jsonb LANGUAGE plpgsql AS $f$
 DECLARE
   r record;
   g record;
@@ -78,7 +78,7 @@ BEGIN
   v_tables := ARRAY(SELECT DISTINCT format('%I.%I', x.schema, x.name)::regclass::oid FROM json_to_recordset(r.parts) AS x (schema text, name text));
   FOR g IN
     SELECT x.*, format('%I.%I', x.schema, x.name) AS relation, k.keys, c.*
-    FROM json_to_recordset(r.parts) AS x (id integer, schema text, name text, deleted boolean, columns text[], rows json)
+    FROM json_to_recordset(r.parts) AS x (id integer, schema text, name text, deleted boolean, columns text[])
     CROSS JOIN LATERAL (SELECT format('%I.%I', x.schema, x.name)::regclass AS class) AS o
     CROSS JOIN LATERAL (SELECT godwit.row_key(o.class) AS keys) AS k
     CROSS JOIN LATERAL (
@@ -104,7 +104,7 @@ BEGIN
       (SELECT string_agg(format('t.%1$I = x.%1$I', k), ' AND ') FROM unnest(g.keys) AS k),
       g.names, g.taken,
       (SELECT string_agg(format('%I', k), ', ') FROM unnest(g.keys) AS k), coalesce('UPDATE SET ' || g.changes, 'NOTHING'))
-    USING g.rows, v_groups, v_numbers, g.id;
+    USING p_rows[g.id + 1]::json, v_groups, v_numbers, g.id;
   END LOOP;
   PERFORM godwit.note(s.name, s.generation, r.notes);
   RETURN jsonb_build_object('state', 'applied', 'rows', coalesce(cardinality(v_numbers), 0), 'skipped', v_heads - coalesce(cardinality(v_numbers), 0));

@@ -152,11 +152,12 @@ END $f$;
 -- apply stores what one request brings, all of it or nothing, in one transaction of READ COMMITTED: each statement in it
 -- sees what others committed before the statement began. What the database refuses to hold is answered without its text,
 -- which quotes values. One that waits for a lock gives up before its caller does: a call that nobody hears goes on, and
--- its repeats would wait behind it.
-CREATE OR REPLACE FUNCTION godwit.apply(p_stream text, p_generation bigint, p_request json) RETURNS jsonb LANGUAGE plpgsql SET lock_timeout = '20s' AS $f$
+-- its repeats would wait behind it. Behind what is told stand the rows, an array for each table or part, all with a record
+-- separator (U+001E) between, which JSON does not have: nothing large is read as JSON but once.
+CREATE OR REPLACE FUNCTION godwit.apply(p_stream text, p_generation bigint, p_request text) RETURNS jsonb LANGUAGE plpgsql SET lock_timeout = '20s' AS $f$
 DECLARE
   s godwit.stream;
-  v_result jsonb;
+  v_request text[] := string_to_array(p_request, chr(30));
   v_state text;
   v_schema text;
   v_table text;
@@ -177,9 +178,9 @@ BEGIN
   END IF;
   BEGIN
     IF s.source = 'qldb' THEN
-      RETURN godwit.apply_revisions(s, p_request);
+      RETURN godwit.apply_revisions(s, v_request[1]::json, v_request[2:]);
     ELSE
-      RETURN godwit.apply_rows(s, p_request);
+      RETURN godwit.apply_rows(s, v_request[1]::json, v_request[2:]);
     END IF;
   EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded
     OR raise_exception -- of a trigger of the application
@@ -228,7 +229,7 @@ $f$;
 -- apply_revisions applies revisions of ledger documents and summaries of blocks. Heads first: they lock, in the order of
 -- their keys, and tell which revisions are the newest. What follows are new statements, which see what the first one
 -- waited for: in one statement with it they would show a document that another transaction deletes meanwhile.
-CREATE OR REPLACE FUNCTION godwit.apply_revisions(s godwit.stream, p_request json) RETURNS jsonb LANGUAGE plpgsql AS $f$
+CREATE OR REPLACE FUNCTION godwit.apply_revisions(s godwit.stream, p_request json, p_rows text[]) RETURNS jsonb LANGUAGE plpgsql AS $f$
 DECLARE
   r record;
   t record;
@@ -243,7 +244,7 @@ DECLARE
   v_counts jsonb := '{}';
   v_history bigint;
 BEGIN
-  SELECT * INTO r FROM json_to_record(p_request) AS x (notes json, sources json, docs json, rows json, blocks json, hidden json, redactions json, events json);
+  SELECT * INTO r FROM json_to_record(p_request) AS x (notes json, sources json, docs json, tables text[], blocks json, hidden json, redactions json, events json);
   SELECT x.* INTO t FROM json_to_recordset(r.sources) AS x (id text, name text, current text)
   WHERE NOT EXISTS (SELECT FROM godwit.load_source o WHERE o.load_id = s.load_id AND o.table_id = x.id AND o.current_name = x.current) LIMIT 1;
   IF FOUND THEN
@@ -271,8 +272,8 @@ BEGIN
   SELECT (SELECT array_agg(doc) FROM docs), array_agg(relation), array_agg(doc_id), array_agg(version) INTO v_all, v_relations, v_docs, v_versions FROM won;
 
   FOR t IN
-    SELECT x.*, format('%I.%I', s.target_schema, x.current_name) AS relation, godwit.columns(x.mapped, ', %I') AS columns, e.value AS brought
-    FROM json_each(r.rows) e JOIN godwit.load_table x ON x.load_id = s.load_id AND x.current_name = e.key ORDER BY 2
+    SELECT x.*, format('%I.%I', s.target_schema, x.current_name) AS relation, godwit.columns(x.mapped, ', %I') AS columns, b.rows::json AS brought
+    FROM unnest(r.tables, p_rows) AS b (current, rows) JOIN godwit.load_table x ON x.load_id = s.load_id AND x.current_name = b.current ORDER BY 2
   LOOP
     EXECUTE format($q$
       WITH brought AS MATERIALIZED (

@@ -150,7 +150,7 @@ func (db *DB) send(ctx context.Context, s change.Stream, r *request, done *chang
 	size := int64(escapedLen(text))
 	for try := 1; ; try++ {
 		var o outcome
-		err := db.answer(ctx, &o, `SELECT godwit.apply(:stream, :generation, :request::json)::text AS result`,
+		err := db.answer(ctx, &o, `SELECT godwit.apply(:stream, :generation, :request)::text AS result`,
 			Param{"stream", s.Name}, Param{"generation", s.Generation}, Param{"request", text})
 		done.Calls++
 		done.Bytes += size

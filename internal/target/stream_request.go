@@ -334,6 +334,9 @@ type notes struct {
 	Asides []aside              `json:"asides,omitempty"`
 }
 
+// rowsSeparator stands before each array of rows, behind everything else.
+const rowsSeparator = '\x1e'
+
 // text is the request as godwit.apply reads it.
 func (r *request) text() string {
 	var b bytes.Buffer
@@ -343,16 +346,24 @@ func (r *request) text() string {
 	slices.SortFunc(r.notes.Shards, func(a, b change.ShardStatus) int { return strings.Compare(a.Shard, b.Shard) })
 	b.WriteString(`{"notes":`)
 	appendJSON(&b, r.notes)
+	var rows [][]byte
 	if r.stream.Source == change.SourceQLDB {
-		r.writeRevisions(&b)
+		rows = r.writeRevisions(&b)
 	} else {
-		r.writeRows(&b)
+		rows = r.writeRows(&b)
 	}
 	b.WriteByte('}')
+	for _, x := range rows {
+		b.WriteByte(rowsSeparator)
+		b.WriteByte('[')
+		b.Write(x)
+		b.WriteByte(']')
+	}
 	return b.String()
 }
 
-func (r *request) writeRevisions(b *bytes.Buffer) {
+// writeRevisions returns the rows of each table.
+func (r *request) writeRevisions(b *bytes.Buffer) (rows [][]byte) {
 	member := func(name string, some bool, v any) {
 		if some {
 			fmt.Fprintf(b, ",%q:", name)
@@ -370,23 +381,18 @@ func (r *request) writeRevisions(b *bytes.Buffer) {
 	member("redactions", len(r.redactions) > 0, r.redactions)
 	member("events", len(r.events) > 0, r.events)
 	for _, x := range r.revisions {
-		rows := r.rows[x.Current]
-		if rows != nil {
-			rows = append(rows, ',')
+		own := r.rows[x.Current]
+		if own != nil {
+			own = append(own, ',')
 		}
-		r.rows[x.Current] = append(rows, x.Row...)
+		r.rows[x.Current] = append(own, x.Row...)
 	}
-	b.WriteString(`,"rows":{`)
-	separator := ""
-	for current, rows := range r.rows {
-		b.WriteString(separator)
-		appendJSON(b, current)
-		b.WriteString(":[")
-		b.Write(rows)
-		b.WriteByte(']')
-		separator = ","
+	tables := slices.Sorted(maps.Keys(r.rows))
+	member("tables", len(tables) > 0, tables)
+	for _, current := range tables {
+		rows = append(rows, r.rows[current])
 	}
-	b.WriteByte('}')
+	return rows
 }
 
 // appendJSON writes v, with characters as they are.

@@ -110,9 +110,10 @@ func (r *request) addRow(x *change.RowItem) {
 	was.part, was.item = p, x
 }
 
-// writeRows writes the heads of rows, and the rows of each part in the order in
-// which the request met them: parents, as a rule, before what refers to them.
-func (r *request) writeRows(b *bytes.Buffer) {
+// writeRows writes the heads of rows, and returns the rows of each part in the
+// order in which the request met them: parents, as a rule, before what refers to
+// them.
+func (r *request) writeRows(b *bytes.Buffer) [][]byte {
 	heads := make([]rowHead, 0, len(r.order))
 	parts := make([]*part, len(r.parts))
 	rows := make([][]byte, len(r.parts))
@@ -130,21 +131,9 @@ func (r *request) writeRows(b *bytes.Buffer) {
 	}
 	b.WriteString(`,"heads":`)
 	appendJSON(b, heads)
-	b.WriteString(`,"parts":[`)
-	separator := ""
-	for n, p := range parts {
-		if p == nil { // newer writes took the place of all of its own
-			continue
-		}
-		b.WriteString(separator)
-		appendJSON(b, p)
-		b.Truncate(bytes.LastIndexByte(b.Bytes(), '}'))
-		b.WriteString(`,"rows":[`)
-		b.Write(rows[n])
-		b.WriteString("]}")
-		separator = ","
-	}
-	b.WriteByte(']')
+	b.WriteString(`,"parts":`)
+	appendJSON(b, slices.DeleteFunc(parts, func(p *part) bool { return p == nil })) // newer writes took the place of all of its own
+	return rows
 }
 
 // membersOf lists the columns that a row names, in its order; nil where it is no

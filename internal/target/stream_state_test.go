@@ -483,7 +483,7 @@ func TestHeldUpRequestsDoNotPileUp(t *testing.T) {
 	t.Parallel()
 	b, s := streaming(t)
 	// As if its twenty seconds were short.
-	b.exec(`ALTER FUNCTION godwit.apply(text, bigint, json) SET lock_timeout = '200ms'`)
+	b.exec(`ALTER FUNCTION godwit.apply(text, bigint, text) SET lock_timeout = '200ms'`)
 	tx, err := b.look.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
