@@ -11,8 +11,16 @@ import (
 	"godwit/internal/change"
 )
 
-//go:embed install.sql
-var installSQL string
+// What the loader installs, in this order, each in a transaction: bookkeeping and
+// tasks, what makes a load visible, and what takes it away.
+var (
+	//go:embed install.sql
+	installSQL string
+	//go:embed publish.sql
+	publishSQL string
+	//go:embed unload.sql
+	unloadSQL string
+)
 
 // A Conflict says that another load is under way into the same schema.
 type Conflict struct{ Schema, Running string }
@@ -210,7 +218,7 @@ func mapped(t change.LoadTable) []string {
 	return names
 }
 
-// countsTable is the table beside the loaded ones; install.sql makes it.
+// countsTable is the table beside the loaded ones; publish.sql makes it.
 const (
 	countsTable   = "table_counts"
 	countsColumns = "table_name text, table_id text, is_active boolean, revision_cnt bigint"

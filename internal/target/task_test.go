@@ -374,17 +374,35 @@ func TestErrorsHoldNoValues(t *testing.T) {
 	}
 }
 
-func TestRevisionStagedTwiceIsNamedByItsKey(t *testing.T) {
+func TestRevisionsStagedTwiceAreNamed(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, rdsdata.Config{})
-	p := ledger("load1", append(people(), revision{doc: "b", version: 0, op: "I", value: "Bob"})...)
-	b.begin(p)
-	if err := b.runAll(p.ID, b.imports(p)); err != nil {
-		t.Fatal(err)
-	}
-	e := refused(t, b.runAll(p.ID, b.keys(p)), "23505")
-	if !strings.Contains(e.Message, "person_audit_log_pkey") {
-		t.Errorf("got %q, want the key", e.Message)
+	for copies, want := range map[int]string{
+		1: "document b version 0 (blocks 8 and 9): a version was altered",
+		7: "document b version 0 (blocks 8 and 9), document c0 version 3 (blocks 8 and 9), document c1 version 3 (blocks 8 and 9), " +
+			"document c2 version 3 (blocks 8 and 9), document c3 version 3 (blocks 8 and 9) and 2 others: a version was altered",
+	} {
+		b := newBench(t, rdsdata.Config{})
+		twice := []revision{{doc: "b", version: 0, op: "I", value: "Bob"}}
+		for i := range copies - 1 {
+			r := revision{doc: fmt.Sprintf("c%d", i), version: 3, op: "U", value: "Bob"}
+			twice = append(twice, r, r)
+		}
+		p := ledger("load1", append(people(), twice...)...)
+		b.begin(p)
+		if err := b.runAll(p.ID, b.imports(p)); err != nil {
+			t.Fatal(err)
+		}
+		b.exec(fmt.Sprintf(`UPDATE %[1]s.person_audit_log h SET ql_audit = ql_audit || jsonb_build_object('ql_blockseq',
+  CASE WHEN ctid = (SELECT min(o.ctid) FROM %[1]s.person_audit_log o WHERE o.doc_id = h.doc_id AND o.version = h.version) THEN 8 ELSE 9 END)`, target.Quote(p.Stage())))
+		e := refused(t, b.runAll(p.ID, b.keys(p)), "GW006")
+		for _, want := range []string{"for table person_audit_log more than one revision of " + want, "copy the objects of these blocks again", "proof of load load1"} {
+			if !strings.Contains(e.Message, want) {
+				t.Errorf("no %q in %q", want, e.Message)
+			}
+		}
+		if strings.Contains(e.Message, "Bob") {
+			t.Errorf("a value is told: %s", e.Message)
+		}
 	}
 }
 
