@@ -480,3 +480,50 @@ func TestResumeSetsAContradictingRecordAside(t *testing.T) {
 		t.Errorf("status %q", got.Line)
 	}
 }
+
+// So it does with a message that contradicts what the target has. What came before
+// the call is no fault of the message that shows it.
+func TestResumeSetsAsideWhatContradictsTheTarget(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	i := slices.Index(l.blocks, l.tip-5) + 1
+	for l.blocks[i-1] != l.blocks[i] {
+		i++
+	}
+	r := newStreamRun(t, l.stream)
+	records := l.records(1, 1)
+	fault := &change.IntegrityError{Stream: changes, Message: "document x version 3 stands in dmv.person with another revision hash"}
+	r.target.refuse = func(items []change.Item) error {
+		if items[0].Mark.Record() == records[i].EventID {
+			return fault
+		}
+		return nil
+	}
+	_, err := r.handle(records...)
+	mustStop(t, err, fault.Message+" (message 0 of record "+records[i].EventID+")")
+	if want := fault.Message + " (message 0 of record " + records[i].EventID + ")"; r.target.stream.Stopped != want || len(r.target.asides) != 0 {
+		t.Errorf("stopped because %q, want %q; %d messages are set aside", r.target.stream.Stopped, want, len(r.target.asides))
+	}
+	e := &enabling{&machine{t: t, objects: r.objects}, r.target, r.mappings, change.SourceQLDB}
+	resume := fmt.Sprintf(`{"Because":"it was forged","Aside":[%q]}`, records[i].EventID)
+	if _, err := e.resume(resume); err != nil {
+		t.Fatal(err)
+	}
+	r.must(records...)
+	for _, a := range r.target.asides {
+		if a.Reason != fault.Message || a.Document != "" || a.Block != -1 || a.Hash != nil {
+			t.Errorf("set aside as %+v, want nothing of it noted but why", a)
+		}
+	}
+	if len(r.target.asides) != 1 || r.target.gapFree() != l.blocks[i]-1 {
+		t.Errorf("%d messages are set aside; all up to block %d is complete, want %d", len(r.target.asides), r.target.gapFree(), l.blocks[i]-1)
+	}
+	if out := r.replay(""); out.Aside != 1 || r.target.stream.Stopped != "" {
+		t.Errorf("replay %+v, stopped because %q", out, r.target.stream.Stopped)
+	}
+	fault = &change.IntegrityError{Item: -1, Stream: changes, Message: "block 7 does not follow (record shardId-0:1)"}
+	_, err = r.handle(records...)
+	mustStop(t, err, fault.Message)
+	if r.target.stream.Stopped != fault.Message {
+		t.Errorf("stopped because %q, want %q", r.target.stream.Stopped, fault.Message)
+	}
+}

@@ -30,7 +30,7 @@ type memoryStream struct {
 	// Apply. stored tells whether its work is kept before err is returned.
 	fault func(call string) (stored bool, err error)
 	// refuse, if not nil, is the database's answer to a message: nil, or a
-	// *change.RefusedError or *change.WaitError.
+	// *change.RefusedError, *change.WaitError or *change.IntegrityError.
 	refuse func(items []change.Item) error
 	// cut chooses how many of the messages left go into a request, at most.
 	cut func(messages int) int
@@ -264,6 +264,10 @@ func atItem(err error, item int) error {
 		return &change.RefusedError{Item: item, State: e.State, Detail: e.Detail}
 	case *change.WaitError:
 		return &change.WaitError{Item: item, State: e.State, Detail: e.Detail}
+	case *change.IntegrityError:
+		if e.Item >= 0 {
+			return &change.IntegrityError{Item: item, Stream: e.Stream, Message: e.Message}
+		}
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package target_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -269,8 +270,8 @@ func stateOf(err error) string {
 	return ""
 }
 
-// What contradicts itself or the target is refused, whole, in whatever order it
-// comes.
+// What contradicts itself or the target is refused, alone, in whatever order it
+// comes; its neighbours can be applied without it.
 func TestContradictionsAreIntegrityErrors(t *testing.T) {
 	t.Parallel()
 	forged := revision{doc: "b", version: 0, op: "I", table: "T1", value: "Robert"}
@@ -278,7 +279,7 @@ func TestContradictionsAreIntegrityErrors(t *testing.T) {
 	other := n
 	other.value = "Nancy"
 	wrongHash, wrongPrevious, lists := summary(101), summary(102), summary(101)
-	wrongHash.Block.Hash = blockHash(7)
+	wrongHash.Block.Hash, wrongHash.Mark.Sequence = blockHash(7), "1199"
 	wrongPrevious.Block.PreviousHash = blockHash(7)
 	lists.Block.Revisions = [][]byte{n.item(101).Revision.Hash}
 	closed := summary(101)
@@ -292,27 +293,89 @@ func TestContradictionsAreIntegrityErrors(t *testing.T) {
 		{"two summaries of a block", []change.Item{lists, wrongHash}, "block 101"},
 		{"a block's revision that it does not list", []change.Item{n.item(101), closed}, "block 101"},
 		{"a block that does not list a revision", []change.Item{lists, other.item(101)}, "block 101"},
-		{"a chain that breaks", []change.Item{wrongPrevious, closed}, "block 102"},
+		{"a chain that breaks", []change.Item{wrongPrevious, closed}, "block 102 names another block hash before it than block 101 has (record shard-0:1102)"},
 		{"a chain that breaks later", []change.Item{closed, wrongPrevious}, "block 102"},
 	} {
 		for _, one := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, one request %v", c.name, one), func(t *testing.T) {
 				t.Parallel()
 				b, s := streaming(t)
-				items := c.items
-				if !one {
-					b.apply(s, items[:len(items)-1]...)
-					items = items[len(items)-1:]
+				items := slices.Clone(c.items)
+				last := len(items) - 1
+				behind := revision{doc: "z", op: "I", table: "T1", value: "Zoe"}.item(104)
+				if one {
+					items = append(items, behind)
+				} else {
+					b.apply(s, items[:last]...)
+					items, last = items[last:], 0
 				}
 				before := b.everything()
 				done, err := b.loader.Apply(t.Context(), s, items)
-				var e *target.IntegrityError
-				if !errors.As(err, &e) || !strings.Contains(e.Message, c.says) || done.Items != 0 {
-					t.Errorf("got %+v, %v, want an integrity error of %s", done, err, c.says)
+				item := last
+				if strings.Contains(c.says, "record") { // the other one is wrong
+					item = -1
 				}
-				equal(t, "after it", b.everything(), before)
+				var e *target.IntegrityError
+				if !errors.As(err, &e) || !strings.Contains(e.Message, c.says) || e.Item != item || done.Items != last {
+					t.Fatalf("got %+v, %v, want an integrity error of %s, item %d", done, err, c.says, item)
+				}
+				if !one {
+					equal(t, "after it", b.everything(), before)
+				}
+				if item < 0 {
+					return
+				}
+				aside := change.Item{Mark: items[last].Mark, Aside: &change.AsideItem{Object: "quarantine/1", Reason: e.Message, Block: -1}}
+				b.apply(s, aside, behind)
+				if b.status().Aside != 1 || !strings.Contains(b.current(), "z:0:Zoe") {
+					t.Errorf("got %+v and %s, want it set aside and what is behind it", b.status(), b.current())
+				}
 			})
 		}
+	}
+}
+
+// A summary that is wrong may come before the one that it does not follow. Where
+// its record is to be set aside it is taken back: its block stays open, and what
+// others bring is applied.
+func TestSummariesThatDoNotFollowAreTakenBack(t *testing.T) {
+	t.Parallel()
+	b, s := streaming(t)
+	wrong := summary(102)
+	wrong.Block.PreviousHash = blockHash(7)
+	b.apply(s, wrong, summary(103))
+	if _, err := b.loader.Apply(t.Context(), s, []change.Item{summary(101)}); err == nil || !strings.Contains(err.Error(), wrong.Mark.Record()) {
+		t.Fatalf("got %v, want record %s named", err, wrong.Mark.Record())
+	}
+	s.Aside = []string{wrong.Mark.Record()}
+	s = b.enable(s)
+	b.apply(s, summary(101))
+	if s := b.status(); s.GapFree != 101 || s.OpenBlocks != 1 || s.Open[0] != 102 {
+		t.Errorf("got %+v, want block 102 open", s)
+	}
+	right := summary(102)
+	right.Mark.Sequence = "5000"
+	if done := b.apply(s, right); done.GapFree != 103 {
+		t.Errorf("got %+v, want all complete once its right summary comes", done)
+	}
+}
+
+// An UNDROP that the target cannot follow is one message.
+func TestUndropsWithoutHistoryNameTheirMessage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rdsdata.Config{})
+	p := ledger("load1", people()...)
+	p.History = false
+	b.load(p)
+	s := b.enable(p.follows())
+	drop, undrop := summary(101), summary(102)
+	drop.Block.Events = []change.TableDrop{{Name: "Person"}}
+	undrop.Block.Events = []change.TableDrop{{TableID: "T1", Undrop: true}}
+	b.apply(s, drop)
+	done, err := b.loader.Apply(t.Context(), s, []change.Item{summary(103), undrop, summary(104)})
+	var e *target.IntegrityError
+	if !errors.As(err, &e) || !strings.Contains(e.Message, "undropped") || e.Item != 1 || done.Items != 1 {
+		t.Errorf("got %+v, %v, want item 1 named", done, err)
 	}
 }
 
