@@ -66,7 +66,7 @@ func (e *RefusedError) Error() string {
 
 // A WaitError says that one message violates a foreign key, a unique key or an exclusion that
 // other rows, still to come, may satisfy: apply it again later. What stands before
-// it was applied. It quotes no value.
+// it was applied, and what stands behind it perhaps. It quotes no value.
 type WaitError struct {
 	Item          int // index of the message's first item
 	State, Detail string

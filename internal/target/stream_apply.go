@@ -21,7 +21,8 @@ const applyTries = 5
 // apart. Stream is as EnableStream or Stream returned it.
 //
 // Applied.Items tells how many items, from the first on, are done with, also
-// beside an error. Errors that a caller branches on: *StreamStoppedError,
+// beside an error. What stands behind a message that waits for other rows may be
+// applied before it, and comes again. Errors that a caller branches on: *StreamStoppedError,
 // *StreamChangedError, *UnknownTableError, *IntegrityError, *RefusedError and
 // *WaitError. SQLSTATE GW008 says that a table has another source already. After
 // any other error the request may have been applied.
