@@ -102,6 +102,7 @@ func TestTamperedArchiveIsNeverStaged(t *testing.T) {
 		want  []string
 	}{
 		{"data", rich, `data:\{VIN:"([^"]*)"`, bump, []string{"tampered: block #", "revision ", "of document", "in object exports/dmv/", "hash is not that of its metadata and data"}},
+		{"data removed", rich, `(data:\{VIN[^{}]*\},)`, none, []string{"tampered: block #", "of document", "in object exports/dmv/", "data is absent", "other deletion"}},
 		{"a version", rich, `metadata:\{id:"[^"]*",version:(\d)`, bump, []string{"tampered: block #", "revision 0 of document", "hash is not that of"}},
 		{"a transaction's time", rich, `txTime:[^,]*\.(\d)`, bump, []string{"tampered: block #", "revision 0 of document", "hash is not that of"}},
 		{"a revision's hash", rich, `\},hash:\{\{([^}]{20})`, bump, []string{"tampered: block #", "revisions' root is not what entriesHashList has the hash of"}},
