@@ -32,8 +32,8 @@ type applier struct {
 	FailureBucket string
 	Now           func() time.Time
 
-	dialect *dialect
-	waits   map[string]time.Time // by shard: when a message of it broke a rule between rows first; nil: nothing waits for others to be read
+	itemizer *itemizer
+	waits    map[string]time.Time // by shard: when a message of it broke a rule between rows first; nil: nothing waits for others to be read
 }
 
 // outcome is what became of deliveries.
@@ -71,11 +71,11 @@ func (a *applier) apply(ctx context.Context, name string, deliveries []delivery)
 		var unknown *change.UnknownTableError
 		switch {
 		case errors.As(err, &changed):
-			a.dialect = nil
+			a.itemizer = nil
 		case errors.As(err, &unknown):
-			clear(a.dialect.ensured) // it was dropped since
-		case outdated(err) && len(a.dialect.tables) > 0:
-			clear(a.dialect.tables) // one of them was altered since it was described
+			clear(a.itemizer.ensured) // it was dropped since
+		case outdated(err) && len(a.itemizer.tables) > 0:
+			clear(a.itemizer.tables) // one of them was altered since it was described
 		default:
 			var contradiction *integrityError
 			if errors.As(err, &contradiction) {
@@ -97,7 +97,7 @@ func outdated(err error) bool {
 
 // register reads the stream's registration, unless it is known.
 func (a *applier) register(ctx context.Context, name string) error {
-	if a.dialect != nil && a.dialect.stream.Name == name {
+	if a.itemizer != nil && a.itemizer.stream.Name == name {
 		return nil
 	}
 	s, err := a.Target.Stream(ctx, name)
@@ -107,7 +107,7 @@ func (a *applier) register(ctx context.Context, name string) error {
 	if s.Stopped != "" {
 		return &change.StreamStoppedError{Stream: name, Reason: s.Stopped}
 	}
-	a.dialect, err = newDialect(s)
+	a.itemizer, err = newItemizer(s)
 	return err
 }
 
@@ -115,7 +115,7 @@ func (a *applier) register(ctx context.Context, name string) error {
 func (a *applier) once(ctx context.Context, all []delivery, out *outcome) error {
 	from := out.done
 	deliveries := all[from:]
-	b, err := a.dialect.read(deliveries)
+	b, err := a.itemizer.read(deliveries)
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (a *applier) once(ctx context.Context, all []delivery, out *outcome) error 
 	most := len(b.entries)
 	for at := 0; at < len(b.entries); {
 		items, starts := flatten(b.entries[at:min(len(b.entries), at+most)])
-		done, err := a.Target.Apply(ctx, a.dialect.stream, items)
+		done, err := a.Target.Apply(ctx, a.itemizer.stream, items)
 		out.add(done)
 		// What is done ends with a message.
 		passed, exact := slices.BinarySearch(starts, done.Items)
@@ -218,7 +218,7 @@ func (a *applier) refused(deliveries []delivery, b *batch, at int, err error) er
 func (a *applier) contradicts(e *entry, err *change.IntegrityError) error {
 	mark := e.items[0].Mark
 	noted := e.aside != nil && e.aside.Hash == nil // as it would be again
-	if noted || !slices.Contains(a.dialect.stream.Aside, mark.Record()) {
+	if noted || !slices.Contains(a.itemizer.stream.Aside, mark.Record()) {
 		return &change.IntegrityError{Item: err.Item, Stream: err.Stream, Message: named(err.Message, mark)}
 	}
 	e.poison(mark, setAside{Reason: err.Message, Block: -1})
@@ -228,7 +228,7 @@ func (a *applier) contradicts(e *entry, err *change.IntegrityError) error {
 // tables makes ledger tables that the target may lack, and converts rows by those
 // that it has.
 func (a *applier) tables(ctx context.Context, b *batch) error {
-	d := a.dialect
+	d := a.itemizer
 	if len(d.unseen) > 0 {
 		tables, sources := loadTables(d.unseen)
 		if err := a.Target.EnsureTables(ctx, d.stream, tables, sources); err != nil {

@@ -105,10 +105,10 @@ func (h *StreamApply) stopped(ctx context.Context, name, arn string, err error) 
 		if failed := h.Target.StopStream(ctx, name, integrity.Message); failed != nil {
 			return fmt.Errorf("stop stream %s, because %s: %w", name, integrity.Message, failed)
 		}
-		h.applier.dialect = nil
+		h.applier.itemizer = nil
 		err = stoppedError(name, integrity.Message)
 	case errors.As(err, &stopped):
-		h.applier.dialect = nil
+		h.applier.itemizer = nil
 		err = stoppedError(name, stopped.Reason)
 	case errors.As(err, &changed) && changed.Generation == 0:
 		err = &Stop{fmt.Errorf("%w; until then its event source mapping stays off", err)}

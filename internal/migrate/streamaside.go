@@ -45,7 +45,7 @@ func (a *applier) keep(ctx context.Context, deliveries []delivery, b *batch) err
 	return each(ctx, len(fresh), func(ctx context.Context, i int) error {
 		e := fresh[i]
 		d, s := &deliveries[e.delivery], e.aside
-		s.Stream, s.Source = a.dialect.stream.Name, a.dialect.stream.Source
+		s.Stream, s.Source = a.itemizer.stream.Name, a.itemizer.stream.Source
 		s.Shard, s.Sequence, s.Sub = s.mark.Shard, s.mark.Sequence, s.mark.Sub
 		s.PartitionKey, s.Message = d.key, e.message.Data
 		if e.message.PartitionKey != nil {

@@ -66,9 +66,9 @@ type integrityError struct{ reason string }
 
 func (e *integrityError) Error() string { return e.reason }
 
-// A dialect turns messages into items, by the registration of their stream. It
+// An itemizer turns messages into items, by the registration of their stream. It
 // keeps what messages share. One goroutine uses it.
-type dialect struct {
+type itemizer struct {
 	stream   change.Stream
 	rules    *mapping.Mapping // QLDB
 	decoder  *stream.Decoder
@@ -88,8 +88,8 @@ type rowTable struct {
 	fresh bool  // read for this batch
 }
 
-func newDialect(s change.Stream) (*dialect, error) {
-	d := &dialect{stream: s, ensured: map[change.SourceTable]bool{}, tables: map[change.TableName]*rowTable{}}
+func newItemizer(s change.Stream) (*itemizer, error) {
+	d := &itemizer{stream: s, ensured: map[change.SourceTable]bool{}, tables: map[change.TableName]*rowTable{}}
 	if s.Source != change.SourceQLDB {
 		d.decoder = stream.NewDecoder(nil)
 		return d, nil
@@ -117,7 +117,7 @@ func newDialect(s change.Stream) (*dialect, error) {
 // tables have to be looked up first. The error is an *integrityError: none of the
 // deliveries is to be applied. Its memory is that of the deliveries and of their
 // rows as JSON.
-func (d *dialect) read(deliveries []delivery) (*batch, error) {
+func (d *itemizer) read(deliveries []delivery) (*batch, error) {
 	b := &batch{block: -1}
 	d.unseen = map[change.SourceTable]*mapping.Plan{}
 	for i := range deliveries {
@@ -146,7 +146,7 @@ func named(reason string, mark change.Mark) string {
 }
 
 // message reads one message.
-func (d *dialect) message(b *batch, e *entry, mark change.Mark) error {
+func (d *itemizer) message(b *batch, e *entry, mark change.Mark) error {
 	item := change.Item{Mark: mark}
 	event, why := d.decode(e.message)
 	if why != "" {
@@ -173,7 +173,7 @@ func (d *dialect) message(b *batch, e *entry, mark change.Mark) error {
 }
 
 // decode reads what a message says, or says why nobody can.
-func (d *dialect) decode(m stream.Message) (event stream.Event, why string) {
+func (d *itemizer) decode(m stream.Message) (event stream.Event, why string) {
 	event, err := d.decoder.Decode(m)
 	if err != nil {
 		return nil, err.Error()
@@ -195,7 +195,7 @@ func sourceOf(e stream.Event) string {
 }
 
 // loaded tells whether what has this position was loaded before the stream began.
-func (d *dialect) loaded(p change.Position) bool {
+func (d *itemizer) loaded(p change.Position) bool {
 	if d.stream.Source == change.SourceQLDB {
 		return p.Major <= d.stream.Boundary.Major
 	}
@@ -210,7 +210,7 @@ func (b *batch) at(text string) {
 }
 
 // foreign refuses what is of another ledger: its blocks have the same numbers.
-func (d *dialect) foreign(block *journal.Block) error {
+func (d *itemizer) foreign(block *journal.Block) error {
 	if block.Strand == d.stream.Strand {
 		return nil
 	}
@@ -230,7 +230,7 @@ func tampered(c *proof.Check) error {
 	return &integrityError{c.Findings[i].String()}
 }
 
-func (d *dialect) summary(b *batch, block *journal.Block) (*change.BlockItem, error) {
+func (d *itemizer) summary(b *batch, block *journal.Block) (*change.BlockItem, error) {
 	if err := d.foreign(block); err != nil {
 		return nil, err
 	}
@@ -268,7 +268,7 @@ func (d *dialect) summary(b *batch, block *journal.Block) (*change.BlockItem, er
 	return item, nil
 }
 
-func (d *dialect) revision(b *batch, e *entry, item change.Item, event *stream.Revision) error {
+func (d *itemizer) revision(b *batch, e *entry, item change.Item, event *stream.Revision) error {
 	block := event.Block
 	if err := d.foreign(block); err != nil {
 		return err
@@ -328,7 +328,7 @@ func (d *dialect) revision(b *batch, e *entry, item change.Item, event *stream.R
 }
 
 // map_ makes the row of a revision.
-func (d *dialect) map_(plan *mapping.Plan, rec *change.Record) ([]byte, error) {
+func (d *itemizer) map_(plan *mapping.Plan, rec *change.Record) ([]byte, error) {
 	row, err := plan.Map(rec)
 	if err != nil {
 		return nil, err
@@ -352,7 +352,7 @@ func whyAside(rec *change.Record, err error) string {
 }
 
 // missing are the tables that rows of b are of, and that are not known.
-func (d *dialect) missing(b *batch) (names []change.TableName) {
+func (d *itemizer) missing(b *batch) (names []change.TableName) {
 	for i := range b.entries {
 		if b.entries[i].row == nil {
 			continue
@@ -365,7 +365,7 @@ func (d *dialect) missing(b *batch) (names []change.TableName) {
 }
 
 // tableName is the target's name for the table of a row.
-func (d *dialect) tableName(c *stream.Change) change.TableName {
+func (d *itemizer) tableName(c *stream.Change) change.TableName {
 	name := change.TableName{Schema: c.Schema, Name: c.Table}
 	if d.stream.Schema != "" {
 		name.Schema = d.stream.Schema
@@ -374,7 +374,7 @@ func (d *dialect) tableName(c *stream.Change) change.TableName {
 }
 
 // know notes what the target has under names.
-func (d *dialect) know(names []change.TableName, found []change.RowTable) {
+func (d *itemizer) know(names []change.TableName, found []change.RowTable) {
 	for _, name := range names {
 		t := &rowTable{fresh: true}
 		i := slices.IndexFunc(found, func(r change.RowTable) bool { return r.Schema == name.Schema && r.Name == name.Name })
@@ -390,7 +390,7 @@ func (d *dialect) know(names []change.TableName, found []change.RowTable) {
 // rows converts the rows of b. It returns the tables that refused one and were
 // not read for this batch: the target may have changed them since, so read them
 // and convert again.
-func (d *dialect) rows(b *batch) (stale []change.TableName) {
+func (d *itemizer) rows(b *batch) (stale []change.TableName) {
 	for i := range b.entries {
 		e := &b.entries[i]
 		if e.row == nil {
