@@ -15,6 +15,7 @@ type Call struct {
 	Resources []string          // ARNs; every one must be allowed
 	Condition map[string]string // condition keys beyond the global ones
 	Detail    string            // tells requests apart that Action and Resources do not, such as statements; IAM does not see it
+	Repeat    bool              // the client's own repeat of a call of which it did not get the answer in time
 }
 
 // A Service answers the requests of one AWS service.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -276,5 +278,30 @@ func TestRootIsNeitherJudgedNorNumbered(t *testing.T) {
 	}
 	if g.Seq() != 0 {
 		t.Errorf("got %d numbered calls, want 0", g.Seq())
+	}
+}
+
+func TestClientsOwnRepeatIsTold(t *testing.T) {
+	s := &echo{action: "states:StartExecution"}
+	var mu sync.Mutex
+	var repeats []bool
+	g := start(t, gateway.Config{Authorizer: only{"states:StartExecution": true}, Fault: func(c gateway.Call) gateway.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		repeats = append(repeats, c.Repeat)
+		if len(repeats) == 2 {
+			return gateway.Throttle
+		}
+		return gateway.None
+	}}, map[string]*echo{"states": s})
+	c := settings(g, g.Issue(role, nil))
+	c.RetryMaxAttempts = 2
+	for range 2 {
+		if _, err := sfn.NewFromConfig(c).StartExecution(context.Background(), &sfn.StartExecutionInput{StateMachineArn: aws.String("arn")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []bool{false, false, true}; !slices.Equal(repeats, want) {
+		t.Errorf("got repeats %v, want %v", repeats, want)
 	}
 }

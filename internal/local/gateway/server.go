@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"time"
 )
@@ -161,6 +162,13 @@ func (g *Gateway) halt(err error) {
 	}
 }
 
+// repeat tells whether a request is not the first try of its call: an SDK says so,
+// "amz-sdk-request: attempt=2; max=3".
+func repeat(r *http.Request) bool {
+	attempt, ok := strings.CutPrefix(r.Header.Get("Amz-Sdk-Request"), "attempt=")
+	return ok && attempt != "1" && !strings.HasPrefix(attempt, "1;")
+}
+
 // Admit judges and numbers calls that reach no service by HTTP, such as a state
 // machine that invokes a function: the caller is role, the first call decides the
 // fault. It returns the number, the fault for the caller to carry out, and nil,
@@ -273,7 +281,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	for i := range calls {
-		calls[i].Service = service
+		calls[i].Service, calls[i].Repeat = service, repeat(r)
 	}
 	seq, fault, err := g.Admit(who.role, calls...)
 	if err != nil {
