@@ -74,8 +74,10 @@ func (a *applier) apply(ctx context.Context, name string, deliveries []delivery)
 			a.itemizer = nil
 		case errors.As(err, &unknown):
 			clear(a.itemizer.ensured) // it was dropped since
-		case outdated(err) && len(a.itemizer.tables) > 0:
-			clear(a.itemizer.tables) // one of them was altered since it was described
+		case outdated(err) && len(a.itemizer.tables)+len(a.itemizer.ensured) > 0:
+			// One of them was altered or dropped since.
+			clear(a.itemizer.tables)
+			clear(a.itemizer.ensured)
 		default:
 			var contradiction *integrityError
 			if errors.As(err, &contradiction) {

@@ -334,14 +334,8 @@ BEGIN
     SELECT p_load, v_table->>'current', v_table->>'history',
       ARRAY(SELECT c FROM jsonb_array_elements_text(v_table->'mapped') WITH ORDINALITY AS a (c, o) ORDER BY o), (v_table->>'merge')::boolean;
   END LOOP;
-  -- Whether a table is dropped is for the archive to say that ends last, or the stream behind it, not for the one that is
-  -- loaded last.
   INSERT INTO godwit.load_source (load_id, table_id, table_name, current_name, active)
-  SELECT p_load, s->>'id', s->>'name', s->>'current', coalesce((
-      SELECT o.active FROM godwit.load_source o JOIN godwit.load p USING (load_id)
-      CROSS JOIN LATERAL (SELECT greatest(p.last_block, max(x.last_major)) AS last_block FROM godwit.stream x WHERE x.load_id = p.load_id AND x.source = 'qldb') AS e
-      WHERE p.target_schema = l.target_schema AND p.state = 'published' AND o.table_id = s->>'id' AND e.last_block > l.last_block
-      ORDER BY e.last_block DESC LIMIT 1), (s->>'active')::boolean)
+  SELECT p_load, s->>'id', s->>'name', s->>'current', coalesce(godwit.active_later(l, s->>'id'), (s->>'active')::boolean)
   FROM jsonb_array_elements(p_args->'sources') AS s;
 END $f$;
 END $install$

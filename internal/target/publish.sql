@@ -192,6 +192,34 @@ BEGIN
   RETURN 0;
 END $f$;
 
+-- joins has a load that was to make a table add to the one that a stream made since: the stream met the ledger table
+-- first. A table of anybody else, or of other columns, ends the load.
+CREATE OR REPLACE FUNCTION godwit.joins(l godwit.load, t godwit.load_table) RETURNS boolean LANGUAGE plpgsql AS $f$
+DECLARE
+  v_name text;
+  v_have text;
+  v_bring text;
+  v_theirs boolean := NOT EXISTS (
+    SELECT FROM godwit.load_table x JOIN godwit.load o USING (load_id)
+    WHERE o.target_schema = l.target_schema AND o.state = 'published' AND x.shown = to_regclass(format('%I.%I', l.target_schema, t.current_name))::oid);
+BEGIN
+  IF to_regclass(format('%I.%I', l.target_schema, t.current_name)) IS NULL AND to_regclass(format('%I.%I', l.target_schema, t.history_name)) IS NULL THEN
+    RETURN false;
+  END IF;
+  FOREACH v_name IN ARRAY ARRAY[t.current_name, t.history_name] LOOP
+    v_have := godwit.definitions(to_regclass(format('%I.%I', l.target_schema, v_name)));
+    v_bring := CASE WHEN l.history OR v_name = t.current_name THEN godwit.definitions(to_regclass(format('%I.%I', l.stage_schema, v_name))) END;
+    IF v_theirs AND v_have IS NOT NULL OR NOT v_theirs AND v_have IS DISTINCT FROM v_bring THEN
+      RAISE EXCEPTION USING ERRCODE = 'duplicate_table', MESSAGE = format(
+        'table %I.%I was made since load %s began, %s: %sstart again with "Abandon": "%s"%s', l.target_schema, v_name, l.load_id,
+        CASE WHEN v_theirs THEN 'and no stream made it' ELSE format('with columns (%s) where the load brings (%s)', coalesce(v_have, 'no such table'), coalesce(v_bring, 'no such table')) END,
+        CASE WHEN v_theirs THEN 'rename it and redrive, or ' END, l.load_id, CASE WHEN NOT v_theirs THEN ' and a mapping that makes those columns, or another Schema' END);
+    END IF;
+  END LOOP;
+  UPDATE godwit.load_table x SET merge = true WHERE x.load_id = t.load_id AND x.current_name = t.current_name;
+  RETURN true;
+END $f$;
+
 -- make_visible shows everything of a load at once. New tables move into the target schema; tables that exist take what
 -- they lack, guarded by heads in the order of their keys, so that a stream may write beside it.
 CREATE OR REPLACE FUNCTION godwit.make_visible(p_load text) RETURNS jsonb LANGUAGE plpgsql AS $f$
@@ -205,6 +233,7 @@ DECLARE
   v_rows bigint;
   v_added bigint := 0;
   v_streamed jsonb := '{}'; -- revisions that a stream counted, by ledger table
+  v_wrong text;
   v_made boolean;
 BEGIN
   SELECT * INTO STRICT l FROM godwit.load x WHERE x.load_id = p_load FOR UPDATE;
@@ -217,9 +246,12 @@ BEGIN
   IF v_made THEN
     EXECUTE format('CREATE SCHEMA %I', l.target_schema);
   END IF;
+  -- A stream may have been told of a DROP since the load was staged.
+  UPDATE godwit.load_source s SET active = NOT s.active WHERE s.load_id = p_load AND godwit.active_later(l, s.table_id) <> s.active;
   FOR t IN SELECT * FROM godwit.load_table x WHERE x.load_id = p_load ORDER BY x.current_name LOOP
     v_relation := format('%I.%I', l.target_schema, t.current_name);
     v_partition := godwit.head_table(l.target_schema, t.current_name);
+    t.merge := t.merge OR godwit.joins(l, t);
     IF NOT t.merge THEN
       IF l.history THEN
         EXECUTE format('ALTER TABLE %I.%I SET SCHEMA %I', l.stage_schema, t.history_name, l.target_schema);
@@ -244,9 +276,15 @@ BEGIN
     IF l.history AND EXISTS (SELECT FROM godwit.stream x WHERE x.target_schema = l.target_schema AND x.applied_at IS NOT NULL) THEN
       -- A stream may have brought, and counted, some of the staged revisions since the slices were made.
       EXECUTE format($q$
-        SELECT $1 || coalesce(jsonb_object_agg(k.table_id, k.n), '{}') FROM (
-          SELECT h.ql_audit->>'ql_tableid' AS table_id, count(*) AS n FROM %1$I.%2$I h JOIN %3$I.%2$I b USING (doc_id, version) GROUP BY 1) AS k$q$,
-        l.target_schema, t.history_name, l.stage_schema) INTO v_streamed USING v_streamed;
+        SELECT $1 || coalesce(jsonb_object_agg(k.table_id, k.n), '{}'), min(k.wrong) FROM (
+          SELECT h.ql_audit->>'ql_tableid' AS table_id, count(*) AS n, min(format('document %%s version %%s', doc_id, version))
+            FILTER (WHERE h.ql_audit->>'ql_rev_hash' IS DISTINCT FROM b.ql_audit->>'ql_rev_hash') AS wrong
+          FROM %1$I.%2$I h JOIN %3$I.%2$I b USING (doc_id, version) GROUP BY 1) AS k$q$,
+        l.target_schema, t.history_name, l.stage_schema) INTO v_streamed, v_wrong USING v_streamed;
+      IF v_wrong IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'GW002', MESSAGE = format(
+          '%s already stands in %s with another revision hash: the archive is not of the ledger that the stream follows, or one of them was altered', v_wrong, v_relation);
+      END IF;
     END IF;
     IF l.history THEN
       EXECUTE format($q$

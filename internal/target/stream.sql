@@ -91,6 +91,15 @@ CREATE OR REPLACE FUNCTION godwit.describe_stream(p_name text) RETURNS jsonb LAN
   FROM godwit.stream WHERE name = p_name
 $f$;
 
+-- active_later tells whether a ledger table is there, as the archive says that ends last, or the stream behind it, not the
+-- one that is loaded last; NULL where the load's own does.
+CREATE OR REPLACE FUNCTION godwit.active_later(l godwit.load, p_table_id text) RETURNS boolean LANGUAGE sql STABLE AS $f$
+  SELECT o.active FROM godwit.load_source o JOIN godwit.load p USING (load_id)
+  CROSS JOIN LATERAL (SELECT greatest(p.last_block, max(x.last_major)) AS last_block FROM godwit.stream x WHERE x.load_id = p.load_id AND x.source = 'qldb') AS e
+  WHERE p.target_schema = l.target_schema AND p.state = 'published' AND o.table_id = p_table_id AND e.last_block > l.last_block
+  ORDER BY e.last_block DESC LIMIT 1
+$f$;
+
 -- enable_stream registers a stream, or leaves it as it is when nothing of it is new.
 CREATE OR REPLACE FUNCTION godwit.enable_stream(p_args jsonb) RETURNS jsonb LANGUAGE plpgsql AS $f$
 DECLARE
@@ -220,9 +229,10 @@ BEGIN
   ON CONFLICT (stream, object) DO NOTHING;
 END $f$;
 
--- definitions lists columns with their types, as json_to_recordset wants them.
+-- definitions lists columns with their types, in the order of their names, as json_to_recordset wants them; NULL where
+-- there is no table.
 CREATE OR REPLACE FUNCTION godwit.definitions(p_relation regclass) RETURNS text LANGUAGE sql STABLE AS $f$
-  SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
+  SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attname)
   FROM pg_attribute a WHERE a.attrelid = p_relation AND a.attnum > 0 AND NOT a.attisdropped
 $f$;
 
@@ -529,6 +539,8 @@ DECLARE
   v_partition text;
   v_relation text;
 BEGIN
+  -- Not while a load is being shown, which may make the same tables; and this lock first, as apply takes them.
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended(concat_ws(' ', 'godwit show', x.target_schema), 0)) FROM godwit.stream x WHERE x.name = p_stream;
   SELECT * INTO s FROM godwit.stream x WHERE x.name = p_stream AND x.generation = p_generation FOR NO KEY UPDATE;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'GW007', MESSAGE = format('stream %s was registered anew', p_stream);
@@ -537,11 +549,14 @@ BEGIN
     v_current := v_table->>'current';
     v_relation := format('%I.%I', s.target_schema, v_current);
     v_partition := godwit.head_table(s.target_schema, v_current);
-    IF to_regclass(v_relation) IS NULL THEN
+    IF EXISTS (SELECT FROM godwit.load_table x WHERE x.load_id = s.load_id AND x.current_name = v_current AND x.shown IS DISTINCT FROM to_regclass(v_relation)::oid) THEN
+      RAISE EXCEPTION USING ERRCODE = 'GW008', MESSAGE = format(
+        'table %s was dropped since it was loaded, and a stream brings only what changes: load the archive again into another Schema, with EnableStream', v_relation);
+    ELSIF to_regclass(v_relation) IS NULL THEN
       FOR v_ddl IN SELECT * FROM jsonb_array_elements_text(v_table->'ddl') LOOP
         EXECUTE v_ddl;
       END LOOP;
-      -- Heads of a table that somebody dropped by hand guard nothing.
+      -- Heads of a table of an earlier load, that somebody dropped by hand, guard nothing.
       EXECUTE format('DROP TABLE IF EXISTS godwit.%I', v_partition);
       -- To create it as a partition would wait for everybody who writes heads, and they for this stream's row.
       EXECUTE format('CREATE TABLE godwit.%I (LIKE godwit.head INCLUDING INDEXES, CHECK (relation = %L))', v_partition, v_relation);

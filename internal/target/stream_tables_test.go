@@ -85,3 +85,17 @@ func TestTablesAreMadeBesideWriters(t *testing.T) {
 		<-made
 	}
 }
+
+// A table that was dropped by hand is not made anew, without its documents.
+func TestDroppedTableIsNotMadeAnew(t *testing.T) {
+	t.Parallel()
+	b, s := streaming(t)
+	b.exec(`DROP TABLE dmv.person, dmv.person_audit_log`)
+	_, err := b.loader.Apply(t.Context(), s, []change.Item{revision{doc: "a", version: 2, op: "U", table: "T1", value: "Anna"}.item(101)})
+	if stateOf(err) != "42P01" {
+		t.Errorf("got %v", err)
+	}
+	if err := b.ensure(s, pair("person", nameColumn), person); stateOf(err) != "GW008" || !strings.Contains(err.Error(), "table dmv.person was dropped since it was loaded") {
+		t.Errorf("got %v", err)
+	}
+}
