@@ -1,0 +1,68 @@
+package change
+
+// A TableLoad is one load of whole tables into a target that keeps rows as they
+// come, without staging.
+type TableLoad struct {
+	ID string `json:"id"`
+	// Plan is a digest of everything that decides what becomes of the tables. A
+	// load goes on with the plan that it began with, or not at all.
+	Plan   string      `json:"plan"`
+	Tables []TableName `json:"tables"` // of the target
+	// Replace lets the load take the place of what another load brought into
+	// these tables, all of which is then dropped.
+	Replace bool `json:"replace,omitempty"`
+}
+
+// A TableItem is a unit of work of a TableLoad: rows of one table, from one
+// source that numbers them. Its ID is the load's only item of that name, and
+// stands for the same rows in every attempt.
+type TableItem struct {
+	Load  string     `json:"load"`
+	ID    string     `json:"id"`
+	Table *TablePlan `json:"table"`
+	Rows  Range      `json:"rows"`
+}
+
+// A Range is the rows First to Last, both of them included; none where Last is
+// before First.
+type Range struct {
+	First int64 `json:"first"`
+	Last  int64 `json:"last"`
+}
+
+// Len is the number of rows.
+func (r Range) Len() int64 { return max(0, r.Last-r.First+1) }
+
+// Lines are consecutive rows of a source in PostgreSQL's text format of COPY, for
+// the columns of the target's table. Who is given Lines may read them until it
+// returns.
+type Lines struct {
+	First int64  // the number of the first row
+	Data  []byte // the lines, each with its LF
+	// Ends has an element for each row, where its line ends in Data. A row without
+	// a line, because it was filtered out or refused, ends where the row before
+	// it does, or at 0.
+	Ends    []int
+	Refused []Refusal // of these rows, in their order
+}
+
+// A Refusal is a row that the target cannot hold as it is, and that is left out
+// for that reason. It names no value.
+type Refusal struct {
+	Row    int64  `json:"row"`
+	Column string `json:"column,omitempty"` // "" where it is the row as a whole
+	Reason string `json:"reason"`
+}
+
+// Counts account for rows of a source: each is one of the three.
+type Counts struct {
+	Loaded   int64 `json:"loaded"`
+	Refused  int64 `json:"refused"`
+	Filtered int64 `json:"filtered"`
+}
+
+// A TableProgress is how far the work on a TableItem has come.
+type TableProgress struct {
+	Counts        // of the whole item, whoever stored the rows
+	Left   []Range `json:"left,omitempty"` // what remains; nil when the item is done
+}
