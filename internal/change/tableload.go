@@ -66,3 +66,38 @@ type TableProgress struct {
 	Counts        // of the whole item, whoever stored the rows
 	Left   []Range `json:"left,omitempty"` // what remains; nil when the item is done
 }
+
+// A TableLoadState is what a target knows of a TableLoad.
+type TableLoadState struct {
+	TableLoad
+	Published bool        `json:"published"`
+	Items     []ItemState `json:"items"` // those that have begun, by their ID
+}
+
+// An ItemState is what is recorded of a TableItem. Its counts tell nothing of the
+// rows in between that no transaction brought yet.
+type ItemState struct {
+	ID string `json:"id"`
+	Counts
+}
+
+// The phases of what is built beside rows.
+const (
+	BuildIndexes     = "indexes"      // indexes, and the UNIQUE constraints that own one
+	BuildForeignKeys = "foreign keys" // foreign keys
+)
+
+// A BuildState is how far a phase of what is built has come.
+type BuildState struct {
+	Done    int           `json:"done"`
+	Running int           `json:"running"` // ask again while it is not 0
+	Failed  []BuildResult `json:"failed,omitempty"`
+}
+
+// A BuildResult is an index or a constraint that could not be built, and why. It
+// names no value.
+type BuildResult struct {
+	Table  TableName `json:"table"`
+	Name   string    `json:"name"`
+	Reason string    `json:"reason"`
+}
