@@ -19,7 +19,6 @@ import (
 	"godwit/internal/ledgergen"
 	"godwit/internal/local"
 	"godwit/internal/local/asl"
-	"godwit/internal/local/gateway"
 	"godwit/internal/local/qldb"
 	"godwit/internal/proof"
 )
@@ -180,20 +179,14 @@ func checkExport(t testing.TB, c *local.Cloud, x exported, blocks int64) {
 // the two numbers is tested beside them; here are some, chosen by a seed, on the
 // deployed stacks.
 func TestExportsHaveEveryBlockOnce(t *testing.T) {
-	seed, n := uint64(20261122), 12
-	if s := os.Getenv("GODWIT_SEED"); s != "" {
-		if _, err := fmt.Sscan(s, &seed); err != nil {
-			t.Fatal(err)
-		}
-	}
+	seed, n := seed(t), 12
 	if soak {
 		n = 200
 	}
-	t.Logf("GODWIT_SEED=%d", seed)
 	for _, same := range []int{0, 60, 100} {
 		t.Run(fmt.Sprintf("%d in a hundred share their time", same), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, uint64(same)))
-			c := start(t, local.Options{Ledger: &qldb.Ledger{
+			c := start(t, local.Options{NoDatabase: true, Ledger: &qldb.Ledger{
 				Options: ledgergen.Options{Seed: 1, Documents: 2000, SameTime: same, BlocksPerObject: 7}, Visible: 1,
 			}})
 			var sizes []int64
@@ -262,7 +255,9 @@ const smallExportBlocks = 30
 func (smallExport) machine() string { return "LedgerExport" }
 
 func (smallExport) options() local.Options {
-	return local.Options{Ledger: &qldb.Ledger{Options: ledgergen.Options{Seed: 1, Documents: 100, SameTime: 20, BlocksPerObject: 5}, Visible: smallExportBlocks}}
+	return local.Options{NoDatabase: true, Ledger: &qldb.Ledger{
+		Options: ledgergen.Options{Seed: 1, Documents: 100, SameTime: 20, BlocksPerObject: 5}, Visible: smallExportBlocks,
+	}}
 }
 
 func (smallExport) prepare(testing.TB, *local.Cloud) any {
@@ -301,21 +296,14 @@ func (smallExport) outcome(t testing.TB, c *local.Cloud, r asl.Result, _ bool) o
 }
 
 // Every block is exported once, whichever call of LedgerExport takes its caller
-// down, before the call or after it took effect.
+// down, before the call or after it took effect, retried or redriven.
 func TestExportSurvivesKill(t *testing.T) {
-	disturb(t, smallExport{}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, false, every)
-}
-
-// The same when nothing is retried and the failed execution is redriven.
-func TestRedrivenExportEndsInTheSameState(t *testing.T) {
-	disturb(t, smallExport{}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, true, every)
+	disturb(t, smallExport{}, kills)
 }
 
 // The same when a reply is lost or the service asks to come back later.
 func TestExportSurvivesLostReply(t *testing.T) {
-	disturb(t, smallExport{}, []gateway.Fault{gateway.Lose, gateway.Throttle}, false, func(call string) bool {
-		return soak || !strings.Contains(call, " s3:")
-	})
+	disturb(t, smallExport{}, losses)
 }
 
 // Input that cannot be exported is refused in words that say what and what to do,

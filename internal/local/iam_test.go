@@ -3,7 +3,6 @@ package local_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path"
 	"path/filepath"
@@ -160,12 +159,14 @@ func like(pattern, name string) bool {
 func redriven(t *testing.T, w workload, function string) *local.Cloud {
 	t.Helper()
 	var once sync.Once
-	c := start(t, local.Options{Fault: func(x gateway.Call) (f gateway.Fault) {
+	o := w.options()
+	o.Fault = func(x gateway.Call) (f gateway.Fault) {
 		if callerOf(x) == function {
 			once.Do(func() { f = gateway.KillBefore })
 		}
 		return f
-	}})
+	}
+	c := start(t, o)
 	c.Engine.NoRetry = true
 	x, r := execute(t, c, w.machine(), w.prepare(t, c))
 	if r.Status != asl.Failed {
@@ -320,21 +321,16 @@ func sayWithout(t *testing.T, o local.Options, chosen func(iam.Ref) bool, do fun
 		t.Fatalf("with every statement: %s", said)
 	}
 	needed := slices.DeleteFunc(whole.Judge.Needed(), func(r iam.Ref) bool { return !chosen(r) })
-	n, seed := 10, uint64(20261122)
-	if s := os.Getenv("GODWIT_SEED"); s != "" {
-		if _, err := fmt.Sscan(s, &seed); err != nil {
-			t.Fatal(err)
-		}
-	}
+	n := 10
 	if soak {
 		n = len(needed)
 	}
-	t.Logf("%d of %d statements, GODWIT_SEED=%d", n, len(needed), seed)
+	t.Logf("%d of %d statements", n, len(needed))
 	uses := map[iam.Ref]iam.Use{}
 	for _, u := range whole.Judge.Uses() {
 		uses[u.Ref] = u
 	}
-	parallel(iam.Pick(needed, seed, n), func(ref iam.Ref) {
+	parallel(iam.Pick(needed, seed(t), n), func(ref iam.Ref) {
 		t.Run(ref.String(), func(t *testing.T) {
 			_, said := attempt(t, ref)
 			m := regexp.MustCompile(`User: (\S+) is not authorized to perform: (\S+) on resource: (arn:\S+)`).FindStringSubmatch(said)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,40 +27,40 @@ import (
 // A disturbance is one fault at one call of a run. The call is known by its name
 // and not by its number in the run, because calls side by side change places.
 type disturbance struct {
-	call  string
-	fault gateway.Fault
+	call    string
+	fault   gateway.Fault
+	redrive bool // nothing is retried, and the execution that failed is redriven
 }
 
 func (d disturbance) String() string {
-	return [...]string{"none", "kill before", "kill after", "lose the reply of", "throttle"}[d.fault] + " " + d.call
+	said := [...]string{"none", "kill before", "kill after", "lose the reply of", "throttle"}[d.fault] + " " + d.call
+	if d.redrive {
+		said += ", redriven"
+	}
+	return said
 }
 
 // Accounting is exact whichever call takes its caller down, before the call or
-// after it took effect, when the state machine's own retries go on.
-func TestAccountingSurvivesKill(t *testing.T) {
-	disturb(t, smallLoad{}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, false, every)
+// after it took effect, when the state machine's own retries go on and when the
+// failed execution is redriven.
+func TestLoadSurvivesKill(t *testing.T) {
+	disturb(t, smallLoad{}, kills)
 }
 
 // The same with JSON, at the calls that only JSON needs: types are learned before
 // the passes, and read by all of them.
 func TestTypingSurvivesKill(t *testing.T) {
-	disturb(t, smallLoad{format: ledgergen.JSON}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, false, func(call string) bool {
-		return soak || strings.HasPrefix(call, "Typing's ") || strings.Contains(call, "/types.json")
+	disturb(t, smallLoad{format: ledgergen.JSON}, func(calls []string, chance *rand.Rand) []disturbance {
+		return kills(slices.DeleteFunc(calls, func(call string) bool {
+			return !strings.HasPrefix(call, "Typing's ") && !strings.Contains(call, "/types.json")
+		}), chance)
 	})
-}
-
-// The same when nothing is retried and the failed execution is redriven.
-func TestRedriveEndsInTheSameState(t *testing.T) {
-	disturb(t, smallLoad{}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, true, every)
 }
 
 // The same when a reply is lost, or the service asks to come back later, while
-// the caller lives on. S3's client repeats such calls by itself, with waits that
-// are long for a test: they are left to make soak.
-func TestAccountingSurvivesLostReply(t *testing.T) {
-	disturb(t, smallLoad{}, []gateway.Fault{gateway.Lose, gateway.Throttle}, false, func(call string) bool {
-		return soak || !strings.Contains(call, " s3:")
-	})
+// the caller lives on.
+func TestLoadSurvivesLostReply(t *testing.T) {
+	disturb(t, smallLoad{}, losses)
 }
 
 // The database reads parts from S3 by itself, and gives up after some tries: then
@@ -84,7 +87,69 @@ func TestImportIsTriedAgainWhileS3DoesNotAnswer(t *testing.T) {
 	}
 }
 
-func every(string) bool { return true }
+// seed is what chance has in these tests: GODWIT_SEED chooses another.
+func seed(t testing.TB) uint64 {
+	t.Helper()
+	n := uint64(20261122)
+	if text := os.Getenv("GODWIT_SEED"); text != "" {
+		if _, err := fmt.Sscan(text, &n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("GODWIT_SEED=%d", n)
+	return n
+}
+
+// kills kills the callers of all calls, before each call and after it took effect,
+// one of the two with the state machine's retries and the other with a redrive.
+// Chance says which; make soak has all four.
+func kills(calls []string, chance *rand.Rand) (cases []disturbance) {
+	for _, call := range calls {
+		redrive := chance.IntN(2) == 0
+		cases = append(cases, disturbance{call, gateway.KillBefore, redrive}, disturbance{call, gateway.KillAfter, !redrive})
+		if soak {
+			cases = append(cases, disturbance{call, gateway.KillBefore, !redrive}, disturbance{call, gateway.KillAfter, redrive})
+		}
+	}
+	return cases
+}
+
+// losses loses the replies of all calls, and throttles them. S3's client repeats
+// such calls by itself, with waits that are long for a test: they are left to
+// make soak.
+func losses(calls []string, _ *rand.Rand) (cases []disturbance) {
+	for _, call := range calls {
+		if soak || !strings.Contains(call, " s3:") {
+			cases = append(cases, disturbance{call, gateway.Lose, false}, disturbance{call, gateway.Throttle, false})
+		}
+	}
+	return cases
+}
+
+// some are calls that stand for all of their kind, which is the name without its
+// number: one of each by chance. make soak has the first and the last as well.
+func some(calls []string, chance *rand.Rand) (chosen []string) {
+	var kinds []string
+	ofKind := map[string][]string{}
+	for _, call := range calls {
+		kind := call[:strings.LastIndex(call, " #")]
+		if ofKind[kind] == nil {
+			kinds = append(kinds, kind)
+		}
+		ofKind[kind] = append(ofKind[kind], call)
+	}
+	slices.Sort(kinds) // calls side by side change places
+	for _, kind := range kinds {
+		all := ofKind[kind]
+		these := []string{all[chance.IntN(len(all))]}
+		if soak {
+			these = append(these, all[0], all[len(all)-1])
+		}
+		slices.Sort(these)
+		chosen = append(chosen, slices.Compact(these)...)
+	}
+	return chosen
+}
 
 // A workload is what a run does, in a cloud of its own.
 type workload interface {
@@ -106,29 +171,26 @@ type outcome struct {
 	Objects map[string]string // of the buckets, by key: headers and bytes
 }
 
-// disturb runs a workload undisturbed, then once with each fault at each of the
-// calls chosen, and wants every run to end as the first one did.
-func disturb(t *testing.T, w workload, faults []gateway.Fault, redrive bool, chosen func(call string) bool) {
+// disturb runs a workload undisturbed, then once with each of the disturbances
+// that are chosen of its calls, and wants every run to end as the first one did.
+func disturb(t *testing.T, w workload, choose func(calls []string, chance *rand.Rand) []disturbance) {
 	began := time.Now()
 	want, calls := undisturbed(t, w)
-	var cases []disturbance
-	for _, call := range calls {
-		for _, fault := range faults {
-			if !chosen(call) {
-				continue
-			}
-			cases = append(cases, disturbance{call, fault})
-		}
+	n := len(calls)
+	slices.Sort(calls)
+	cases := choose(calls, rand.New(rand.NewPCG(seed(t), 0)))
+	if len(cases) == 0 {
+		t.Fatalf("none of %d calls is disturbed", n)
 	}
 	parallel(cases, func(d disturbance) {
 		t.Run(d.String(), func(t *testing.T) {
-			got, _ := trial(t, w, d, redrive)
+			got, _ := trial(t, w, d)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("the run ends otherwise than the undisturbed one (-undisturbed +disturbed):\n%s", diff)
 			}
 		})
 	})
-	t.Logf("%d runs over %d calls in %.0f s", len(cases), len(calls), time.Since(began).Seconds())
+	t.Logf("%d runs over %d calls in %.0f s", len(cases), n, time.Since(began).Seconds())
 }
 
 // parallel does each of the cases, some at once: runs wait for processes and
@@ -154,8 +216,8 @@ func parallel[T any](cases []T, do func(T)) {
 // of a disturbed run.
 func undisturbed(t *testing.T, w workload) (outcome, []string) {
 	t.Helper()
-	first, firstCalls := trial(t, w, disturbance{}, false)
-	second, secondCalls := trial(t, w, disturbance{}, false)
+	first, firstCalls := trial(t, w, disturbance{})
+	second, secondCalls := trial(t, w, disturbance{})
 	if diff := cmp.Diff(first, second); diff != "" {
 		t.Fatalf("two undisturbed runs differ (-first +second):\n%s", diff)
 	}
@@ -172,7 +234,7 @@ func undisturbed(t *testing.T, w workload) (outcome, []string) {
 }
 
 // trial runs a workload once, with at most one call disturbed.
-func trial(t *testing.T, w workload, d disturbance, redrive bool) (outcome, []string) {
+func trial(t *testing.T, w workload, d disturbance) (outcome, []string) {
 	t.Helper()
 	var mu sync.Mutex
 	seen, calls, faults := map[string]int{}, []string(nil), 0
@@ -196,7 +258,7 @@ func trial(t *testing.T, w workload, d disturbance, redrive bool) (outcome, []st
 		return d.fault
 	}
 	c := start(t, o)
-	c.Engine.NoRetry = redrive
+	c.Engine.NoRetry = d.redrive
 	input := w.prepare(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -209,7 +271,7 @@ func trial(t *testing.T, w workload, d disturbance, redrive bool) (outcome, []st
 		t.Fatalf("%s did not end: %v", w.machine(), err)
 	}
 	for range 5 {
-		if !redrive || r.Status != asl.Failed {
+		if !d.redrive || r.Status != asl.Failed {
 			break
 		}
 		calm(t, c)
@@ -228,7 +290,7 @@ func trial(t *testing.T, w workload, d disturbance, redrive bool) (outcome, []st
 	if d.fault != gateway.None && faults != 1 {
 		t.Fatalf("the call was not made, so nothing was disturbed; %d calls", len(calls))
 	}
-	if redrive && byFunction && r.RedriveCount == 0 {
+	if d.redrive && byFunction && r.RedriveCount == 0 {
 		t.Error("the execution did not fail: the fault did not reach it")
 	}
 	return w.outcome(t, c, r, d.fault == gateway.None), calls
@@ -255,7 +317,10 @@ func calm(t testing.TB, c *local.Cloud) {
 }
 
 // A smallLoad is LedgerLoad on a small ledger that has something of everything.
-type smallLoad struct{ format ledgergen.Format }
+type smallLoad struct {
+	format    ledgergen.Format
+	documents int // more than the fewest that will do
+}
 
 func (smallLoad) machine() string        { return "LedgerLoad" }
 func (smallLoad) options() local.Options { return local.Options{} }
@@ -263,8 +328,8 @@ func (smallLoad) options() local.Options { return local.Options{} }
 func (w smallLoad) ledger() (o ledgergen.Options, tables []string) {
 	o = ledgergen.Options{Seed: 1, Documents: 20, Unmappable: 3, Exports: 2, BlocksPerObject: 20, Prefix: "exports/", Format: w.format}
 	tables = []string{"Note", "Person"}
-	if soak {
-		o.Documents, tables = 300, []string{"Note", "Person", "Vehicle", "DriversLicense"}
+	if w.documents > 0 {
+		o.Documents, tables = w.documents, []string{"Note", "Person", "Vehicle", "DriversLicense"}
 	}
 	return o, tables
 }

@@ -14,7 +14,6 @@ import (
 	"godwit/internal/ledgergen"
 	"godwit/internal/local"
 	"godwit/internal/local/asl"
-	"godwit/internal/local/gateway"
 	"godwit/internal/local/s3"
 	"godwit/internal/report"
 )
@@ -140,7 +139,7 @@ func provenExport(t testing.TB, format ledgergen.Format) *local.Cloud {
 type smallProve struct{}
 
 func (smallProve) machine() string        { return "LedgerProve" }
-func (smallProve) options() local.Options { return local.Options{} }
+func (smallProve) options() local.Options { return local.Options{NoDatabase: true} }
 
 func (smallProve) prepare(t testing.TB, c *local.Cloud) any {
 	l := archive(t, c, ledgergen.Options{Seed: 1, Documents: 20, Exports: 2, BlocksPerObject: 20, Prefix: "exports/", Format: ledgergen.JSON})
@@ -159,27 +158,20 @@ func (smallProve) outcome(t testing.TB, c *local.Cloud, r asl.Result, undisturbe
 }
 
 // A proof ends the same whichever call takes its caller down, before the call or
-// after it took effect.
+// after it took effect, retried or redriven.
 func TestProofSurvivesKill(t *testing.T) {
-	disturb(t, smallProve{}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, false, every)
-}
-
-// The same when nothing is retried and the failed execution is redriven.
-func TestRedrivenProofEndsInTheSameState(t *testing.T) {
-	disturb(t, smallProve{}, []gateway.Fault{gateway.KillBefore, gateway.KillAfter}, true, every)
+	disturb(t, smallProve{}, kills)
 }
 
 // The same when a reply is lost or the service asks to come back later.
 func TestProofSurvivesLostReply(t *testing.T) {
-	disturb(t, smallProve{}, []gateway.Fault{gateway.Lose, gateway.Throttle}, false, func(call string) bool {
-		return soak || !strings.Contains(call, " s3:")
-	})
+	disturb(t, smallProve{}, losses)
 }
 
 // A proof fails without any one of the statements that it needs, and says who may
 // not do what to what.
 func TestProofFailsWithoutAStatementThatItNeeds(t *testing.T) {
-	failWithout(t, local.Options{}, func(t *testing.T, c *local.Cloud) (*asl.Execution, asl.Result) {
+	failWithout(t, smallProve{}.options(), func(t *testing.T, c *local.Cloud) (*asl.Execution, asl.Result) {
 		return execute(t, c, "LedgerProve", smallProve{}.prepare(t, c))
 	})
 }
@@ -227,7 +219,7 @@ func TestBadArchivesAreNotProven(t *testing.T) {
 		{"a member of LedgerLoad", nil, func(ledgergen.Ledger) object { return object{"Schema": "dmv"} }, []string{"Schema is a member of LedgerLoad's input"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cloud := start(t, local.Options{})
+			cloud := start(t, local.Options{NoDatabase: true})
 			l := archive(t, cloud, whole)
 			in := object{"Bucket": archiveBucket, "Prefix": prefix}
 			if c.input != nil {
