@@ -126,31 +126,6 @@ func losses(calls []string, _ *rand.Rand) (cases []disturbance) {
 	return cases
 }
 
-// some are calls that stand for all of their kind, which is the name without its
-// number: one of each by chance. make soak has the first and the last as well.
-func some(calls []string, chance *rand.Rand) (chosen []string) {
-	var kinds []string
-	ofKind := map[string][]string{}
-	for _, call := range calls {
-		kind := call[:strings.LastIndex(call, " #")]
-		if ofKind[kind] == nil {
-			kinds = append(kinds, kind)
-		}
-		ofKind[kind] = append(ofKind[kind], call)
-	}
-	slices.Sort(kinds) // calls side by side change places
-	for _, kind := range kinds {
-		all := ofKind[kind]
-		these := []string{all[chance.IntN(len(all))]}
-		if soak {
-			these = append(these, all[0], all[len(all)-1])
-		}
-		slices.Sort(these)
-		chosen = append(chosen, slices.Compact(these)...)
-	}
-	return chosen
-}
-
 // A workload is what a run does, in a cloud of its own.
 type workload interface {
 	machine() string

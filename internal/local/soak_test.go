@@ -2,17 +2,12 @@
 
 package local_test
 
-import (
-	"math/rand/v2"
-	"testing"
-)
+import "testing"
 
 // soak makes the tests run as long as they can be of use: make soak.
 const soak = true
 
-// A larger ledger's load has more calls of most kinds.
+// A larger ledger's load makes more calls, and its maps have more children.
 func TestLargerLoadSurvivesKill(t *testing.T) {
-	disturb(t, smallLoad{documents: 300}, func(calls []string, chance *rand.Rand) []disturbance {
-		return kills(some(calls, chance), chance)
-	})
+	disturb(t, smallLoad{documents: 300}, kills)
 }
