@@ -28,6 +28,8 @@ var rules = []rule{
 	{"internal/change", nil, nil},
 	{"internal/ion", nil, nil},
 	{"internal/profile", nil, nil},
+	{"internal/catalog", []string{"internal/change"}, nil},
+	{"internal/assess", []string{"internal/change", "internal/catalog", "internal/profile", "internal/mapping"}, nil},
 	{"internal/config", nil, nil},
 	{"internal/report", []string{"internal/estimate"}, nil},
 	{"internal/estimate", nil, nil},
@@ -48,7 +50,7 @@ var rules = []rule{
 	{"internal/objects", nil, []string{"github.com/aws/aws-sdk-go-v2/service/s3", aws, smithy}},
 	{"internal/migrate", []string{
 		"internal/change", "internal/ion", "internal/profile", "internal/config", "internal/report", "internal/estimate", "internal/journal", "internal/proof",
-		"internal/stream", "internal/snapshot", "internal/mapping", "internal/copytext", "internal/verify",
+		"internal/stream", "internal/snapshot", "internal/catalog", "internal/assess", "internal/mapping", "internal/copytext", "internal/verify",
 	}, []string{"github.com/aws/aws-lambda-go/events", gzip}},
 	{"functions", []string{
 		"internal/migrate", "internal/config", "internal/objects", "internal/control", "internal/target", "internal/postgres",
@@ -91,7 +93,7 @@ var bans = []struct {
 
 // pure are the packages that know no clock, chance or log: with the same input
 // they do the same.
-var pure = []string{"internal/change", "internal/ion", "internal/journal", "internal/proof", "internal/stream", "internal/mapping", "internal/copytext", "internal/estimate"}
+var pure = []string{"internal/change", "internal/ion", "internal/journal", "internal/proof", "internal/stream", "internal/mapping", "internal/copytext", "internal/estimate", "internal/catalog", "internal/profile", "internal/assess"}
 
 // notInFunctions are packages that no function's binary may hold, through
 // whomever it came.
