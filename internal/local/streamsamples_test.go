@@ -35,6 +35,7 @@ func TestSampleInputsOfStreamsRun(t *testing.T) {
 		"stream-resume-minimal":     {"StreamResume", `"Was":""`, false},
 		"stream-resume-aside":       {"StreamResume", `"Was":""`, false},
 		"stream-resume-mapping":     {"StreamResume", `"Was":""`, false},
+		"stream-resume-anew":        {"StreamResume", "leave Anew out", true},
 		"stream-status-minimal":     {"StreamStatus", `"Safe":`, false},
 		"stream-status-ledger":      {"StreamStatus", `"Tip":"`, false},
 		"stream-status-tip":         {"StreamStatus", `"Tip":"1240"`, false},

@@ -31,6 +31,9 @@ type StreamTarget interface {
 	StopStream(ctx context.Context, name, reason string) error
 	// ResumeStream takes the stop flag away and notes why.
 	ResumeStream(ctx context.Context, name, because string) error
+	// ReleaseTables has a stream of rows begin anew with tables that were made again,
+	// or that another stream wrote to.
+	ReleaseTables(ctx context.Context, name string, tables []string) error
 	// Apply applies items in order. Applied.Items tells how many of them, from the
 	// first on, are done with, also beside an error; an error does not mean that
 	// nothing was stored of the others. Items with one Mark are stored together.

@@ -185,6 +185,26 @@ func TestResumeGoesOn(t *testing.T) {
 	}
 }
 
+// Tables that were made again are begun anew before anything is applied to them.
+func TestResumeBeginsAnewWithTables(t *testing.T) {
+	l := streamLedger(t, small, loadedBlocks)
+	e := newEnabling(t, "", change.SourceDMS)
+	e.stream = newStream(t, e.objects, change.Stream{Name: l.stream.Name, Source: change.SourceDMS})
+	if _, err := e.resume(`{"Because":"copied again","Anew":["shop.seat"]}`); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(e.stream.enabled), fmt.Sprintf("[release %[1]s [\"shop.seat\"] resume %[1]s because copied again]", l.stream.Name); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	e.stream = newStream(t, e.objects, l.stream)
+	e.stream.stream.Stopped = "block 7 lies"
+	_, err := e.resume(`{"Because":"x","Anew":["dmv.person"]}`)
+	mustStop(t, err, "leave Anew out")
+	if len(e.stream.enabled) > 0 || e.stream.stream.Stopped == "" {
+		t.Errorf("a resume that is refused does %s", e.stream.enabled)
+	}
+}
+
 // A mended mapping applies what the old one set aside.
 func TestResumeWithAMendedMapping(t *testing.T) {
 	l := streamLedger(t, ledgergen.Options{Seed: 3, Documents: 60, Unmappable: 6}, loadedBlocks)

@@ -183,6 +183,11 @@ type StreamResumeIn struct {
 	// stream the block that it is of stays open until a mended copy comes, or is
 	// replayed.
 	Aside []string `json:",omitempty"`
+	// Anew names tables of the target, of a DMS or DSQL stream, as errors name them:
+	// "shop.seat". They were dropped and made again, and have their rows again, or
+	// another stream wrote to them, which is no more: this one begins with them as
+	// with tables that it meets first. Replay what is set aside of them before.
+	Anew []string `json:",omitempty"`
 }
 
 // StreamResumeOut is the stream as it goes on.
@@ -215,6 +220,9 @@ func (h *StreamResume) handle(ctx context.Context, raw json.RawMessage) (out Str
 		return out, err
 	}
 	out.Was, out.Generation = s.Stopped, s.Generation
+	if in.Anew != nil && s.Source == change.SourceQLDB {
+		return out, &Stop{fmt.Errorf("stream %s is of a ledger, whose tables are loaded: leave Anew out, and load the archive again", s.Name)}
+	}
 	next := s
 	if in.Mapping != "" {
 		if next.Mapping, err = h.mapping(ctx, in.Mapping, &s); err != nil {
@@ -234,6 +242,11 @@ func (h *StreamResume) handle(ctx context.Context, raw json.RawMessage) (out Str
 			return out, err
 		}
 		out.Generation = next.Generation
+	}
+	if in.Anew != nil {
+		if err := h.Target.ReleaseTables(ctx, out.Stream, in.Anew); err != nil {
+			return out, err
+		}
 	}
 	if err := h.Target.ResumeStream(ctx, out.Stream, in.Because); err != nil {
 		return out, err

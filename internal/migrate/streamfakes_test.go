@@ -139,6 +139,13 @@ func (m *memoryStream) ResumeStream(ctx context.Context, name, because string) e
 	})
 }
 
+func (m *memoryStream) ReleaseTables(ctx context.Context, name string, tables []string) error {
+	return m.call(ctx, "ReleaseTables", func() error {
+		m.enabled = append(m.enabled, fmt.Sprintf("release %s %q", name, tables))
+		return nil
+	})
+}
+
 func (m *memoryStream) EnsureTables(ctx context.Context, s change.Stream, tables []change.LoadTable, sources []change.LoadSource) error {
 	return m.call(ctx, "EnsureTables", func() error {
 		for _, t := range tables {

@@ -2,24 +2,26 @@ DO $install$
 BEGIN
 PERFORM pg_advisory_xact_lock(hashtextextended('godwit install', 0));
 
--- The newest write to each row of tables that streams of other databases feed, deletions included, by the canonical text
--- of the row's key.
-CREATE TABLE IF NOT EXISTS godwit.row_head (
-  relation text NOT NULL,
-  key      text COLLATE "C" NOT NULL,
-  major    bigint NOT NULL,
-  minor    bigint NOT NULL,
-  tie      text COLLATE "C" NOT NULL,
-  deleted  boolean NOT NULL,
-  PRIMARY KEY (relation, key)
-);
-
--- Which stream feeds such a table, from which schema of its source: positions of two streams are never compared, and rows
--- of two tables with one key are not the same.
+-- Which stream feeds a table, from which schema of its source: positions of two streams are never compared, and rows of
+-- two tables with one key are not the same.
 CREATE TABLE IF NOT EXISTS godwit.stream_table (
   relation    text PRIMARY KEY,
   stream      text NOT NULL,
-  from_schema text NOT NULL
+  from_schema text NOT NULL,
+  shown       oid NOT NULL, -- the table; another of its name may have come since
+  claim       bigint GENERATED ALWAYS AS IDENTITY
+);
+
+-- The newest write to each row of such a table, deletions included, by the canonical text of the row's key. Those of a
+-- claim that was given up guard nothing.
+CREATE TABLE IF NOT EXISTS godwit.row_head (
+  claim   bigint NOT NULL,
+  key     text COLLATE "C" NOT NULL,
+  major   bigint NOT NULL,
+  minor   bigint NOT NULL,
+  tie     text COLLATE "C" NOT NULL,
+  deleted boolean NOT NULL,
+  PRIMARY KEY (claim, key)
 );
 
 -- base_type spells a column's type, a domain's as that which it is made of.
@@ -63,17 +65,18 @@ BEGIN
   SELECT * INTO r FROM json_to_record(p_request) AS x (notes json, heads json, parts json);
   PERFORM godwit.claim(s.name, r.parts);
   WITH heads AS MATERIALIZED (
-    SELECT format('%I.%I', x.schema, x.name) AS relation, h.*
+    SELECT x.claim, h.*
     FROM json_to_recordset(r.heads) AS h (key text, major bigint, minor bigint, tie text, deleted boolean, part integer, number bigint)
-    JOIN json_to_recordset(r.parts) AS x (id integer, schema text, name text) ON x.id = h.part
+    JOIN (SELECT x.id, t.claim FROM json_to_recordset(r.parts) AS x (id integer, schema text, name text)
+          LEFT JOIN godwit.stream_table t ON t.relation = format('%I.%I', x.schema, x.name)) AS x ON x.id = h.part
   ), won AS (
-    INSERT INTO godwit.row_head AS h (relation, key, major, minor, tie, deleted)
-    SELECT relation, key, major, coalesce(minor, 0), coalesce(tie, ''), coalesce(deleted, false) FROM heads ORDER BY relation, key COLLATE "C"
-    ON CONFLICT (relation, key) DO UPDATE SET major = excluded.major, minor = excluded.minor, tie = excluded.tie, deleted = excluded.deleted
+    INSERT INTO godwit.row_head AS h (claim, key, major, minor, tie, deleted)
+    SELECT claim, key, major, coalesce(minor, 0), coalesce(tie, ''), coalesce(deleted, false) FROM heads ORDER BY claim, key COLLATE "C"
+    ON CONFLICT (claim, key) DO UPDATE SET major = excluded.major, minor = excluded.minor, tie = excluded.tie, deleted = excluded.deleted
     WHERE (h.major, h.minor, h.tie) < (excluded.major, excluded.minor, excluded.tie)
-    RETURNING relation, key)
+    RETURNING claim, key)
   SELECT array_agg(h.part), array_agg(h.number), (SELECT count(*) FROM heads) INTO v_groups, v_numbers, v_heads
-  FROM heads h JOIN won ON won.relation = h.relation AND won.key = h.key COLLATE "C";
+  FROM heads h JOIN won ON won.claim = h.claim AND won.key = h.key COLLATE "C";
 
   v_tables := ARRAY(SELECT DISTINCT format('%I.%I', x.schema, x.name)::regclass::oid FROM json_to_recordset(r.parts) AS x (schema text, name text));
   FOR g IN
@@ -114,25 +117,42 @@ END $f$;
 CREATE OR REPLACE FUNCTION godwit.claim(p_stream text, p_parts json) RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE
   v_relation text;
-  v_other text;
+  v_why text;
 BEGIN
   IF NOT EXISTS (
-    SELECT FROM json_to_recordset(p_parts) AS x (schema text, name text, "from" text) WHERE NOT EXISTS (
-      SELECT FROM godwit.stream_table t WHERE t.relation = format('%I.%I', x.schema, x.name) AND t.stream = p_stream AND t.from_schema = coalesce(x."from", ''))) THEN
+    SELECT FROM json_to_recordset(p_parts) AS x (schema text, name text, "from" text) CROSS JOIN LATERAL format('%I.%I', x.schema, x.name) AS f (relation) WHERE NOT EXISTS (
+      SELECT FROM godwit.stream_table t
+      WHERE t.relation = f.relation AND t.stream = p_stream AND t.from_schema = coalesce(x."from", '') AND t.shown = f.relation::regclass::oid)) THEN
     RETURN;
   END IF;
-  INSERT INTO godwit.stream_table (relation, stream, from_schema)
-  SELECT DISTINCT ON (1) format('%I.%I', x.schema, x.name), p_stream, coalesce(x."from", '') FROM json_to_recordset(p_parts) AS x (schema text, name text, "from" text) ORDER BY 1
+  INSERT INTO godwit.stream_table (relation, stream, from_schema, shown)
+  SELECT DISTINCT ON (1) f.relation, p_stream, coalesce(x."from", ''), f.relation::regclass::oid
+  FROM json_to_recordset(p_parts) AS x (schema text, name text, "from" text) CROSS JOIN LATERAL format('%I.%I', x.schema, x.name) AS f (relation) ORDER BY 1
   ON CONFLICT (relation) DO NOTHING;
-  SELECT t.relation, CASE WHEN loaded THEN 'loads' WHEN t.stream <> p_stream THEN 'stream ' || t.stream
-    ELSE format('schema %s of the source, and schema %s has a table of that name too', t.from_schema, x."from") END INTO v_relation, v_other
+  SELECT t.relation, CASE WHEN loaded THEN 'is fed by loads: one source a table' WHEN t.stream <> p_stream THEN format('is fed by stream %s: one source a table', t.stream)
+    WHEN t.from_schema <> coalesce(x."from", '') THEN format('is fed by schema %s of the source, and schema %s has a table of that name too: one source a table', t.from_schema, x."from")
+    ELSE 'was dropped and made again: what the stream had written is not in it; copy its rows again, and resume the stream with the table in "Anew"' END INTO v_relation, v_why
   FROM json_to_recordset(p_parts) AS x (schema text, name text, "from" text) JOIN godwit.stream_table t ON t.relation = format('%I.%I', x.schema, x.name)
   CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM godwit.load l JOIN godwit.load_table o USING (load_id) WHERE format('%I.%I', l.target_schema, o.current_name) = t.relation) AS loaded) AS o
-  WHERE loaded OR t.stream <> p_stream OR t.from_schema <> coalesce(x."from", '') LIMIT 1;
+  WHERE loaded OR t.stream <> p_stream OR t.from_schema <> coalesce(x."from", '') OR t.shown <> t.relation::regclass::oid LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION USING ERRCODE = 'GW008', MESSAGE = format('table %s is fed by %s already: one source a table', v_relation, v_other);
+    RAISE EXCEPTION USING ERRCODE = 'GW008', MESSAGE = format('table %s %s', v_relation, v_why);
   END IF;
+END $f$;
+
+-- release gives up the claims to tables that were made again, or that another stream had: a stream that writes to them
+-- begins anew there. Doing it again changes nothing.
+CREATE OR REPLACE FUNCTION godwit.release(p_stream text, p_tables jsonb) RETURNS void LANGUAGE plpgsql AS $f$
+DECLARE
+  v_unknown text;
+BEGIN
+  SELECT x INTO v_unknown FROM jsonb_array_elements_text(p_tables) AS x WHERE to_regclass(x) IS NULL LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION USING ERRCODE = 'undefined_table', MESSAGE = format('the target has no table %s: name its schema too, and quote names as SQL does', v_unknown);
+  END IF;
+  DELETE FROM godwit.stream_table t USING jsonb_array_elements_text(p_tables) AS x
+  WHERE t.relation = to_regclass(x)::text AND (t.stream, t.shown) <> (p_stream, to_regclass(x)::oid);
 END $f$;
 
 -- row_tables describes tables as the catalog does.

@@ -121,6 +121,21 @@ func (db *DB) ResumeStream(ctx context.Context, name, because string) error {
 	return nil
 }
 
+// ReleaseTables has a stream begin anew with tables, named as SQL does: they were
+// dropped and made again since something of a stream was applied to them, or
+// another stream wrote to them. Doing it again changes nothing. A table that is not
+// there is refused (SQLSTATE 42P01).
+func (db *DB) ReleaseTables(ctx context.Context, name string, tables []string) error {
+	list, err := json.Marshal(tables)
+	if err != nil {
+		return err
+	}
+	if err := db.Exec(ctx, `SELECT godwit.release(:name, :tables::jsonb)::text`, Param{"name", name}, Param{"tables", string(list)}); err != nil {
+		return fmt.Errorf("begin anew with %d tables of stream %s: %w", len(tables), name, err)
+	}
+	return nil
+}
+
 // Replayed notes that a message set aside was applied since, or is of no concern
 // any more. Noting it again changes nothing.
 func (db *DB) Replayed(ctx context.Context, name, object string) error {

@@ -164,6 +164,49 @@ func TestTableIsOfOneSchemaOfTheSource(t *testing.T) {
 	equal(t, "rows", b.list(`SELECT v FROM app.t`), "one")
 }
 
+// A table that was dropped and made again lacks what was applied to the old one:
+// it is not taken for it, until somebody says that its rows are there again.
+func TestTableThatWasMadeAgain(t *testing.T) {
+	t.Parallel()
+	const ddl = `CREATE TABLE app."T" (id integer PRIMARY KEY, v text)`
+	b, s := rowStream(t, ddl, `CREATE TABLE app.other (id integer PRIMARY KEY)`)
+	b.apply(s, put("T", 5, 1, `["1"]`, `{"id":"1","v":"old"}`), put("T", 5, 2, `["2"]`, `{"id":"2","v":"old"}`), put("other", 5, 3, `["1"]`, `{"id":"1"}`))
+	b.exec(`DROP TABLE app."T"`)
+	next := put("T", 6, 1, `["2"]`, `{"id":"2","v":"next"}`)
+	if _, err := b.loader.Apply(t.Context(), s, []change.Item{next}); stateOf(err) != "42P01" {
+		t.Errorf("got %v, want the table missing", err)
+	}
+	b.exec(ddl + `; GRANT SELECT, INSERT, UPDATE, DELETE ON app."T" TO ` + target.Quote(b.db.Loader))
+	refused := func() {
+		t.Helper()
+		if _, err := b.loader.Apply(t.Context(), s, []change.Item{next}); stateOf(err) != "GW008" || !strings.Contains(err.Error(), `table app."T" was dropped and made again`) {
+			t.Errorf("got %v", err)
+		}
+	}
+	refused()
+	if err := b.loader.ReleaseTables(t.Context(), "s", []string{"app.T"}); stateOf(err) != "42P01" || !strings.Contains(err.Error(), "the target has no table app.T") {
+		t.Errorf("got %v", err)
+	}
+	refused()
+	for range 2 { // its first rows again, older than what the old one had
+		if err := b.loader.ReleaseTables(t.Context(), "s", []string{`app."T"`, "app.other"}); err != nil {
+			t.Fatal(err)
+		}
+		b.apply(s, put("T", 1, 1, `["1"]`, `{"id":"1","v":"again"}`), next, put("other", 1, 1, `["1"]`, `{"id":"1"}`))
+	}
+	equal(t, "rows", b.list(`SELECT id || v FROM app."T" ORDER BY id`), "1again 2next")
+	if done := b.apply(s, put("T", 5, 2, `["2"]`, `{"id":"2","v":"old"}`)); done.Skipped != 1 {
+		t.Errorf("an older write: got %+v", done)
+	}
+	// A stream that is no more leaves its tables.
+	other := b.enable(change.Stream{Name: "another", Source: change.SourceDMS})
+	if err := b.loader.ReleaseTables(t.Context(), "another", []string{`app."T"`}); err != nil {
+		t.Fatal(err)
+	}
+	b.apply(other, put("T", 1, 1, `["2"]`, `{"id":"2","v":"another"}`))
+	equal(t, "rows", b.list(`SELECT id || v FROM app."T" ORDER BY id`), "1again 2another")
+}
+
 // A message that the database refuses is found among its neighbours, which are
 // applied; so is one that waits for another row. No value leaves the server.
 func TestRefusedMessageIsFoundAlone(t *testing.T) {
