@@ -15,6 +15,8 @@ type TablePlan struct {
 	Indexes []IndexPlan `json:"indexes,omitempty"`
 	Foreign []Foreign   `json:"foreign,omitempty"`
 	Checks  []Check     `json:"checks,omitempty"`
+	// Sizes is what the target can hold of a row; a row beyond it is refused.
+	Sizes []SizeLimit `json:"sizes,omitempty"`
 	// Filter leaves rows out; all of its conditions hold for a row that stays.
 	Filter []Condition `json:"filter,omitempty"`
 }
@@ -29,7 +31,8 @@ type ColumnPlan struct {
 	Identity string `json:"identity,omitempty"`
 	Start    int64  `json:"start,omitempty"`
 	// From is the source's columns that the value is made of: one, or those of a
-	// composite key that As turns into a UUID.
+	// composite key that As turns into a UUID. nil where the load writes none and
+	// the target makes the value.
 	From []SourceColumn `json:"from"`
 	As   Conversion     `json:"as"`
 }
@@ -91,16 +94,27 @@ type Foreign struct {
 	Deferred   bool      `json:"deferred,omitempty"` // INITIALLY DEFERRED
 }
 
+// A SizeLimit is the most bytes that the values of some columns of a target's row
+// may have together: a column's limit, a key's, or the row's. Text counts as
+// UTF-8, bytea as its bytes, a UUID 16, and every other value as its text, but at
+// least 8; NULL is nothing.
+type SizeLimit struct {
+	Columns []string `json:"columns,omitempty"` // nil is all
+	Bytes   int64    `json:"bytes"`
+	What    string   `json:"what"` // for reasons: "a primary key", "a row"
+}
+
 // A Check is a CHECK constraint that the target can hold.
 type Check struct {
 	Name       string `json:"name"`
 	Expression string `json:"expression"`
 }
 
-// A Condition compares a source column's PostgreSQL text.
+// A Condition compares a source column's PostgreSQL text, as value::text has it:
+// of a boolean, true or false. NULL is met by Null alone.
 type Condition struct {
 	Column string   `json:"column"`
-	In     []string `json:"in,omitempty"`  // the text is one of them
-	Not    bool     `json:"not,omitempty"` // the condition must not hold
-	Null   bool     `json:"null,omitempty"`
+	In     []string `json:"in,omitempty"`   // the text is one of them
+	Null   bool     `json:"null,omitempty"` // the value is NULL
+	Not    bool     `json:"not,omitempty"`  // the condition must not hold
 }
