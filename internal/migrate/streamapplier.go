@@ -200,7 +200,7 @@ func (a *applier) refused(deliveries []delivery, b *batch, at int, err error) er
 		if a.Now().Sub(since) < waitFor {
 			return &Again{err}
 		}
-		reason = fmt.Sprintf("it breaks a rule between rows, and none that came in %v since mends that: %s (SQLSTATE %s)", waitFor, waits.Detail, waits.State)
+		reason = fmt.Sprintf("it breaks a rule between rows, and none that came in %v since mends that: %s (SQLSTATE %s); take the rule out until the cut-over, or make it DEFERRABLE, and replay", waitFor, waits.Detail, waits.State)
 	case errors.As(err, &integrity) && integrity.Item >= 0:
 		return a.contradicts(&b.entries[at], integrity)
 	default:

@@ -186,6 +186,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(hashtextextended(concat_ws(' ', 'godwit show', s.target_schema), 0));
   END IF;
   BEGIN
+    SET CONSTRAINTS ALL DEFERRED; -- until all rows of the request are written
     IF s.source = 'qldb' THEN
       RETURN godwit.apply_revisions(s, v_request[1]::json, v_request[2:]);
     ELSE
@@ -211,6 +212,7 @@ CREATE OR REPLACE FUNCTION godwit.note(p_stream text, p_generation bigint, p_not
 DECLARE
   r record;
 BEGIN
+  SET CONSTRAINTS ALL IMMEDIATE; -- a fault that the commit finds would be no message's
   SELECT * INTO r FROM json_to_record(p_notes) AS x (major bigint, minor bigint, tie text, at timestamptz, shards json, asides json);
   UPDATE godwit.stream x SET applied_at = clock_timestamp(), last_at = greatest(x.last_at, r.at),
     (last_major, last_minor, last_tie) = (

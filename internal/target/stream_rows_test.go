@@ -354,6 +354,48 @@ func TestRowsBehindFreeAKey(t *testing.T) {
 	}
 }
 
+// Two rows that change values which must be unique are written in any order, where the
+// rule is checked at the end. Otherwise neither can be the first.
+func TestRowsThatSwapUniqueValues(t *testing.T) {
+	t.Parallel()
+	for _, deferrable := range []bool{true, false} {
+		rule := ""
+		if deferrable {
+			rule = " DEFERRABLE"
+		}
+		b, s := rowStream(t, `CREATE TABLE app.t (id integer PRIMARY KEY, u integer, v integer, CONSTRAINT one UNIQUE (u)`+rule+`)`)
+		b.apply(s, put("t", 1, 1, `["1"]`, `{"id":"1","u":"5"}`), put("t", 1, 2, `["2"]`, `{"id":"2","u":"3"}`))
+		done, err := b.loader.Apply(t.Context(), s, []change.Item{
+			put("t", 2, 1, `["1"]`, `{"id":"1","u":"3"}`), put("t", 2, 2, `["2"]`, `{"id":"2","u":"5","v":"1"}`), put("t", 3, 1, `["3"]`, `{"id":"3","u":"1"}`),
+		})
+		rows := b.list(`SELECT id || ':' || u FROM app.t ORDER BY id`)
+		var wait *target.WaitError
+		if deferrable {
+			equal(t, "rows", rows, "1:3 2:5 3:1")
+			if err != nil || done.Calls != 1 {
+				t.Errorf("got %+v, %v", done, err)
+			}
+		} else if !errors.As(err, &wait) || wait.Item != 0 || done.Items != 0 {
+			t.Errorf("got %+v, %v, want that the first waits", done, err)
+		}
+	}
+}
+
+// A rule that is checked when the transaction ends is one message's fault, too.
+func TestDeferredRulesNameTheirMessage(t *testing.T) {
+	t.Parallel()
+	b, s := rowStream(t, `CREATE TABLE app.t (id integer PRIMARY KEY, parent integer REFERENCES app.t DEFERRABLE INITIALLY DEFERRED)`)
+	child := put("t", 1, 2, `["2"]`, `{"id":"2","parent":"7"}`)
+	done, err := b.loader.Apply(t.Context(), s, []change.Item{put("t", 1, 1, `["1"]`, `{"id":"1","parent":null}`), child})
+	var wait *target.WaitError
+	if !errors.As(err, &wait) || wait.Item != 1 || wait.State != "23503" || done.Items != 1 {
+		t.Errorf("got %+v, %v, want that item 1 waits", done, err)
+	}
+	if done := b.apply(s, child, put("t", 1, 3, `["7"]`, `{"id":"7","parent":null}`)); done.Calls != 1 {
+		t.Errorf("got %+v, want one call", done)
+	}
+}
+
 // wide does not compress below what an index holds.
 var wide = func() string {
 	r := rand.New(rand.NewPCG(1, 1))
