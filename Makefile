@@ -88,11 +88,14 @@ test: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.
 bench: build/postgres.stamp ## print speeds as ratios to a limit and to a plain way, each measured in turn with the other
 	@go test -run '^$$' -bench 'ToRows|IonWalk|Import|Passes|Steps|Stream' -benchtime 9x -timeout 30m ./internal/migrate | grep -vE '^(goos|goarch|pkg|cpu|Benchmark|PASS|ok)'
 
-soak: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, kills at every call of larger ledgers, SCHEDULES=2000 random schedules of streams
+soak: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, faults at every call of larger ledgers, SCHEDULES=2000 random schedules of streams
 	@$(MAKE) demo DOCUMENTS=1000000
-	go test -count 1 -timeout 6h -tags soak ./internal/local/...
-	@go test -count 1 -timeout 6h -run RandomStreamSchedules ./internal/migrate -schedules $(SCHEDULES) -v > build/schedules.txt || { grep -A 9 -e '--- FAIL' build/schedules.txt; exit 1; }
-	@grep -e '_test.go' -e '^ok' build/schedules.txt
+	@$(call long,soak,-tags soak ./internal/local/...)
+	@$(call long,schedules,-run RandomStreamSchedules ./internal/migrate -schedules $(SCHEDULES))
+
+# A test with its log in build, of which it prints all but the names of what passes.
+long = failed=0; go test -v -count 1 -timeout 6h $(2) > build/$(1).txt || failed=$$?; \
+  grep -v -e '^=== ' -e '^ *--- PASS' -e '^PASS' -e 'no test files' build/$(1).txt; exit $$failed
 
 # A cache of its own: the shared one remembers findings by the paths of other
 # clones, to which the exceptions here do not apply.
