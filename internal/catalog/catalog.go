@@ -14,6 +14,8 @@ type Catalog struct {
 	Encoding string `json:"encoding"` // UTF8
 	Collate  string `json:"collate"`
 	Monetary string `json:"monetary"` // lc_monetary, which spells money
+	// LargeObjects is the number of them; an export has none.
+	LargeObjects int64 `json:"largeObjects,omitempty"`
 
 	Tables    []Table    `json:"tables"` // by schema and name
 	Sequences []Sequence `json:"sequences,omitempty"`
@@ -40,6 +42,7 @@ type Table struct {
 	PartitionOf *change.TableName  `json:"partitionOf,omitempty"`
 	Inherits    []change.TableName `json:"inherits,omitempty"`
 	RowSecurity bool               `json:"rowSecurity,omitempty"`
+	Extension   string             `json:"extension,omitempty"` // that brought the table
 
 	Columns    []Column     `json:"columns"` // in their order, without dropped ones
 	Key        *Key         `json:"key,omitempty"`
@@ -69,6 +72,7 @@ func (t *Table) Column(name string) *Column {
 // The classes of a Type.
 const (
 	Base      = "base"
+	Array     = "array"
 	Enum      = "enum"
 	Composite = "composite"
 	Range     = "range" // multiranges, too
@@ -163,6 +167,9 @@ type Index struct {
 	Where            *Expression `json:"where,omitempty"`
 	NullsNotDistinct bool        `json:"nullsNotDistinct,omitempty"`
 	Invalid          bool        `json:"invalid,omitempty"` // a build failed, or goes on
+	// Uses is what its keys and its predicate need and PostgreSQL itself does not
+	// have, operator classes too; an Expression of an index has no Uses.
+	Uses []string `json:"uses,omitempty"`
 }
 
 // An IndexKey is one key of an Index: a column or an expression.
