@@ -38,7 +38,7 @@ var rules = []rule{
 	{"internal/proof", []string{"internal/ion", "internal/journal"}, nil},
 	{"internal/ledgergen", []string{"internal/ion", "internal/journal", "internal/proof"}, []string{protowire}},
 	{"internal/stream", []string{"internal/change", "internal/ion", "internal/journal"}, []string{protowire}},
-	{"internal/snapshot", []string{"internal/change"}, []string{"github.com/parquet-go/parquet-go"}},
+	{"internal/snapshot", []string{"internal/change", "internal/copytext"}, []string{"github.com/parquet-go/parquet-go"}},
 	{"internal/mapping", []string{"internal/change"}, nil},
 	{"internal/copytext", []string{"internal/change"}, nil},
 	{"internal/target", []string{"internal/change", "internal/profile", "internal/copytext"}, []string{

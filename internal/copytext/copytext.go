@@ -141,7 +141,7 @@ func appendPlain(dst []byte, v *change.Value, t *change.Type, f form) ([]byte, e
 
 func appendEscaped(dst, s []byte, f form) ([]byte, error) {
 	if f == asCopy {
-		return appendText(dst, s)
+		return AppendText(dst, s)
 	}
 	return appendString(dst, s)
 }
@@ -162,8 +162,10 @@ func appendFloat(dst []byte, f float64, bits int) []byte {
 	return strconv.AppendFloat(dst, f, 'g', -1, bits)
 }
 
-// appendText escapes what COPY reads otherwise: backslash, tab and line ends.
-func appendText(dst, s []byte) ([]byte, error) {
+// AppendText appends a text, UTF-8 without NUL, as a column of a line: backslash,
+// tab and line ends, which COPY reads otherwise, are escaped. What it returns with
+// an error is of no use.
+func AppendText(dst, s []byte) ([]byte, error) {
 	start := 0
 	ascii := true
 	for i := 0; i < len(s); {

@@ -1,0 +1,300 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"godwit/internal/change"
+)
+
+const (
+	// windowRows and windowBytes are the most that is converted at once: few enough
+	// that a window's text stays in the processor's cache.
+	windowRows  = 1024
+	windowBytes = 1 << 20
+	// How much Rows hold before they are yielded, unless Limit says otherwise.
+	batchRows  = 16 << 10
+	batchBytes = 1 << 20
+)
+
+// Rows are rows of a part, in its order, as lines of COPY text. They are valid
+// until the function that was given them returns.
+type Rows struct {
+	First int64 // number of the first row that was read for them
+	Count int64 // of rows that were read: lines, refused and filtered ones
+	Data  []byte
+	// Ends is where each line ends in Data, Numbers its row's number.
+	Ends     []int
+	Numbers  []int64
+	Refused  []Refusal // by row
+	Filtered int64
+}
+
+// A Refusal is a row that has no line, because the target cannot hold a value of
+// it as it is. The reason never quotes the value.
+type Refusal struct {
+	Row    int64
+	Column string // of the target
+	Reason string // "does not fit numeric(12,2)"
+}
+
+// An Encoder makes COPY text of the parts of one table. It keeps its buffers from
+// part to part and may not be used concurrently.
+type Encoder struct {
+	table      change.TableName
+	columns    []Column
+	names      []string
+	reads      []int // places in columns
+	readers    []reader
+	outs       []out
+	filters    []filter
+	sizes      []size
+	converters []*converter
+	keys       []*keyMaker
+	reasons    []string
+	maxRows    int
+	maxBytes   int
+
+	rows    Rows
+	lengths []int  // of the window's lines
+	states  []cell // of the window's rows: at is the column, end what became of it
+}
+
+// An out is a column of the lines: texts by row of the window.
+type out struct {
+	name    string
+	notNull bool
+	from    interface{ texts() ([]byte, []cell) }
+	bytea   bool
+	uuid    bool
+	raw     []byte
+	cells   []cell
+}
+
+// A cell is where a value's text stands in a buffer; or no text.
+type cell struct{ at, end uint32 }
+
+// The ends of cells that are no text.
+const (
+	isNull    = ^uint32(0)
+	isRefused = isNull - 1 // at is the reason
+	isOut     = isNull - 2 // by a filter
+	isText    = isNull - 3 // and below
+)
+
+// NewEncoder prepares a plan for parts with these columns, which all parts of a
+// table have. An error names the column that the parts lack, hold as another
+// type than the plan says, or that its conversion cannot take.
+func NewEncoder(plan *change.TablePlan, columns []Column) (*Encoder, error) {
+	e := &Encoder{table: plan.Target, columns: columns, maxRows: batchRows, maxBytes: batchBytes}
+	if err := e.compile(plan); err != nil {
+		return nil, fmt.Errorf("table %s.%s: %w", plan.Source.Schema, plan.Source.Name, err)
+	}
+	e.readers = make([]reader, len(e.reads))
+	return e, nil
+}
+
+// Columns returns the target's columns that a line has, in its order: COPY's
+// column list.
+func (e *Encoder) Columns() []string { return e.names }
+
+// Limit sets the most lines that Rows have, and the bytes after whose passing
+// they end: Rows hold more by less than a line.
+func (e *Encoder) Limit(rows, bytes int) { e.maxRows, e.maxBytes = max(rows, 1), max(bytes, 1) }
+
+// Encode yields the rows [from, to) of a part. What was yielded stays true after
+// an error: *DamagedError, the reader's, the context's or yield's own. It can be
+// repeated, from any row on.
+func (e *Encoder) Encode(ctx context.Context, p *Part, from, to int64, yield func(*Rows) error) error {
+	if from < 0 || from > to || to > p.rows {
+		return fmt.Errorf("encode rows %d to %d of table %s: the part has %d", from, to, e.table.Name, p.rows)
+	}
+	if err := e.same(p.columns); err != nil {
+		return p.source.blame("", err)
+	}
+	e.begin(from)
+	defer func() {
+		for i := range e.readers {
+			e.readers[i].close()
+		}
+	}()
+	for g, group := range p.groups {
+		first, last := max(from, group.First), min(to, group.First+group.Rows)
+		if first >= last {
+			continue
+		}
+		if err := e.encodeGroup(ctx, p, g, first, last, yield); err != nil {
+			return err
+		}
+	}
+	return e.flush(yield)
+}
+
+// same checks that a part has the columns that e was made for.
+func (e *Encoder) same(columns []Column) error {
+	if slices.Equal(columns, e.columns) {
+		return nil
+	}
+	for _, want := range e.columns {
+		i := slices.IndexFunc(columns, func(c Column) bool { return c.Name == want.Name })
+		switch {
+		case i < 0:
+			return fmt.Errorf("it has no column %s, which other parts of its table have", want.Name)
+		case columns[i].Kind != want.Kind:
+			return fmt.Errorf("its column %s is %s, in other parts of its table %s", want.Name, columns[i].Spelt, want.Spelt)
+		}
+	}
+	return fmt.Errorf("it has %d columns, or in another order than other parts of its table, which have %d", len(columns), len(e.columns))
+}
+
+func (e *Encoder) encodeGroup(ctx context.Context, p *Part, g int, from, to int64, yield func(*Rows) error) error {
+	group := p.groups[g]
+	source, err := p.group(g, e.reads)
+	if err != nil {
+		return err
+	}
+	for i, column := range e.reads {
+		if err := e.readers[i].open(p, &p.columns[column], g, source, from-group.First); err != nil {
+			return err
+		}
+	}
+	for row := from; row < to; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := e.window(int(min(to-row, windowRows)))
+		if err != nil {
+			return err
+		}
+		if err := e.convert(row, n, yield); err != nil {
+			return err
+		}
+		for i := range e.readers {
+			e.readers[i].take(n)
+		}
+		row += int64(n)
+	}
+	return nil
+}
+
+// window returns how many rows, of at most n, every column has in its current
+// page and within windowBytes.
+func (e *Encoder) window(n int) (int, error) {
+	for i := range e.readers {
+		left, err := e.readers[i].left()
+		if err != nil {
+			return 0, err
+		}
+		n = min(n, left)
+	}
+	for i := range e.readers {
+		n = e.readers[i].within(n, windowBytes)
+	}
+	return n, nil
+}
+
+// convert makes the lines of the next n rows.
+func (e *Encoder) convert(row int64, n int, yield func(*Rows) error) error {
+	for _, c := range e.converters {
+		c.run(&e.readers[c.read], n)
+	}
+	e.lengths = slices.Grow(e.lengths[:0], n)[:n]
+	e.states = slices.Grow(e.states[:0], n)[:n]
+	clear(e.states)
+	for i := range e.lengths {
+		e.lengths[i] = max(len(e.outs), 1) // tabs and the line feed
+	}
+	for i := range e.filters {
+		e.filters[i].run(e.states)
+	}
+	for _, k := range e.keys {
+		k.run(n)
+	}
+	for i := range e.outs {
+		e.measure(uint32(i), &e.outs[i], n)
+	}
+	for i := range e.sizes {
+		e.sizes[i].run(e)
+	}
+	return e.gather(row, yield)
+}
+
+// measure adds the lengths of a column's texts to their lines', and refuses rows
+// whose value is.
+func (e *Encoder) measure(column uint32, o *out, n int) {
+	o.raw, o.cells = o.from.texts()
+	for i, c := range o.cells[:n] {
+		switch {
+		case c.end < isText:
+			e.lengths[i] += int(c.end - c.at)
+		case c.end == isNull && !o.notNull:
+			e.lengths[i] += len(`\N`)
+		case e.states[i].end != 0: // out or refused already
+		case c.end == isNull:
+			e.refuse(i, column, reasonNull)
+		default:
+			e.refuse(i, column, c.at)
+		}
+	}
+}
+
+// refuse marks a row of the window. Reasons stand above all columns in a state.
+func (e *Encoder) refuse(row int, column, reason uint32) {
+	e.states[row] = cell{column<<16 | reason, isRefused}
+}
+
+// gather appends the window's lines to the rows, and yields those when they are
+// full.
+func (e *Encoder) gather(row int64, yield func(*Rows) error) error {
+	r := &e.rows
+	for i, length := range e.lengths {
+		r.Count++
+		switch state := e.states[i]; state.end {
+		case isOut:
+			r.Filtered++
+			continue
+		case isRefused:
+			r.Refused = append(r.Refused, Refusal{row + int64(i), e.outs[state.at>>16].name, e.reasons[state.at&0xffff]})
+			continue
+		}
+		at := len(r.Data)
+		r.Data = slices.Grow(r.Data, length)[:at+length]
+		for j := range e.outs {
+			o := &e.outs[j]
+			c := o.cells[i]
+			if c.end < isText {
+				at += copy(r.Data[at:], o.raw[c.at:c.end])
+			} else {
+				at += copy(r.Data[at:], `\N`)
+			}
+			r.Data[at] = '\t'
+			at++
+		}
+		r.Data[len(r.Data)-1] = '\n'
+		r.Ends = append(r.Ends, len(r.Data))
+		r.Numbers = append(r.Numbers, row+int64(i))
+		if len(r.Ends) >= e.maxRows || len(r.Data) >= e.maxBytes {
+			if err := e.flush(yield); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Encoder) begin(first int64) {
+	r := &e.rows
+	*r = Rows{First: first, Data: r.Data[:0], Ends: r.Ends[:0], Numbers: r.Numbers[:0], Refused: r.Refused[:0]}
+}
+
+func (e *Encoder) flush(yield func(*Rows) error) error {
+	if e.rows.Count == 0 {
+		return nil
+	}
+	if err := yield(&e.rows); err != nil {
+		return err
+	}
+	e.begin(e.rows.First + e.rows.Count)
+	return nil
+}

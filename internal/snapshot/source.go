@@ -1,0 +1,142 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+const (
+	// whole is the size up to which an object is read by one request: AWS's parts
+	// have 1 to 10 MB.
+	whole = 16 << 20
+	// tail is read of larger ones, in the hope that it holds the footer.
+	tail = 256 << 10
+	// ahead is the most that is held of a row group before it is decoded, either in
+	// one piece or as the buffers of its columns.
+	ahead = 32 << 20
+)
+
+// A source reads an object by few requests, and remembers what its reader said:
+// the Parquet library hides some errors behind its own.
+type source struct {
+	r      io.ReaderAt
+	size   int64
+	buffer int // bytes that a column reads at once where they are not held
+
+	held    []byte // bytes of the object, from heldAt on: the whole, or its end
+	heldAt  int64
+	mu      sync.Mutex
+	failure error
+}
+
+var magic = []byte("PAR1")
+
+func openSource(r io.ReaderAt, size int64) (*source, error) {
+	s := &source{r: r, size: size, buffer: 4 << 10}
+	damaged := func(format string, args ...any) error {
+		return &DamagedError{Err: fmt.Errorf(format, args...)}
+	}
+	if size < int64(len(magic))*2+4 {
+		return nil, damaged("it has %d bytes, less than an empty one", size)
+	}
+	n := min(size, tail)
+	if size <= whole {
+		n = size
+	} else {
+		s.buffer = 64 << 10
+	}
+	if err := s.hold(size-n, n); err != nil {
+		return nil, err
+	}
+	end := s.held[len(s.held)-8:]
+	switch {
+	case string(end[4:]) == "PARE":
+		return nil, damaged("its footer is encrypted by Parquet's own encryption, which exports do not use")
+	case !bytes.Equal(end[4:], magic), s.heldAt == 0 && !bytes.HasPrefix(s.held, magic):
+		return nil, damaged("it does not begin and end as Parquet does; is it cut short?")
+	}
+	footer := int64(binary.LittleEndian.Uint32(end))
+	if footer > size-int64(len(magic))*2-4 {
+		return nil, damaged("its footer would have %d bytes, all of it has %d", footer, size)
+	}
+	if footer+8 > n {
+		if err := s.hold(size-footer-8, footer+8); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// hold reads n bytes from an offset on and keeps them.
+func (s *source) hold(off, n int64) error {
+	s.held, s.heldAt = make([]byte, n), off
+	if got, err := s.r.ReadAt(s.held, off); int64(got) < n {
+		return s.short(off+int64(got), err)
+	}
+	return nil
+}
+
+func (s *source) short(at int64, err error) error {
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &DamagedError{Err: fmt.Errorf("it ends at byte %d of %d", at, s.size)}
+	}
+	return err
+}
+
+// ReadAt reads what is held, or from the object.
+func (s *source) ReadAt(p []byte, off int64) (int, error) {
+	if off >= s.heldAt && off+int64(len(p)) <= s.heldAt+int64(len(s.held)) {
+		return copy(p, s.held[off-s.heldAt:]), nil
+	}
+	n, err := s.r.ReadAt(p, off)
+	if n == len(p) {
+		return n, nil
+	}
+	s.fail(s.short(off+int64(n), err))
+	return n, err
+}
+
+func (s *source) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure == nil {
+		s.failure = err
+	}
+}
+
+// blame says whose fault an error of the Parquet library is: the reader's, if it
+// has failed, else the object's.
+func (s *source) blame(where string, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure != nil {
+		return s.failure
+	}
+	return &DamagedError{Where: where, Err: err}
+}
+
+// group returns a reader for the given columns of a row group. Where they lie
+// together in few enough bytes, those are read by one request.
+func (p *Part) group(g int, columns []int) (io.ReaderAt, error) {
+	s := p.source
+	if s.heldAt == 0 {
+		return s, nil
+	}
+	first, last := s.size, int64(0)
+	for _, c := range columns {
+		from, to := chunkRange(&p.file.Metadata().RowGroups[g].Columns[p.columns[c].leaf].MetaData)
+		first, last = min(first, from), max(last, to)
+	}
+	if n := last - first; n > 0 && n <= ahead {
+		held := &source{r: s, size: s.size}
+		if err := held.hold(first, n); err != nil {
+			return nil, err
+		}
+		return held, nil
+	}
+	return s, nil
+}
