@@ -42,15 +42,32 @@ var functions = append([]string{
 	config.LedgerCount, config.LedgerSurvey, config.LedgerPhase, config.TargetTask, config.LedgerReport, config.ProveRow,
 	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
 	config.ProvePlan, config.ProveBlocks, config.ProveReport,
+	config.SnapshotTrigger, config.SnapshotPreflight, config.SnapshotExport, config.SnapshotCatalog, config.SnapshotPlan, config.SnapshotPrepare,
+	config.SnapshotRows, config.SnapshotEvidence, config.SnapshotPhase, config.SnapshotTask, config.SnapshotReport,
 }, streamFunctions...)
 
 var streamFunctions = []string{config.StreamApply, config.StreamEnable, config.StreamResume, config.StreamReplay, config.StreamStatus}
 
 // stacks are all stacks, in the order in which they may refer to each other.
-var stacks = []string{"data", "target", "stream", "ledger", "prove", "export"}
+var stacks = []string{"data", "target", "snapshot", "stream", "ledger", "prove", "export"}
 
-// machines are all state machines.
-var machines = []string{"LedgerLoad", "LedgerProve", "LedgerExport"}
+// has tells whether an environment has a stack, deployed or to be reviewed.
+func (e Environment) has(stack string) bool {
+	switch stack {
+	case "data":
+		return true
+	case "target":
+		return e.hasCluster()
+	case "snapshot":
+		return e.Snapshot != nil
+	case "stream":
+		return e.Stream != nil
+	}
+	return len(e.Archives) > 0
+}
+
+// machines are all state machines, by the stack that has them.
+var machines = map[string]string{"ledger": "LedgerLoad", "prove": "LedgerProve", "export": "LedgerExport", "snapshot": "SnapshotLoad"}
 
 // imported is an environment whose cluster exists already, with an account, and
 // a replication of ours from a database that exists.
@@ -91,7 +108,7 @@ const withAccount = `{
 
 // environments are the environments that every rule is tested on: those of
 // cdk.json, and the three above.
-var environments = []string{"dev", "prod", "demo", "demo-dms", "demo-dsql", "imported", "importedwithrole", "withaccount"}
+var environments = []string{"dev", "prod", "demo", "demo-dms", "demo-dsql", "demo-snapshot", "demo-snapshot-dsql", "imported", "importedwithrole", "withaccount"}
 
 // A synthesis is what an environment synthesizes to.
 type synthesis struct {
@@ -126,7 +143,7 @@ func synthesize(t *testing.T, name string) *synthesis {
 	}
 	s := &synthesis{Environment: e, Dir: filepath.Join(dir, "cdk.out"), Templates: map[string]map[string]any{}}
 	for _, stack := range stacks {
-		if stack == "stream" && e.Stream == nil {
+		if !e.has(stack) {
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(s.Dir, "godwit-"+name+"-"+stack+".template.json"))

@@ -140,3 +140,26 @@ func perSecond(f *Function, name string) awscloudwatch.IMetric {
 		UsingMetrics: &map[string]awscloudwatch.IMetric{"m": ours(f, name, "Sum")},
 	})
 }
+
+// workflowDashboard makes the dashboard of a workflow that has its functions to
+// itself; folder is where its reports lie in the work bucket.
+func workflowDashboard(stack awscdk.Stack, e Environment, name, folder string, m *Machine, functions []*Function, alarms []awscloudwatch.Alarm) {
+	refs := make([]interfacesawscloudwatch.IAlarmRef, len(alarms))
+	for i, a := range alarms {
+		refs[i] = a
+	}
+	board := awscloudwatch.NewDashboard(stack, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{
+		DashboardName:   jsii.String("godwit-" + e.Name + "-" + name),
+		DefaultInterval: awscdk.Duration_Hours(jsii.Number(dashboardHours)),
+	})
+	each := &awscloudwatch.MetricOptions{Statistic: jsii.String("Sum"), Period: graphPeriod()}
+	board.AddWidgets(
+		awscloudwatch.NewAlarmStatusWidget(&awscloudwatch.AlarmStatusWidgetProps{
+			Title: jsii.String("Alarms of " + m.Name + "-" + e.Name + "; reports: " + folder + "/report.html of the work bucket"),
+			Width: jsii.Number(thirdWidth), Height: jsii.Number(graphHeight), Alarms: &refs,
+		}),
+		graph("Executions", m.MetricStarted(each), m.MetricSucceeded(each), m.MetricFailed(each), m.MetricTimedOut(each), m.MetricAborted(each)),
+		graph("Functions: calls", ofEach(functions, func(f *Function) awscloudwatch.IMetric { return f.MetricInvocations(of(f, "Sum")) })...),
+	)
+	board.AddWidgets(functionGraphs(functions)...)
+}

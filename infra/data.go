@@ -36,6 +36,8 @@ const (
 	exportsPrefix  = "exports/"
 	proofsPrefix   = "proofs/"
 	receiptsPrefix = "receipts/"
+	// snapshots/<load id>/ is kept as evidence.
+	snapshotsPrefix = "snapshots/"
 )
 
 // A DataStack holds what outlives everything else, and what all stacks share: the
@@ -46,6 +48,7 @@ type DataStack struct {
 	Operations awskms.Key // encrypts logs and the alarm topic
 	Work       awss3.Bucket
 	Failures   awss3.Bucket // records of a stream that could not be applied; outlives the stream
+	Exports    awss3.Bucket // what RDS exports of snapshots; nil where none are loaded
 	Alarms     awssns.Topic
 }
 
@@ -100,6 +103,11 @@ func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
 	})
 	s.Work = s.bucket("Work", "work/", e, access, leftovers(noncurrentDays), values("parts", partsPrefix), values("receipts", receiptsPrefix))
 	s.Failures = s.bucket("Failures", "failures/", e, access, leftovers(evidenceDays))
+	if e.Snapshot != nil {
+		// A copy of a production database: it goes like the parts made of it.
+		s.Exports = s.bucket("Exports", "exports/", e, access, leftovers(noncurrentDays), values("exports", ""))
+		output(s.Stack, "ExportBucket", *s.Exports.BucketName(), "Exports of snapshots; they expire after "+number(partsDays)+" days")
+	}
 	s.Alarms = newAlarmTopic(s.Stack, e, s.Operations)
 	if c := e.Cluster.Imported; c != nil && c.ImportRoleARN != "" {
 		s.admitImportRole(c.ImportRoleARN)
@@ -127,15 +135,18 @@ func (s *DataStack) bucket(id, logs string, e Environment, access awss3.IBucket,
 	})
 }
 
-// values removes objects below a prefix that show values, which the ledger may
-// redact later, and which can be made again.
+// values removes objects below a prefix, "" is all, that show values, which the
+// source may take back later, and which can be made again.
 func values(id, prefix string) *awss3.LifecycleRule {
-	return &awss3.LifecycleRule{
+	rule := &awss3.LifecycleRule{
 		Id:                          jsii.String(id),
-		Prefix:                      jsii.String(prefix),
 		Expiration:                  awscdk.Duration_Days(jsii.Number(partsDays)),
 		NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(partsNoncurrentDays)),
 	}
+	if prefix != "" {
+		rule.Prefix = jsii.String(prefix)
+	}
+	return rule
 }
 
 // leftovers removes versions that were replaced or deleted so many days ago, and

@@ -22,12 +22,13 @@ type Environment struct {
 	Region       string      `json:"region"`       // of stacks, cluster and archives: aws_s3 and the Distributed Map read no other
 	Account      string      `json:"account"`      // optional: 12 digits; deploying with credentials of another account then fails
 	Architecture string      `json:"architecture"` // of the functions: arm64, x86_64 or host; "" is arm64
-	Cluster      Cluster     `json:"cluster"`
-	Archives     []Archive   `json:"archives"`    // what LedgerLoad may read; anything else is refused before the first read
-	Removal      string      `json:"removal"`     // of data when its stack is deleted: retain or destroy
-	AlarmEmail   string      `json:"alarmEmail"`  // optional: subscribed to the alarm topic
-	Concurrency  Concurrency `json:"concurrency"` // optional
-	Stream       *Stream     `json:"stream"`      // optional: changes follow by themselves
+	Cluster      Cluster     `json:"cluster"`      // optional where snapshots are all that is loaded, into Aurora DSQL
+	Archives     []Archive   `json:"archives"`     // what LedgerLoad may read; anything else is refused before the first read. Without any there is no ledger route
+	Removal      string      `json:"removal"`      // of data when its stack is deleted: retain or destroy
+	AlarmEmail   string      `json:"alarmEmail"`   // optional: subscribed to the alarm topic
+	Concurrency  Concurrency `json:"concurrency"`  // optional
+	Stream       *Stream     `json:"stream"`       // optional: changes follow by themselves
+	Snapshot     *Snapshot   `json:"snapshot"`     // optional: snapshots are loaded
 	// LedgerExport has the stack that exports live ledgers deployed. It is
 	// synthesized and reviewed everywhere; QLDB itself is gone from AWS.
 	LedgerExport bool `json:"ledgerExport"`
@@ -195,16 +196,13 @@ func (e Environment) validate() error {
 	wrong(e.Concurrency.Transform >= 1 && e.Concurrency.Transform <= 1000, "concurrency.transform", "%d is not between 1 and 1000", e.Concurrency.Transform)
 	wrong(e.Concurrency.Tasks >= 1 && e.Concurrency.Tasks <= 100, "concurrency.tasks", "%d is not between 1 and 100", e.Concurrency.Tasks)
 
-	wrong(len(e.Archives) > 0, "archives", "is empty: name at least one bucket and prefix to read")
+	wrong(len(e.Archives) > 0 || e.Snapshot != nil && e.Stream == nil && !e.LedgerExport, "archives", "is empty: name at least one bucket and prefix to read")
 	for i, a := range e.Archives {
-		at := fmt.Sprintf("archives[%d].", i)
-		matches(bucketRule, at+"bucket", a.Bucket, "a bucket name")
-		wrong(!strings.HasPrefix(a.Prefix, "/") && !strings.ContainsAny(a.Prefix, "*?$"), at+"prefix",
-			"%q begins with a slash or holds one of * ? $, which a policy would read as a pattern", a.Prefix)
-		optional(keyRule, at+"kmsKeyArn", a.KMSKeyARN, "the ARN of a KMS key (not of an alias)")
+		a.validate(fmt.Sprintf("archives[%d].", i), wrong, matches)
 	}
 
-	wrong((e.Cluster.New == nil) != (e.Cluster.Imported == nil), "cluster", "exactly one of new and imported is wanted")
+	wrong((e.Cluster.New == nil) != (e.Cluster.Imported == nil) || !e.hasCluster() && len(e.Archives) == 0 && e.Snapshot != nil && e.Snapshot.Target == targetDSQL,
+		"cluster", "exactly one of new and imported is wanted")
 	if c := e.Cluster.New; c != nil {
 		matches(databaseRule, "cluster.new.database", c.Database, "a lower-case database name")
 		half := func(v float64) bool { return v*2 == float64(int(v*2)) }
@@ -229,8 +227,23 @@ func (e Environment) validate() error {
 	if e.Stream != nil {
 		e.Stream.validate(wrong, matches)
 	}
+	if e.Snapshot != nil {
+		e.Snapshot.validate(e, wrong, matches)
+	}
 	return errors.Join(errs...)
 }
+
+func (a Archive) validate(at string, wrong func(ok bool, member, format string, args ...any), matches func(rule *regexp.Regexp, member, value, want string)) {
+	matches(bucketRule, at+"bucket", a.Bucket, "a bucket name")
+	wrong(!strings.HasPrefix(a.Prefix, "/") && !strings.ContainsAny(a.Prefix, "*?$"), at+"prefix",
+		"%q begins with a slash or holds one of * ? $, which a policy would read as a pattern", a.Prefix)
+	if a.KMSKeyARN != "" {
+		matches(keyRule, at+"kmsKeyArn", a.KMSKeyARN, "the ARN of a KMS key (not of an alias)")
+	}
+}
+
+// hasCluster tells whether the environment has a cluster of Aurora PostgreSQL.
+func (e Environment) hasCluster() bool { return e.Cluster.New != nil || e.Cluster.Imported != nil }
 
 // Database is the database of the target.
 func (e Environment) Database() string {
@@ -241,9 +254,11 @@ func (e Environment) Database() string {
 }
 
 // archivesVariable is the value of config.Archives.
-func (e Environment) archivesVariable() (string, error) {
-	list := make([]config.Archive, 0, len(e.Archives))
-	for _, a := range e.Archives {
+func (e Environment) archivesVariable() (string, error) { return archivesVariable(e.Archives) }
+
+func archivesVariable(archives []Archive) (string, error) {
+	list := make([]config.Archive, 0, len(archives))
+	for _, a := range archives {
 		list = append(list, config.Archive{Bucket: a.Bucket, Prefix: a.Prefix, KMSKeyARN: a.KMSKeyARN})
 	}
 	text, err := json.Marshal(list)

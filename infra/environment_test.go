@@ -87,7 +87,7 @@ func TestUnknownEnvironmentNamesThoseThereAre(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = project.Environment("staging")
-	if err == nil || !strings.Contains(err.Error(), "demo, demo-dms, demo-dsql, dev, prod") {
+	if err == nil || !strings.Contains(err.Error(), "demo, demo-dms, demo-dsql, demo-snapshot, demo-snapshot-dsql, dev, prod") {
 		t.Errorf("got %v", err)
 	}
 }

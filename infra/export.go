@@ -111,7 +111,7 @@ func (g exportGrants) digest(r awsiam.Role) {
 
 func (g exportGrants) split(r awsiam.Role) {
 	g.ledgers(r, "qldb:GetBlock")
-	g.listArchives(r)
+	g.listArchives(r, g.e.Archives)
 	g.listWork(r, exportPlan)
 	g.readWork(r, exportPlan)
 	g.writeWork(r, exportPlan, windowsFile)
@@ -130,7 +130,7 @@ func (g exportGrants) export(r awsiam.Role) {
 // of an archive it can neither read nor replace.
 func (g exportGrants) proofs(r awsiam.Role) {
 	g.ledgers(r, "qldb:GetBlock", "qldb:GetDigest")
-	g.listArchives(r)
+	g.listArchives(r, g.e.Archives)
 	g.readWork(r, exportPlan, windowsFile, exportDone)
 	for _, a := range g.e.Archives {
 		g.allowBelow(r, a, "*.completed.manifest", "s3:GetObject")

@@ -15,7 +15,7 @@ import (
 // `make golden` writes them anew.
 func TestTemplatesAreAsReviewed(t *testing.T) {
 	asset := regexp.MustCompile(`\b[0-9a-f]{64}\b`)
-	for _, name := range []string{"dev", "prod", "demo", "imported"} {
+	for _, name := range []string{"dev", "prod", "demo", "demo-snapshot", "demo-snapshot-dsql", "imported"} {
 		t.Run(name, func(t *testing.T) {
 			s := synthesize(t, name)
 			for stack, template := range s.Templates {
@@ -33,8 +33,8 @@ func TestTemplatesAreAsReviewed(t *testing.T) {
 	}
 }
 
-// withoutNoise leaves out what CDK writes for its own use, and the definition,
-// which has a file of its own where it can be read.
+// withoutNoise leaves out what CDK writes for its own use, the definition, which has
+// a file of its own where it can be read, and the coordinates of widgets.
 func withoutNoise(template map[string]any) map[string]any {
 	out := maps.Clone(template)
 	resources := map[string]any{}
@@ -44,6 +44,11 @@ func withoutNoise(template map[string]any) map[string]any {
 		if properties, ok := whole["Properties"].(map[string]any); ok && properties["DefinitionString"] != nil {
 			properties = maps.Clone(properties)
 			properties["DefinitionString"] = "see " + hash.ReplaceAllString(id, "") + ".asl.json"
+			whole["Properties"] = properties
+		}
+		if properties, ok := whole["Properties"].(map[string]any); ok && properties["DashboardBody"] != nil {
+			properties = maps.Clone(properties)
+			properties["DashboardBody"] = "see dashboard_test.go"
 			whole["Properties"] = properties
 		}
 		resources[id] = whole

@@ -37,8 +37,8 @@ type grants struct {
 }
 
 func (g grants) preflight(r awsiam.Role) {
-	g.listArchives(r)
-	g.readArchives(r)
+	g.listArchives(r, g.e.Archives)
+	g.readArchives(r, g.e.Archives)
 	allow(r, []string{"rds:DescribeDBClusters"}, g.target.ClusterARN)
 }
 
@@ -47,33 +47,33 @@ func (g grants) prepare(r awsiam.Role) {
 }
 
 func (g grants) plan(r awsiam.Role) {
-	g.listArchives(r)
-	g.readArchives(r)
+	g.listArchives(r, g.e.Archives)
+	g.readArchives(r, g.e.Archives)
 	g.readWork(r, mappingsPrefix+"*")
 	g.writeWork(r, planFile, itemsFile, evidence, surveyPlan)
 	g.database(r, g.target.LoaderSecret)
 }
 
 func (g grants) typing(r awsiam.Role) {
-	g.readArchives(r)
+	g.readArchives(r, g.e.Archives)
 	g.readWork(r, planFile, surveyPlan, itemsFile)
 	g.writeWork(r, types)
 }
 
 func (g grants) transform(r awsiam.Role) {
-	g.readArchives(r)
+	g.readArchives(r, g.e.Archives)
 	g.readWork(r, planFile, types)
 	g.writeWork(r, segments, quarantine, partsPrefix+"*")
 }
 
 func (g grants) count(r awsiam.Role) {
-	g.readArchives(r)
+	g.readArchives(r, g.e.Archives)
 	g.readWork(r, planFile)
 	g.writeWork(r, counts)
 }
 
 func (g grants) survey(r awsiam.Role) {
-	g.readArchives(r)
+	g.readArchives(r, g.e.Archives)
 	g.readWork(r, survey, types)
 	g.writeWork(r, survey)
 }
@@ -101,15 +101,15 @@ func (g grants) report(r awsiam.Role) {
 // proveRow reads no part and no list of the archive: the row and the load's plan
 // name the one object.
 func (g grants) proveRow(r awsiam.Role) {
-	g.readArchives(r)
+	g.readArchives(r, g.e.Archives)
 	g.readWork(r, planFile, itemsFile, evidence, types, hashes)
 	g.writeWork(r, receiptsPrefix+"*")
 	g.database(r, g.target.LoaderSecret)
 }
 
-// listArchives lets a role list the configured archives, and nothing beside them.
-func (g grants) listArchives(r awsiam.Role) {
-	for _, a := range g.e.Archives {
+// listArchives lets a role list archives, and nothing beside them.
+func (g grants) listArchives(r awsiam.Role, archives []Archive) {
+	for _, a := range archives {
 		if a.Prefix == "" {
 			allow(r, []string{"s3:ListBucket"}, g.bucket(a))
 		} else {
@@ -118,9 +118,9 @@ func (g grants) listArchives(r awsiam.Role) {
 	}
 }
 
-// readArchives lets a role read the objects of the configured archives.
-func (g grants) readArchives(r awsiam.Role) {
-	for _, a := range g.e.Archives {
+// readArchives lets a role read the objects of archives.
+func (g grants) readArchives(r awsiam.Role, archives []Archive) {
+	for _, a := range archives {
 		g.allowBelow(r, a, "*", "s3:GetObject")
 		if a.KMSKeyARN != "" {
 			allow(r, []string{"kms:Decrypt"}, a.KMSKeyARN)

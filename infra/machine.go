@@ -14,7 +14,8 @@ import (
 // A Machine is a state machine of ours with its role and its log.
 type Machine struct {
 	awsstepfunctions.StateMachine
-	Log awslogs.LogGroup
+	Log  awslogs.LogGroup
+	Name string // without the environment: LedgerLoad
 }
 
 // MachineProps say what differs between state machines.
@@ -54,7 +55,7 @@ func NewMachine(s awscdk.Stack, e Environment, data *DataStack, p MachineProps) 
 	suppress(role, "AwsSolutions-IAM5", "names of executions hold ids of runs; the machine is named", "/^Resource::.*:execution:"+name+"[:/]\\*$/")
 	suppress(role, "AwsSolutions-IAM5", "X-Ray and the delivery of vended logs have no resources to name", "Resource::*")
 
-	m := &Machine{Log: awslogs.NewLogGroup(s, jsii.String(p.Name+"Log"), &awslogs.LogGroupProps{
+	m := &Machine{Name: p.Name, Log: awslogs.NewLogGroup(s, jsii.String(p.Name+"Log"), &awslogs.LogGroupProps{
 		// Under this prefix log delivery needs no entry in the account's resource
 		// policy, which has room for a few groups only.
 		LogGroupName:  jsii.String("/aws/vendedlogs/states/" + name),

@@ -8,6 +8,9 @@
 //	stream  Kinesis stream, what applies it, alarms; deployed where cdk.json has
 //	        "stream". Before ledger, because LedgerLoad's last step enables it
 //	ledger  the functions of the ledger route, LedgerLoad, alarms
+//	snapshot  SnapshotLoad and its functions, what starts it, an Aurora DSQL cluster;
+//	        deployed where cdk.json has "snapshot"; needs data, and target unless it
+//	        loads into Aurora DSQL
 //	prove   LedgerProve and its functions; needs data only
 //	export  LedgerExport and its functions, the roles that QLDB writes with; needs
 //	        data and stream, and is deployed where cdk.json says "ledgerExport": true
@@ -86,12 +89,14 @@ func NewApp(context map[string]any, outdir string) awscdk.App {
 
 // Stacks are the stacks of one environment.
 type Stacks struct {
-	Data   *DataStack
-	Target *TargetStack
-	Stream *StreamStack // nil where it is not deployed
-	Ledger *LedgerStack
-	Prove  *ProveStack
-	Export *ExportStack // nil where it is not deployed
+	Data *DataStack
+	// Those below are nil where an environment does not deploy them.
+	Target   *TargetStack
+	Stream   *StreamStack
+	Ledger   *LedgerStack
+	Prove    *ProveStack
+	Export   *ExportStack
+	Snapshot *SnapshotStack
 }
 
 // NewStacks makes the stacks of an environment. assets is the folder of built
@@ -100,7 +105,17 @@ func NewStacks(app awscdk.App, e Environment, assets string) (Stacks, error) {
 	var s Stacks
 	var err error
 	s.Data = NewDataStack(app, "godwit-"+e.Name+"-data", e)
-	s.Target = NewTargetStack(app, "godwit-"+e.Name+"-target", e, s.Data)
+	if e.hasCluster() {
+		s.Target = NewTargetStack(app, "godwit-"+e.Name+"-target", e, s.Data)
+	}
+	if e.Snapshot != nil {
+		if s.Snapshot, err = NewSnapshotStack(app, "godwit-"+e.Name+"-snapshot", e, s.Data, s.Target, assets); err != nil {
+			return s, err
+		}
+	}
+	if len(e.Archives) == 0 {
+		return s, nil
+	}
 	if e.Stream != nil {
 		if s.Stream, err = NewStreamStack(app, "godwit-"+e.Name+"-stream", e, s.Data, s.Target, assets); err != nil {
 			return s, err

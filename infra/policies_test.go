@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -122,6 +123,51 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"StreamStatusRole", "qldb:GetDigest", "qldb:<here>:ledger/*", "the input names the ledger"},
 	{"LedgerExportRole", "s3:GetObject", "${Work.Arn}/exports/*/windows.jsonl", "keys hold the export's id"},
 	{"LedgerExportRole", "s3:AbortMultipartUpload s3:GetObject s3:ListMultipartUploadParts s3:PutObject", "${Work.Arn}/exports/*/results/*", "keys hold the ids of export and map run"},
+	{"RdsExportRole", "s3:DeleteObject s3:GetObject s3:PutObject", "${Exports.Arn}/*", "RDS names the objects of an export"},
+	{"SnapshotCatalogueRole", "s3:GetObject", "${Work.Arn}/mappings/*", "the execution's input names the file"},
+	{"SnapshotCatalogueRole", "s3:GetObject s3:PutObject", "${Work.Arn}/snapshots/*/catalog.json", "keys hold the load's id"},
+	{"SnapshotCatalogueRole", "s3:GetObject", "${Work.Arn}/snapshots/*/export.json", "keys hold the load's id"},
+	{"SnapshotEvidenceRole", "s3:GetObject", "${Exports.Arn}/*", "RDS names the objects of an export"},
+	{"SnapshotEvidenceRole", "s3:PutObject", "${Work.Arn}/snapshots/*/evidence/*", "keys hold the load's id and the item"},
+	{"SnapshotEvidenceRole", "s3:GetObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
+	{"SnapshotExportRole", "s3:GetObject", "${Exports.Arn}/*", "RDS names the objects of an export"},
+	{"SnapshotExportRole", "s3:GetObject s3:PutObject", "${Work.Arn}/snapshots/*/export.json", "keys hold the load's id"},
+	{"SnapshotExportRole", "rds:DescribeExportTasks rds:StartExportTask", "*", "export tasks have no resources"},
+	{"SnapshotExportRole", "rds:DescribeDBClusterSnapshots rds:ListTagsForResource", "rds:<sources>:cluster-snapshot:*", "a snapshot's name is its maker's choice"},
+	{"SnapshotLoadRole", "s3:GetObject", "${Work.Arn}/snapshots/*/items.jsonl", "keys hold the load's id"},
+	{"SnapshotLoadRole", "s3:AbortMultipartUpload s3:GetObject s3:ListMultipartUploadParts s3:PutObject", "${Work.Arn}/snapshots/*/results/*", "keys hold the ids of load and map run"},
+	{"SnapshotLoadRole", "s3:GetObject", "${Work.Arn}/snapshots/*/tasks/*", "keys hold the load's id and the phase"},
+	{"SnapshotPhaseRole", "s3:GetObject", "${Work.Arn}/snapshots/*/evidence/*", "keys hold the load's id and the item"},
+	{"SnapshotPhaseRole", "s3:GetObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
+	{"SnapshotPhaseRole", "s3:GetObject", "${Work.Arn}/snapshots/*/segments/*", "keys hold the load's id and the item"},
+	{"SnapshotPhaseRole", "s3:PutObject", "${Work.Arn}/snapshots/*/tasks/*", "keys hold the load's id and the phase"},
+	{"SnapshotPhaseRole", "s3:PutObject", "${Work.Arn}/snapshots/*/verdict.json", "keys hold the load's id"},
+	{"SnapshotPlanRole", "s3:GetObject", "${Exports.Arn}/*", "RDS names the objects of an export"},
+	{"SnapshotPlanRole", "s3:GetObject", "${Work.Arn}/mappings/*", "the execution's input names the file"},
+	{"SnapshotPlanRole", "s3:PutObject", "${Work.Arn}/snapshots/*/assessment.html", "keys hold the load's id"},
+	{"SnapshotPlanRole", "s3:PutObject", "${Work.Arn}/snapshots/*/assessment.json", "keys hold the load's id"},
+	{"SnapshotPlanRole", "s3:GetObject", "${Work.Arn}/snapshots/*/catalog.json", "keys hold the load's id"},
+	{"SnapshotPlanRole", "s3:GetObject", "${Work.Arn}/snapshots/*/export.json", "keys hold the load's id"},
+	{"SnapshotPlanRole", "s3:PutObject", "${Work.Arn}/snapshots/*/items.jsonl", "keys hold the load's id"},
+	{"SnapshotPlanRole", "s3:PutObject", "${Work.Arn}/snapshots/*/keys.sql", "keys hold the load's id"},
+	{"SnapshotPlanRole", "s3:PutObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
+	{"SnapshotPreflightRole", "s3:GetObject", "${Work.Arn}/mappings/*", "the execution's input names the file"},
+	{"SnapshotPreflightRole", "rds:DescribeDBClusterSnapshots rds:ListTagsForResource", "rds:<sources>:cluster-snapshot:*", "a snapshot's name is its maker's choice"},
+	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/evidence/*", "keys hold the load's id and the item"},
+	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/export.json", "keys hold the load's id"},
+	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
+	{"SnapshotReportRole", "s3:PutObject", "${Work.Arn}/snapshots/*/report.html", "keys hold the load's id"},
+	{"SnapshotReportRole", "s3:PutObject", "${Work.Arn}/snapshots/*/report.json", "keys hold the load's id"},
+	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/segments/*", "keys hold the load's id and the item"},
+	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/verdict.json", "keys hold the load's id"},
+	{"SnapshotRowsRole", "s3:GetObject", "${Exports.Arn}/*", "RDS names the objects of an export"},
+	{"SnapshotRowsRole", "s3:PutObject", "${Work.Arn}/parts/*", "keys hold the load's id and the item"},
+	{"SnapshotRowsRole", "s3:GetObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
+	{"SnapshotRowsRole", "s3:PutObject", "${Work.Arn}/snapshots/*/quarantine/*", "keys hold the load's id and the item"},
+	{"SnapshotRowsRole", "s3:PutObject", "${Work.Arn}/snapshots/*/segments/*", "keys hold the load's id and the item"},
+	{"SnapshotTaskRole", "s3:PutObject", "${Work.Arn}/snapshots/*/evidence/*", "keys hold the load's id and the item"},
+	{"SnapshotTaskRole", "s3:GetObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
+	{"SnapshotTriggerRole", "rds:DescribeDBClusterSnapshots rds:ListTagsForResource", "rds:<sources>:cluster-snapshot:*", "a snapshot's name is its maker's choice"},
 }
 
 func TestNoPolicyNamesMoreThanItMust(t *testing.T) {
@@ -161,7 +207,12 @@ func TestNoPolicyNamesMoreThanItMust(t *testing.T) {
 
 func (s *synthesis) reviewed(t *testing.T, used []bool, role string, actions []string, resource string) {
 	t.Helper()
-	for _, a := range s.Environment.Archives {
+	archives := s.Environment.Archives
+	if s.Environment.Snapshot != nil {
+		archives = slices.Concat(archives, s.Environment.Snapshot.Exports)
+		resource = strings.Replace(resource, "arn:aws:rds:"+s.Environment.Region+":111122223333:", "rds:<sources>:", 1)
+	}
+	for _, a := range archives {
 		if rest, ok := strings.CutPrefix(resource, "arn:aws:s3:::"+a.Bucket+"/"+a.Prefix+"*"); ok {
 			resource = "<archive>" + rest
 		}
@@ -179,7 +230,7 @@ func (s *synthesis) reviewed(t *testing.T, used []bool, role string, actions []s
 	for _, action := range actions {
 		found := false
 		for i, w := range wildcards {
-			admitted := (w.role == role || w.role == "*") && w.resource == resource || w.role == "<machine>Role" && slices.Contains(machines, machine) && w.resource == own
+			admitted := (w.role == role || w.role == "*") && w.resource == resource || w.role == "<machine>Role" && slices.Contains(slices.Collect(maps.Values(machines)), machine) && w.resource == own
 			if admitted && slices.Contains(strings.Fields(w.actions), action) {
 				used[i], found = true, true
 				break
@@ -261,7 +312,7 @@ func TestImportRoleReadsPartsOnly(t *testing.T) {
 	}
 }
 
-// Only target-prepare opens the admin's secret.
+// Only the functions that prepare the target open the admin's secret.
 func TestAdminSecretHasOneReader(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {
 		var readers []string
@@ -274,8 +325,16 @@ func TestAdminSecretHasOneReader(t *testing.T) {
 				}
 			}
 		}
-		if !slices.Equal(readers, []string{"PrepareRoleDefaultPolicy"}) {
-			t.Errorf("the admin's secret is read by %v", readers)
+		var want []string
+		if s.Environment.has("ledger") {
+			want = append(want, "PrepareRoleDefaultPolicy")
+		}
+		if x := s.Environment.Snapshot; x != nil && x.Target == targetAurora {
+			want = append(want, "SnapshotPrepareRoleDefaultPolicy")
+		}
+		slices.Sort(readers)
+		if !slices.Equal(readers, want) {
+			t.Errorf("the admin's secret is read by %v, want %v", readers, want)
 		}
 	})
 }
@@ -318,7 +377,7 @@ func TestOutputsNameEveryUserOfArchives(t *testing.T) {
 }
 
 // QLDB may write what it exports to the archives, and do nothing else; only the
-// function that begins exports may hand it that role, and to nobody but QLDB.
+// functions that begin exports may hand a service its role, and to nobody but it.
 func TestExportRoleWritesArchivesOnly(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {
 		for _, r := range s.resources("AWS::IAM::Role") {
@@ -338,8 +397,12 @@ func TestExportRoleWritesArchivesOnly(t *testing.T) {
 				actions, resources := s.texts(statement["Action"]), s.texts(statement["Resource"])
 				if slices.Contains(actions, "iam:PassRole") {
 					passes++
-					if p.ID != "ExportRoleDefaultPolicy" || len(actions) != 1 || !slices.Equal(resources, []string{"${QldbRole.Arn}"}) ||
-						at(statement, "Condition", "StringEquals", "iam:PassedToService") != "qldb.amazonaws.com" {
+					want := struct{ policy, role, service any }{"ExportRoleDefaultPolicy", "${QldbRole.Arn}", "qldb.amazonaws.com"}
+					if p.Stack == "snapshot" {
+						want.policy, want.role, want.service = "SnapshotExportRoleDefaultPolicy", "${RdsExportRole.Arn}", "export.rds.amazonaws.com"
+					}
+					if p.ID != want.policy || len(actions) != 1 || len(resources) != 1 || resources[0] != want.role ||
+						at(statement, "Condition", "StringEquals", "iam:PassedToService") != want.service {
 						t.Errorf("%s passes roles: %v", p, statement)
 					}
 				}
@@ -357,8 +420,14 @@ func TestExportRoleWritesArchivesOnly(t *testing.T) {
 				}
 			}
 		}
-		if passes != 1 {
-			t.Errorf("%d statements pass a role, want 1", passes)
+		want := 0
+		for _, stack := range []string{"export", "snapshot"} {
+			if s.Environment.has(stack) {
+				want++
+			}
+		}
+		if passes != want {
+			t.Errorf("%d statements pass a role, want %d", passes, want)
 		}
 	})
 }

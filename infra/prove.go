@@ -6,8 +6,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
-	"github.com/aws/aws-cdk-go/awscdk/v2/interfaces/interfacesawscloudwatch"
-	"github.com/aws/jsii-runtime-go"
 
 	"godwit/internal/config"
 )
@@ -48,34 +46,11 @@ func NewProveStack(app awscdk.App, id string, e Environment, data *DataStack, as
 		Name: "LedgerProve", Definition: definition, Functions: s.Functions, Items: []string{proveItems}, Results: proveResults,
 	})
 	saveQueries(s.Stack, e, "LedgerProve", savedQueries, s.Functions, s.Prove)
-	s.dashboard(e, s.alarms(e, data))
+	workflowDashboard(s.Stack, e, "prove", proofsPrefix+"<proof>", s.Prove, s.Functions, s.alarms(e, data))
 	output(s.Stack, "ArchiveReaders", roles(s.Functions, config.ProvePlan, config.ProveBlocks),
 		"Roles that read the archives. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")
 	output(s.Stack, "LedgerProveArn", *s.Prove.StateMachineArn(), `Start it with {"Bucket": "…", "Prefix": "…", "Digest": "…"}`)
 	return s, nil
-}
-
-// dashboard makes the dashboard of LedgerProve.
-func (s *ProveStack) dashboard(e Environment, alarms []awscloudwatch.Alarm) {
-	refs := make([]interfacesawscloudwatch.IAlarmRef, len(alarms))
-	for i, a := range alarms {
-		refs[i] = a
-	}
-	board := awscloudwatch.NewDashboard(s.Stack, jsii.String("Dashboard"), &awscloudwatch.DashboardProps{
-		DashboardName:   jsii.String("godwit-" + e.Name + "-prove"),
-		DefaultInterval: awscdk.Duration_Hours(jsii.Number(dashboardHours)),
-	})
-	each := &awscloudwatch.MetricOptions{Statistic: jsii.String("Sum"), Period: graphPeriod()}
-	board.AddWidgets(
-		awscloudwatch.NewAlarmStatusWidget(&awscloudwatch.AlarmStatusWidgetProps{
-			Title: jsii.String("Alarms of LedgerProve-" + e.Name + "; reports: " + proofsPrefix + "<proof>/report.html of the work bucket"),
-			Width: jsii.Number(thirdWidth), Height: jsii.Number(graphHeight), Alarms: &refs,
-		}),
-		graph("Executions", s.Prove.MetricStarted(each), s.Prove.MetricSucceeded(each), s.Prove.MetricFailed(each),
-			s.Prove.MetricTimedOut(each), s.Prove.MetricAborted(each)),
-		graph("Functions: calls", ofEach(s.Functions, func(f *Function) awscloudwatch.IMetric { return f.MetricInvocations(of(f, "Sum")) })...),
-	)
-	board.AddWidgets(functionGraphs(s.Functions)...)
 }
 
 // alarms makes the alarms of LedgerProve. Each says what to look at first.
@@ -107,14 +82,14 @@ const (
 type proveGrants struct{ grants }
 
 func (g proveGrants) plan(r awsiam.Role) {
-	g.listArchives(r)
-	g.readArchives(r)
+	g.listArchives(r, g.e.Archives)
+	g.readArchives(r, g.e.Archives)
 	g.readWork(r, proveItems)
 	g.writeWork(r, provePlan, proveItems, proveEvidence, proveTypes)
 }
 
 func (g proveGrants) blocks(r awsiam.Role) {
-	g.readArchives(r)
+	g.readArchives(r, g.e.Archives)
 	g.readWork(r, provePlan, proveTypes, proveRuns)
 	g.writeWork(r, proveRuns)
 }

@@ -26,7 +26,7 @@ func TestEveryStoreIsEncryptedAndPrivate(t *testing.T) {
 				continue
 			}
 			algorithm := at(rules[0], "ServerSideEncryptionByDefault", "SSEAlgorithm")
-			if want := map[string]string{"Work": "aws:kms", "Failures": "aws:kms", "AccessLogs": "AES256"}[b.ID]; algorithm != want {
+			if want := map[string]string{"Work": "aws:kms", "Failures": "aws:kms", "Exports": "aws:kms", "AccessLogs": "AES256"}[b.ID]; algorithm != want {
 				t.Errorf("bucket %s is encrypted with %v, want %s", b, algorithm, want)
 			}
 			for _, block := range []string{"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"} {
@@ -48,6 +48,11 @@ func TestEveryStoreIsEncryptedAndPrivate(t *testing.T) {
 		}
 		for _, c := range s.resources("AWS::RDS::DBCluster") {
 			if c.Properties["StorageEncrypted"] != true || s.text(c.Properties["KmsKeyId"]) != "${DataKey.Arn}" {
+				t.Errorf("cluster %s is not encrypted with the data key", c)
+			}
+		}
+		for _, c := range s.resources("AWS::DSQL::Cluster") {
+			if s.text(c.Properties["KmsEncryptionKey"]) != "${DataKey.Arn}" {
 				t.Errorf("cluster %s is not encrypted with the data key", c)
 			}
 		}
@@ -89,10 +94,16 @@ func TestNothingIsReachableFromOutside(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {
 		for _, kind := range []string{
 			"AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::SecurityGroupIngress", "AWS::EC2::EIP",
-			"AWS::Lambda::Url", "AWS::Lambda::Permission",
+			"AWS::Lambda::Url",
 		} {
 			for _, r := range s.resources(kind) {
 				t.Errorf("%s is a way in", r)
+			}
+		}
+		for _, p := range s.resources("AWS::Lambda::Permission") {
+			rule := s.text(p.Properties["SourceArn"])
+			if p.Properties["Principal"] != "events.amazonaws.com" || rule != "${SnapshotMade.Arn}" && rule != "${Sweep.Arn}" || s.text(p.Properties["FunctionName"]) != "${SnapshotTrigger.Arn}" {
+				t.Errorf("%s is a way in", p)
 			}
 		}
 		for _, g := range s.resources("AWS::EC2::SecurityGroup") {
@@ -107,7 +118,7 @@ func TestDataIsRetainedWhereAsked(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {
 		want := map[string]string{retain: "Retain", destroy: "Delete"}[s.Environment.Removal]
 		for _, kind := range []string{
-			"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::Kinesis::Stream", "AWS::SecretsManager::Secret", "AWS::RDS::DBCluster",
+			"AWS::S3::Bucket", "AWS::KMS::Key", "AWS::Kinesis::Stream", "AWS::SecretsManager::Secret", "AWS::RDS::DBCluster", "AWS::DSQL::Cluster",
 			// What the cluster runs in goes or stays with it.
 			"AWS::RDS::DBInstance", "AWS::EC2::SecurityGroup", "AWS::EC2::Subnet", "AWS::EC2::VPC", "AWS::EC2::VPCEndpoint",
 		} {
@@ -123,6 +134,11 @@ func TestDataIsRetainedWhereAsked(t *testing.T) {
 		for _, c := range s.resources("AWS::RDS::DBCluster") {
 			if c.Properties["DeletionProtection"] != (s.Environment.Removal == retain) {
 				t.Errorf("cluster %s: DeletionProtection %v with removal %s", c, c.Properties["DeletionProtection"], s.Environment.Removal)
+			}
+		}
+		for _, c := range s.resources("AWS::DSQL::Cluster") {
+			if c.Properties["DeletionProtectionEnabled"] != (s.Environment.Removal == retain) {
+				t.Errorf("cluster %s: DeletionProtectionEnabled %v with removal %s", c, c.Properties["DeletionProtectionEnabled"], s.Environment.Removal)
 			}
 		}
 	})
@@ -165,9 +181,17 @@ func TestFunctionsAreOursAndGivenExactlyWhatTheyRead(t *testing.T) {
 		}
 		roles := map[string]bool{}
 		list := s.resources("AWS::Lambda::Function")
-		want := len(functions)
-		if s.Environment.Stream == nil {
-			want -= len(streamFunctions)
+		want := 0
+		for _, f := range functions {
+			route, _, _ := strings.Cut(f, "-")
+			switch route {
+			case "snapshot", "stream":
+			default:
+				route = "ledger"
+			}
+			if s.Environment.has(route) && (f != config.SnapshotTrigger || len(s.Environment.Snapshot.Sources) > 0) {
+				want++
+			}
 		}
 		if len(list) != want {
 			t.Errorf("%d functions, want %d", len(list), want)
@@ -257,10 +281,10 @@ func TestOnlyTheExportStackNeedsQLDB(t *testing.T) {
 	each(t, func(t *testing.T, s *synthesis) {
 		for _, stack := range stacks {
 			text, _ := json.Marshal(s.Templates[stack])
-			if trusts := strings.Contains(string(text), "qldb.amazonaws.com"); trusts != (stack == "export") {
+			if trusts := strings.Contains(string(text), "qldb.amazonaws.com"); trusts != (stack == "export" && s.Environment.has(stack)) {
 				t.Errorf("stack %s trusts QLDB: %v", stack, trusts)
 			}
-			asks := stack == "export" || stack == "stream" && s.Environment.Stream != nil && s.Environment.Stream.Source == sourceQLDB
+			asks := stack == "export" && s.Environment.has(stack) || stack == "stream" && s.Environment.Stream != nil && s.Environment.Stream.Source == sourceQLDB
 			if got := strings.Contains(string(text), "qldb:"); got != asks {
 				t.Errorf("stack %s asks QLDB: %v", stack, got)
 			}
@@ -272,7 +296,7 @@ func TestOnlyTheExportStackNeedsQLDB(t *testing.T) {
 // for them, and is otherwise the same.
 func TestStacksAreDeployedWhereAskedOnly(t *testing.T) {
 	for name, want := range map[string]struct{ stream, export bool }{
-		"dev": {}, "prod": {}, "demo": {true, true}, "demo-dms": {stream: true}, "demo-dsql": {stream: true},
+		"dev": {}, "prod": {}, "demo": {true, true}, "demo-dms": {stream: true}, "demo-dsql": {stream: true}, "demo-snapshot": {}, "demo-snapshot-dsql": {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			whole := synthesize(t, name)
@@ -292,7 +316,7 @@ func TestStacksAreDeployedWhereAskedOnly(t *testing.T) {
 			deployed := 0
 			for _, stack := range stacks {
 				file := "godwit-" + name + "-" + stack + ".template.json"
-				if stack == "export" && !want.export || stack == "stream" && !want.stream {
+				if stack == "export" && !want.export || stack == "stream" && !want.stream || !e.has(stack) {
 					continue
 				}
 				deployed++
@@ -358,10 +382,17 @@ func TestEverythingThatGoesWrongRaisesAnAlarmThatIsHeard(t *testing.T) {
 				t.Errorf("alarm %s: statistic %v, missing data %v", a, a.Properties["Statistic"], a.Properties["TreatMissingData"])
 			}
 		}
-		wanted := []string{
-			"LedgerLoadFailed", "LedgerLoadTimedOut", "LedgerLoadAborted", "Quarantined",
-			"LedgerProveFailed", "LedgerProveTimedOut", "LedgerProveAborted",
-			"LedgerExportFailed", "LedgerExportTimedOut", "LedgerExportAborted",
+		var wanted []string
+		for stack, machine := range machines {
+			if s.Environment.has(stack) {
+				wanted = append(wanted, machine+"Failed", machine+"TimedOut", machine+"Aborted")
+			}
+		}
+		if s.Environment.has("ledger") {
+			wanted = append(wanted, "Quarantined")
+		}
+		for _, r := range s.resources("AWS::Events::Rule") {
+			wanted = append(wanted, r.ID+"Undelivered")
 		}
 		if s.Environment.Stream != nil {
 			wanted = append(wanted, "StreamStopped", "StreamLate", "StreamUnread", "FailuresDelivered", "FailuresDropped", "FailuresUndeliverable")

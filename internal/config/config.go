@@ -38,6 +38,19 @@ const (
 	ProveBlocks = "prove-blocks"
 	ProveReport = "prove-report"
 
+	// Of SnapshotLoad, and what starts it.
+	SnapshotTrigger   = "snapshot-trigger"
+	SnapshotPreflight = "snapshot-preflight"
+	SnapshotExport    = "snapshot-export"
+	SnapshotCatalog   = "snapshot-catalog"
+	SnapshotPlan      = "snapshot-plan"
+	SnapshotPrepare   = "snapshot-prepare"
+	SnapshotRows      = "snapshot-rows"
+	SnapshotEvidence  = "snapshot-evidence"
+	SnapshotPhase     = "snapshot-phase"
+	SnapshotTask      = "snapshot-task"
+	SnapshotReport    = "snapshot-report"
+
 	// Of the stream.
 	StreamApply  = "stream-apply"
 	StreamEnable = "stream-enable"
@@ -55,8 +68,14 @@ const (
 	LoaderSecret = "GODWIT_LOADER_SECRET" // ARN of the secret {"username","password"} of the role that loads
 	AdminSecret  = "GODWIT_ADMIN_SECRET"  // ARN of the cluster's master secret; target-prepare only
 	ImportRole   = "GODWIT_IMPORT_ROLE"   // ARN of the role that the cluster reads S3 with
-	ExportRole   = "GODWIT_EXPORT_ROLE"   // ARN of the role that QLDB writes exports with; LedgerExport only
+	ExportRole   = "GODWIT_EXPORT_ROLE"   // ARN of the role that QLDB (LedgerExport) or RDS (SnapshotLoad) writes exports with
 	Scale        = "GODWIT_SCALE"         // JSON: {"transform":40,"tasks":4,"minACU":2,"maxACU":8}, what an estimate reckons with; without ACU for a cluster that is not ours
+
+	SnapshotSources = "GODWIT_SNAPSHOT_SOURCES" // JSON: list of SnapshotSource, whose snapshots may be exported
+	SnapshotTarget  = "GODWIT_SNAPSHOT_TARGET"  // JSON: Target, where they are loaded
+	SnapshotMachine = "GODWIT_SNAPSHOT_MACHINE" // ARN of SnapshotLoad; snapshot-trigger only
+	ExportBucket    = "GODWIT_EXPORT_BUCKET"    // where RDS writes exports of snapshots
+	ExportKey       = "GODWIT_EXPORT_KEY"       // ARN of the KMS key that it encrypts them with
 
 	StreamARN     = "GODWIT_STREAM_ARN"     // the Kinesis stream
 	StreamSource  = "GODWIT_STREAM_SOURCE"  // who writes to it: qldb, dms or dsql
@@ -69,6 +88,41 @@ type Archive struct {
 	Bucket    string `json:"bucket"`
 	Prefix    string `json:"prefix"`
 	KMSKeyARN string `json:"kmsKeyArn,omitempty"`
+}
+
+// A SnapshotSource is a cluster or DB instance whose snapshots may be exported.
+type SnapshotSource struct {
+	ARN string `json:"arn"`
+	// Automated has automated snapshots loaded as well; manual ones are in any case.
+	Automated bool `json:"automated,omitempty"`
+	// SecretARN and Database read the catalogue of the living cluster through the
+	// Data API; without them it is given in the input, or there is none.
+	SecretARN string `json:"secretArn,omitempty"`
+	Database  string `json:"database,omitempty"`
+}
+
+// The kinds of a Target.
+const (
+	TargetAurora = "aurora"
+	TargetDSQL   = "dsql"
+)
+
+// A Target is the database that snapshots are loaded into.
+type Target struct {
+	Kind    string   `json:"kind"`              // TargetAurora or TargetDSQL
+	Profile string   `json:"profile"`           // what it can do: aurora-postgresql-17, aurora-dsql
+	Cluster string   `json:"cluster"`           // ARN
+	Readers []string `json:"readers,omitempty"` // roles of the database that are let in once a load is complete
+
+	Database     string `json:"database,omitempty"`     // TargetAurora
+	LoaderSecret string `json:"loaderSecret,omitempty"` // TargetAurora: ARN
+	AdminSecret  string `json:"adminSecret,omitempty"`  // TargetAurora: ARN; snapshot-prepare only
+
+	Endpoint   string `json:"endpoint,omitempty"`   // TargetDSQL: host name
+	LoaderRole string `json:"loaderRole,omitempty"` // TargetDSQL: role of the database
+	// LoaderARNs are the roles of the functions that connect as LoaderRole;
+	// TargetDSQL, snapshot-prepare only.
+	LoaderARNs []string `json:"loaderArns,omitempty"`
 }
 
 // A Size is how much an environment does at once.
@@ -95,6 +149,12 @@ type Function struct {
 	StreamSource  string
 	StreamMapping string
 	FailureBucket string
+
+	SnapshotSources []SnapshotSource
+	SnapshotTarget  Target
+	SnapshotMachine string
+	ExportBucket    string
+	ExportKey       string
 }
 
 // Needs lists the variables of each function. The stacks set exactly these.
@@ -119,6 +179,18 @@ func Needs(function string) []string {
 		return append(target, WorkBucket)
 	case LedgerReport:
 		return append(target, WorkBucket, Scale)
+	case SnapshotTrigger:
+		return []string{SnapshotSources, SnapshotTarget, SnapshotMachine}
+	case SnapshotPreflight, SnapshotExport:
+		return []string{Archives, SnapshotSources, SnapshotTarget, WorkBucket, ExportBucket, ExportKey, ExportRole}
+	case SnapshotCatalog:
+		return []string{SnapshotSources, WorkBucket}
+	case SnapshotEvidence:
+		return []string{WorkBucket}
+	case SnapshotPrepare:
+		return []string{SnapshotTarget}
+	case SnapshotPlan, SnapshotRows, SnapshotPhase, SnapshotTask, SnapshotReport:
+		return []string{SnapshotTarget, WorkBucket}
 	case StreamApply:
 		return append(target, FailureBucket)
 	case StreamEnable:
@@ -170,6 +242,22 @@ func Read(function string, lookup func(string) (string, bool)) (Function, error)
 			if err := json.Unmarshal([]byte(v), &c.Scale); err != nil {
 				errs = append(errs, fmt.Errorf("variable %s is not a JSON object like {\"transform\":40,\"tasks\":4}: %w", name, err))
 			}
+		case SnapshotSources:
+			if err := json.Unmarshal([]byte(v), &c.SnapshotSources); err != nil {
+				errs = append(errs, fmt.Errorf("variable %s is not a JSON list of clusters and DB instances: %w", name, err))
+			}
+		case SnapshotTarget:
+			if err := json.Unmarshal([]byte(v), &c.SnapshotTarget); err != nil {
+				errs = append(errs, fmt.Errorf("variable %s is not a JSON object of a target: %w", name, err))
+			} else if k := c.SnapshotTarget.Kind; k != TargetAurora && k != TargetDSQL {
+				errs = append(errs, fmt.Errorf("variable %s: kind %q is neither %s nor %s", name, k, TargetAurora, TargetDSQL))
+			}
+		case SnapshotMachine:
+			c.SnapshotMachine = v
+		case ExportBucket:
+			c.ExportBucket = v
+		case ExportKey:
+			c.ExportKey = v
 		case StreamARN:
 			c.StreamARN = v
 		case StreamSource:

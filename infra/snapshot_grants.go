@@ -1,0 +1,183 @@
+package main
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/jsii-runtime-go"
+
+	"godwit/internal/config"
+)
+
+// Where the functions keep what they hand on, under snapshots/<load id>/; see migrate.
+const (
+	snapshotExport     = snapshotsPrefix + "*/export.json"
+	snapshotCatalog    = snapshotsPrefix + "*/catalog.json"
+	snapshotPlan       = snapshotsPrefix + "*/plan.json"
+	snapshotItems      = snapshotsPrefix + "*/items.jsonl"
+	snapshotSegments   = snapshotsPrefix + "*/segments/*"
+	snapshotEvidence   = snapshotsPrefix + "*/evidence/*"
+	snapshotQuarantine = snapshotsPrefix + "*/quarantine/*"
+	snapshotTasks      = snapshotsPrefix + "*/tasks/*"
+	snapshotResults    = snapshotsPrefix + "*/results/*"
+	snapshotVerdict    = snapshotsPrefix + "*/verdict.json"
+)
+
+// snapshotGrants are the permissions of SnapshotLoad's functions, one method a
+// function.
+type snapshotGrants struct {
+	grants
+	stack   awscdk.Stack
+	role    awsiam.Role // that RDS writes exports with
+	cluster string      // ARN of the target
+}
+
+// exportRole makes the role that RDS writes exports with (Aurora User Guide,
+// exporting snapshots, access to the bucket; its statement's patterns are written
+// out).
+func (g snapshotGrants) exportRole() awsiam.Role {
+	role := awsiam.NewRole(g.stack, jsii.String("RdsExportRole"), &awsiam.RoleProps{
+		Description: jsii.String("RDS writes exports of snapshots with it"),
+		AssumedBy: awsiam.NewServicePrincipal(jsii.String("export.rds.amazonaws.com"), &awsiam.ServicePrincipalOpts{
+			Conditions: &map[string]any{"StringEquals": map[string]any{"aws:SourceAccount": *g.stack.Account()}},
+		}),
+	})
+	objects := *g.data.Exports.ArnForObjects(jsii.String("*"))
+	allow(role, []string{"s3:DeleteObject", "s3:GetObject", "s3:PutObject"}, objects)
+	allow(role, []string{"s3:GetBucketLocation", "s3:ListBucket"}, *g.data.Exports.BucketArn())
+	suppress(role, "AwsSolutions-IAM5", "RDS names the objects of an export; the bucket holds nothing else", "/^Resource::<Exports.*>/\\*$|^Resource::.*Exports.*/\\*$/")
+	return role
+}
+
+func (g snapshotGrants) trigger(r awsiam.Role, machine string) {
+	g.describeSnapshots(r)
+	allow(r, []string{"states:StartExecution"}, machine)
+}
+
+func (g snapshotGrants) preflight(r awsiam.Role) {
+	g.describeSnapshots(r)
+	allow(r, []string{"kms:DescribeKey"}, *g.data.Key.KeyArn())
+	g.listExports(r)
+	g.readWork(r, mappingsPrefix+"*")
+}
+
+// export begins exports, which RDS writes with the role that is passed to it and
+// encrypts by a grant on the key.
+func (g snapshotGrants) export(r awsiam.Role) {
+	g.describeSnapshots(r)
+	if arns := g.snapshotARNs(); len(arns) > 0 {
+		allow(r, []string{"rds:StartExportTask"}, "*")
+		allow(r, []string{"rds:DescribeExportTasks"}, "*")
+		suppress(r, "AwsSolutions-IAM5", "export tasks have no resources to name", "Resource::*")
+		allowIf(r, object{"StringEquals": object{"iam:PassedToService": "export.rds.amazonaws.com"}}, []string{"iam:PassRole"}, *g.role.RoleArn())
+		allowIf(r, object{"Bool": object{"kms:GrantIsForAWSResource": "true"}}, []string{"kms:CreateGrant"}, *g.data.Key.KeyArn())
+		allow(r, []string{"kms:DescribeKey"}, *g.data.Key.KeyArn())
+	}
+	g.listExports(r)
+	g.readExports(r)
+	g.readWork(r, snapshotExport)
+	g.writeWork(r, snapshotExport)
+}
+
+func (g snapshotGrants) catalogue(r awsiam.Role) {
+	for _, x := range g.e.Snapshot.Sources {
+		if x.SecretARN == "" {
+			continue
+		}
+		allow(r, []string{"rds-data:ExecuteStatement"}, x.ARN)
+		allow(r, []string{"secretsmanager:GetSecretValue"}, x.SecretARN)
+		if x.KeyARN != "" {
+			allow(r, []string{"kms:Decrypt"}, x.KeyARN)
+		}
+	}
+	g.readWork(r, mappingsPrefix+"*", snapshotExport, snapshotCatalog)
+	g.writeWork(r, snapshotCatalog)
+}
+
+func (g snapshotGrants) plan(r awsiam.Role) {
+	g.listExports(r)
+	g.readExports(r)
+	g.readWork(r, mappingsPrefix+"*", snapshotExport, snapshotCatalog)
+	g.writeWork(r, snapshotPlan, snapshotItems, snapshotsPrefix+"*/assessment.json", snapshotsPrefix+"*/assessment.html", snapshotsPrefix+"*/keys.sql")
+	g.loader(r)
+}
+
+func (g snapshotGrants) load(r awsiam.Role) {
+	g.readExports(r)
+	g.readWork(r, snapshotPlan)
+	g.writeWork(r, snapshotSegments, snapshotQuarantine)
+	if g.e.Snapshot.Target == config.TargetDSQL {
+		g.loader(r)
+	} else {
+		g.writeWork(r, partsPrefix+"*")
+	}
+}
+
+func (g snapshotGrants) evidence(r awsiam.Role) {
+	g.readExports(r)
+	g.readWork(r, snapshotPlan)
+	g.writeWork(r, snapshotEvidence)
+}
+
+func (g snapshotGrants) phase(r awsiam.Role) {
+	g.listWork(r, snapshotSegments, snapshotEvidence)
+	g.readWork(r, snapshotPlan, snapshotSegments, snapshotEvidence)
+	g.writeWork(r, snapshotTasks, snapshotVerdict)
+	g.loader(r)
+}
+
+func (g snapshotGrants) task(r awsiam.Role) {
+	g.readWork(r, snapshotPlan)
+	g.writeWork(r, snapshotEvidence)
+	g.loader(r)
+}
+
+func (g snapshotGrants) report(r awsiam.Role) {
+	g.listWork(r, snapshotSegments, snapshotEvidence)
+	g.readWork(r, snapshotExport, snapshotPlan, snapshotSegments, snapshotEvidence, snapshotVerdict)
+	g.writeWork(r, snapshotsPrefix+"*/report.json", snapshotsPrefix+"*/report.html")
+	g.loader(r)
+}
+
+// prepare acts as the database's administrator.
+func (g snapshotGrants) prepare(r awsiam.Role) {
+	if g.e.Snapshot.Target == config.TargetDSQL {
+		allow(r, []string{"dsql:DbConnectAdmin"}, g.cluster)
+		return
+	}
+	g.database(r, g.target.AdminSecret, g.target.LoaderSecret)
+}
+
+// loader lets a role act as the role that loads.
+func (g snapshotGrants) loader(r awsiam.Role) {
+	if g.e.Snapshot.Target == config.TargetDSQL {
+		allow(r, []string{"dsql:DbConnect"}, g.cluster)
+		return
+	}
+	g.database(r, g.target.LoaderSecret)
+}
+
+// describeSnapshots lets a role look at the sources' snapshots and their tags.
+func (g snapshotGrants) describeSnapshots(r awsiam.Role) {
+	for _, arn := range g.snapshotARNs() {
+		allow(r, []string{"rds:ListTagsForResource"}, arn)
+		suppress(r, "AwsSolutions-IAM5", "a snapshot's name is its maker's choice", "Resource::"+arn)
+	}
+	for _, x := range g.e.Snapshot.Sources {
+		of := snapshotsOf[sourceRule.FindStringSubmatch(x.ARN)[3]]
+		allow(r, []string{map[string]string{"cluster-snapshot": "rds:DescribeDBClusterSnapshots", "snapshot": "rds:DescribeDBSnapshots"}[of]}, x.ARN, snapshotARN(x))
+	}
+}
+
+// listExports lets a role list the places that exports lie in: our bucket, and
+// those that the environment names.
+func (g snapshotGrants) listExports(r awsiam.Role) {
+	g.listArchives(r, g.e.Snapshot.Exports)
+	allow(r, []string{"s3:ListBucket"}, *g.data.Exports.BucketArn())
+}
+
+func (g snapshotGrants) readExports(r awsiam.Role) {
+	g.readArchives(r, g.e.Snapshot.Exports)
+	allow(r, []string{"s3:GetObject"}, *g.data.Exports.ArnForObjects(jsii.String("*")))
+	allow(r, []string{"kms:Decrypt"}, *g.data.Key.KeyArn())
+	suppress(r, "AwsSolutions-IAM5", "RDS names the objects of an export; the bucket holds nothing else", "/^Resource::.*Exports.*/\\*$/")
+}

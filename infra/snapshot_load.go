@@ -1,0 +1,133 @@
+package main
+
+import "godwit/internal/config"
+
+// The definition of SnapshotLoad, in JSONata throughout:
+//
+//	Preflight -> Export, until it is complete -> Catalogue -> Plan -> loaded already? ------------+
+//	                                                           |                                 |
+//	                            Assessed <- assess only? ------+                                 |
+//	                                                           v                                 v
+//	    +-------------------------------------- Prepare -> NextPhase -> any tasks? -> Map(Task) -> another phase? -no-> Report
+//	    |                                                     ^ ^                                        | |
+//	    |                                                     | +------------------------ yes -----------+ |
+//	    +-                                                    +--- Parallel { Map(Load) ; Map(Evidence) } <-+ the rows are next
+//
+// What the functions take and give (members in PascalCase):
+//
+//	Preflight  {Input, Execution}              -> {LoadId, Warnings}
+//	Export     {LoadId, Input, Resume}         -> {Done, Resume?, WaitSeconds}
+//	Catalogue  {LoadId, Input}                 -> {}
+//	Plan       {LoadId, Input, Execution}      -> {LoadId, Published, Items: {Bucket, Key}, ItemCount, Assessment}
+//	Prepare    {}                              -> {}
+//	Phase      {LoadId, Phase}                 -> {Tasks: {Bucket, Key}, Count, Next}
+//	Task       {LoadId, Items, Resume}         -> {Done, Resume?, WaitSeconds}
+//	Load       {LoadId, Items, Resume}         -> {Done, Resume?}
+//	Evidence   {LoadId, Items, Resume}         -> {Done, Resume?}
+//	Report     {LoadId, Preflight, Published, Execution} -> the execution's output
+//
+// Resume is null at first, then what the last answer held. Mode "assess" in the
+// input ends behind the plan, which writes the assessment, and leaves the target
+// alone. Phase "rows" has no tasks: it is where the maps over the items run.
+//
+// Every step may be repeated: an execution that failed is redriven, or another
+// is started with the same input, and goes on where the first one stopped.
+//
+// State data holds names and counts, never values of the database.
+
+const (
+	// The first phase of a snapshot's load, and the one behind which its rows are
+	// loaded; every answer of the phase function names the next one.
+	firstSnapshotPhase = "tables"
+	rowsPhase          = "rows"
+
+	// Items are some 128 MB of Parquet: minutes of work each, so that a child an
+	// item spreads the load and is the easiest to read in the console.
+	rangesPerChild = 1
+)
+
+// SnapshotLoadDefinition writes the definition in the Amazon States Language.
+func SnapshotLoadDefinition(p DefinitionProps) (string, error) {
+	w := workflow{DefinitionProps: p, id: "LoadId", folder: snapshotsPrefix, anew: "start SnapshotLoad again with the same input to go on from here"}
+	states := w.turns("Export", config.SnapshotExport, object{"LoadId": "{% $given.LoadId %}", "Input": "{% $given.Input %}"}, true)
+	states["ExportFinished"] = object{"Type": "Pass", "Next": "Catalogue"}
+	return w.definition("Loads the snapshot of a PostgreSQL database, or assesses it", "Preflight", with(states, object{
+		"Preflight": with(w.call(config.SnapshotPreflight, object{"Input": "{% $states.input %}", "Execution": "{% $states.context.Execution.Name %}"}), object{
+			"Comment": "Names everything that is missing, before anything is billed",
+			"Assign": object{
+				"input":     "{% $states.input %}",
+				"mode":      "{% $exists($states.input.Mode) ? $states.input.Mode : 'load' %}",
+				"preflight": "{% $states.result.Payload %}",
+			},
+			"Output": "{% {'LoadId': $states.result.Payload.LoadId, 'Input': $states.input} %}",
+			"Next":   "ExportBegin",
+		}),
+		"Catalogue": with(w.call(config.SnapshotCatalog, object{"LoadId": "{% $preflight.LoadId %}", "Input": "{% $input %}"}), object{
+			"Comment": "Keys, foreign keys, defaults and indexes, which no export carries",
+			"Next":    "Plan",
+		}),
+		"Plan": with(w.call(config.SnapshotPlan, object{
+			"LoadId": "{% $preflight.LoadId %}", "Input": "{% $input %}", "Execution": "{% $states.context.Execution.Name %}",
+		}), object{
+			"Comment": "Decides what becomes of every column, cuts the export into ranges of rows",
+			"Assign": object{
+				"load":  "{% $states.result.Payload %}",
+				"phase": "{% {'Next': '" + firstSnapshotPhase + "'} %}",
+			},
+			"Next": "Published",
+		}),
+		"Published": object{
+			"Type":    "Choice",
+			"Comment": "The same input is the same load: what is visible already is only reported",
+			"Choices": []object{
+				{"Condition": "{% $mode = 'assess' %}", "Next": "Assessed"},
+				{"Condition": "{% $load.Published %}", "Next": "Report"},
+			},
+			"Default": "Prepare",
+		},
+		"Assessed": object{"Type": "Succeed", "Output": "{% {'LoadId': $load.LoadId, 'Assessment': $load.Assessment} %}"},
+		"Prepare": with(w.call(config.SnapshotPrepare, object{}), object{
+			"Comment": "Roles, schemas, bookkeeping. The only one that may act as the database's administrator",
+			"Next":    "NextPhase",
+		}),
+		"NextPhase": with(w.call(config.SnapshotPhase, object{"LoadId": "{% $load.LoadId %}", "Phase": "{% $phase.Next %}"}), object{
+			"Comment": "Checks what the phase stands on and writes its tasks",
+			"Output":  "{% $merge([$states.result.Payload, {'LoadId': $load.LoadId}]) %}",
+			"Assign":  object{"phase": "{% $states.result.Payload %}"},
+			"Next":    "AnyTasks",
+		}),
+		"AnyTasks": object{
+			"Type":    "Choice",
+			"Choices": []object{{"Condition": "{% $phase.Count > 0 %}", "Next": "Tasks"}},
+			"Default": "AnotherPhase",
+		},
+		// The concurrency is of its own: the database bounds it, not the export.
+		"Tasks": with(w.distributed("Task", "Tasks", tasksPerChild, p.Concurrency.Tasks, w.batch("Task", config.SnapshotTask, true)), object{
+			"Next": "AnotherPhase",
+		}),
+		"AnotherPhase": object{
+			"Type": "Choice",
+			"Choices": []object{
+				{"Condition": "{% $phase.Next = '" + rowsPhase + "' and $load.ItemCount > 0 %}", "Next": "Rows"},
+				{"Condition": "{% $phase.Next != '' %}", "Next": "NextPhase"},
+			},
+			"Default": "Report",
+		},
+		"Rows": object{
+			"Type":    "Parallel",
+			"Comment": "Loads the rows, and takes the evidence of them that the target is held against",
+			"Arguments": object{
+				"LoadId": "{% $load.LoadId %}", "Items": "{% $load.Items %}",
+			},
+			"Branches": []object{
+				branch("Load", w.distributed("Load", "Items", rangesPerChild, p.Concurrency.Transform, w.batch("Load", config.SnapshotRows, false))),
+				branch("Evidence", w.distributed("Evidence", "Items", rangesPerChild, p.Concurrency.Transform, w.batch("Evidence", config.SnapshotEvidence, false))),
+			},
+			"Next": "NextPhase",
+		},
+		"Report": with(w.call(config.SnapshotReport, object{
+			"LoadId": "{% $load.LoadId %}", "Preflight": "{% $preflight %}",
+			"Published": "{% $load.Published %}", "Execution": "{% $states.context.Execution.Name %}",
+		}), object{"End": true}),
+	}))
+}
