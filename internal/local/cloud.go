@@ -49,6 +49,7 @@ type Options struct {
 	// LedgerProve need none.
 	NoDatabase bool
 	Stream     StreamOptions
+	Snapshots  SnapshotOptions
 	Clock      asl.Clock // nil: waits of state machines and of streams are leapt over
 	Logs       io.Writer // of the functions; nil drops them
 	Progress   func(asl.Event)
@@ -69,8 +70,8 @@ type Cloud struct {
 	QLDB      *qldb.Service // nil where QLDB is gone
 	Secrets   *secrets.Store
 	RDS       *rds.Service
-	Data      *rdsdata.Server
-	Postgres  *postgres.Server // nil without a database, as are RDS and Data
+	Data      *rdsdata.Server  // nil without a database, as is RDS
+	Postgres  *postgres.Server // nil without a cluster in the stacks
 	Clock     asl.Clock
 	Kinesis   *kinesis.Service
 	Mappings  *esm.Service
@@ -107,7 +108,7 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 	}
 	c.closers = append(c.closers, func() { _ = c.Gateway.Close() }) // nothing to save
 	steps := []func(context.Context, Options) error{
-		c.startClock, c.startS3, c.startQLDB, c.startKinesis, c.startSecrets, c.startDatabase, c.startFunctions, c.startMappings, c.startMachines,
+		c.startClock, c.startS3, c.startQLDB, c.startKinesis, c.startSecrets, c.startRDS, c.startDatabase, c.startFunctions, c.startMappings, c.startMachines,
 	}
 	for _, step := range steps {
 		if err := step(ctx, o); err != nil {
@@ -223,8 +224,12 @@ func (c *Cloud) startDatabase(ctx context.Context, o Options) error {
 		return nil
 	}
 	clusters := template.ByType(c.Stacks, "AWS::RDS::DBCluster")
-	if len(clusters) != 1 {
-		return fmt.Errorf("the stacks have %d database clusters: local runs exactly one", len(clusters))
+	switch len(clusters) {
+	case 0:
+		return nil // what is loaded into Aurora DSQL needs none
+	case 1:
+	default:
+		return fmt.Errorf("the stacks have %d database clusters: local runs one", len(clusters))
 	}
 	r := clusters[0]
 	resolved, err := template.ResolveSecrets(r.Properties, func(id, key string) (string, error) {
@@ -283,13 +288,8 @@ func (c *Cloud) startDatabase(ctx context.Context, o Options) error {
 			return fmt.Errorf("attach the import role: %w", err)
 		}
 	}
-	c.RDS = &rds.Service{}
 	c.RDS.Set(control)
-	c.Gateway.Register("rds", c.RDS)
-	c.Data = rdsdata.New(rdsdata.Config{Secrets: c.Secrets, Timeout: o.CallTimeout})
-	c.closers = append(c.closers, func() { _ = c.Data.Close() }) // rolls back what is open
 	c.Data.AddCluster(r.ARN(), rdsdata.Cluster{Addr: c.Postgres.Addr(), EndpointDisabled: !p.EnableHttpEndpoint})
-	c.Gateway.Register("rds-data", c.Data)
 	return nil
 }
 

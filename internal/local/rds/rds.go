@@ -1,19 +1,76 @@
 // Package rds is the RDS control plane of the local AWS, as far as a load asks
-// it: DescribeDBClusters of the clusters that the stacks make. It speaks the
-// query protocol, version 2014-10-31, and refuses other operations by name.
+// it: the clusters that the stacks make, snapshots with their tags, and exports of
+// snapshots and clusters to the local S3. It speaks the query protocol, version
+// 2014-10-31, and refuses other operations and parameters by name.
+//
+// It leaves what an export holds to package export, judging a call to the
+// gateway, and who hears of an event to whoever gives it a Publish. What RDS
+// checks on behalf of others it asks the judge: whether the caller may have the
+// key used (DescribeKey, CreateGrant), whether the export's role can be assumed
+// and may write to the bucket.
+//
+// Promises: a snapshot holds what its databases held when it was made; states go
+// by the clock that it is given, an export's no faster than its objects are
+// stored; an event comes behind what it tells of; Close ends every export.
+//
+// Limits, errors and events:
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_StartExportTask.html
+// https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/USER_Events.Messages.html
+// The error of a sixth export at once is in no document; callers of the real API
+// know it as ExportTaskLimitReachedFault. Chosen here: a second export of a
+// source that is being exported has the error of a source in a wrong state, and
+// so has a snapshot that another account shares.
 package rds
 
 import (
-	"encoding/xml"
-	"fmt"
-	"net/http"
-	"net/url"
+	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"godwit/internal/local/asl"
+	"godwit/internal/local/events"
+	"godwit/internal/local/export"
 	"godwit/internal/local/gateway"
+	"godwit/internal/local/s3"
 )
+
+// Config is what a Service needs to know. What is for snapshots and exports alone
+// may be missing where there are none.
+type Config struct {
+	Account string
+	Region  string
+	Clock   asl.Clock
+	Judge   Judge
+	Objects Objects
+	// Publish is told every event, in order. nil is nobody.
+	Publish func(events.Event)
+	// Starting is how long an export is STARTING, and Extracting how long it is
+	// IN_PROGRESS, at least; 0 is 10 and 5 minutes, a snapshot being restored first.
+	Starting, Extracting time.Duration
+	Style                export.Style
+	// Broken says why the export with this identifier fails once it is in progress;
+	// "" lets it end well. nil breaks none.
+	Broken func(id string) string
+}
+
+// A Judge says what others than the caller may do, as iam.Judge does.
+type Judge interface {
+	// Authorize returns nil, or a *gateway.AccessDenied.
+	Authorize(role, action, resource string, condition map[string]string) error
+	// CanAssume returns nil, a *gateway.AccessDenied, or what else is wrong.
+	CanAssume(role, service string, condition map[string]string) error
+}
+
+// Objects is the S3 that exports are written to, as s3.Service is.
+type Objects interface {
+	// BucketRegion is where a bucket is, "" where there is none.
+	BucketRegion(name string) string
+	// Put stores an object without asking anybody.
+	Put(bucket, key string, body []byte, o s3.Options) error
+}
 
 // A Cluster is what the control plane says of one cluster.
 type Cluster struct {
@@ -26,15 +83,63 @@ type Cluster struct {
 	MinACU  float64
 	MaxACU  float64
 	Roles   []Role
+	// Databases is what the cluster holds, for exports of the living cluster.
+	Databases []export.Database
 }
 
 // A Role is a role attached for one feature.
 type Role struct{ ARN, Feature string }
 
-// A Service answers for its clusters. Safe for concurrent use.
+// A Service answers for its clusters, snapshots and exports. The zero Service
+// answers for clusters; one that New made is closed after use. Safe for concurrent
+// use.
 type Service struct {
-	mu       sync.Mutex
-	clusters map[string]Cluster // by id
+	config Config
+	ctx    context.Context // of everything under way; ends with Close
+	stop   context.CancelFunc
+	jobs   sync.WaitGroup
+
+	mu        sync.Mutex
+	clusters  map[string]Cluster // by id
+	snapshots []*snapshot        // in the order of their making
+	tasks     []*task            // likewise
+}
+
+var _ gateway.Service = (*Service)(nil)
+
+// New makes a service that knows nothing yet.
+func New(c Config) (*Service, error) {
+	if c.Account == "" || c.Region == "" || c.Clock == nil {
+		return nil, errors.New("local rds needs an account, a region and a clock")
+	}
+	if c.Publish == nil {
+		c.Publish = func(events.Event) {}
+	}
+	if c.Broken == nil {
+		c.Broken = func(string) string { return "" }
+	}
+	if c.Starting == 0 {
+		c.Starting = 10 * time.Minute
+	}
+	if c.Extracting == 0 {
+		c.Extracting = 5 * time.Minute
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	return &Service{config: c, ctx: ctx, stop: stop}, nil
+}
+
+// Close ends the exports under way and lets the databases of all snapshots go.
+func (s *Service) Close() {
+	s.mu.Lock()
+	s.stop() // no export starts from here on
+	s.mu.Unlock()
+	s.jobs.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.snapshots {
+		x.frozen.Close()
+	}
+	s.snapshots = nil
 }
 
 // Set adds or replaces a cluster.
@@ -57,38 +162,14 @@ func (s *Service) Change(id string, change func(*Cluster)) {
 	s.clusters[id] = c
 }
 
+// find finds a cluster; s.mu is held.
 func (s *Service) find(arnOrID string) (Cluster, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, c := range s.clusters {
 		if c.ID == arnOrID || c.ARN == arnOrID {
 			return c, true
 		}
 	}
 	return Cluster{}, false
-}
-
-// Describe implements gateway.Service.
-func (s *Service) Describe(_ *http.Request, body []byte) ([]gateway.Call, error) {
-	form, err := url.ParseQuery(string(body))
-	if err != nil {
-		return nil, fmt.Errorf("rds: read the request: %w", err)
-	}
-	if form.Get("Action") != "DescribeDBClusters" {
-		return nil, fmt.Errorf("rds: operation %q is not implemented locally", form.Get("Action"))
-	}
-	for name := range form {
-		switch name {
-		case "Action", "Version", "DBClusterIdentifier":
-		default:
-			return nil, fmt.Errorf("rds: parameter %q of DescribeDBClusters is not implemented locally", name)
-		}
-	}
-	resource := "*"
-	if c, ok := s.find(form.Get("DBClusterIdentifier")); ok {
-		resource = c.ARN
-	}
-	return []gateway.Call{{Action: "rds:DescribeDBClusters", Resources: []string{resource}}}, nil
 }
 
 type roleXML struct {
@@ -109,29 +190,13 @@ type clusterXML struct {
 	MaxCapacity         float64   `xml:"ServerlessV2ScalingConfiguration>MaxCapacity"`
 }
 
-type response struct {
-	XMLName  xml.Name     `xml:"http://rds.amazonaws.com/doc/2014-10-31/ DescribeDBClustersResponse"`
-	Clusters []clusterXML `xml:"DescribeDBClustersResult>DBClusters>DBCluster"`
-}
-
-type failure struct {
-	XMLName xml.Name `xml:"http://rds.amazonaws.com/doc/2014-10-31/ ErrorResponse"`
-	Type    string   `xml:"Error>Type"`
-	Code    string   `xml:"Error>Code"`
-	Message string   `xml:"Error>Message"`
-}
-
-// ServeHTTP implements gateway.Service.
-func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil {
-		answer(w, http.StatusBadRequest, failure{Type: "Sender", Code: "MalformedQueryString", Message: err.Error()})
-		return
-	}
-	id := r.Form.Get("DBClusterIdentifier")
+func (s *Service) describeClusters(in request) (any, error) {
+	id := strings.TrimSpace(in.get("DBClusterIdentifier"))
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	c, ok := s.find(id)
 	if !ok {
-		answer(w, http.StatusNotFound, failure{Type: "Sender", Code: "DBClusterNotFoundFault", Message: "DBCluster " + strings.TrimSpace(id) + " not found."})
-		return
+		return nil, fail("DBClusterNotFoundFault", "DBCluster %s not found.", id)
 	}
 	x := clusterXML{
 		DBClusterIdentifier: c.ID, DBClusterArn: c.ARN, Engine: c.Engine, EngineVersion: c.Version, Status: c.Status,
@@ -140,16 +205,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, role := range c.Roles {
 		x.AssociatedRoles = append(x.AssociatedRoles, roleXML{role.ARN, role.Feature, "ACTIVE"})
 	}
-	answer(w, http.StatusOK, response{Clusters: []clusterXML{x}})
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	b, err := xml.Marshal(v)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "text/xml")
-	w.WriteHeader(status)
-	_, _ = w.Write(b) // the caller that went away asks again
+	return struct {
+		Clusters []clusterXML `xml:"DBClusters>DBCluster"`
+	}{[]clusterXML{x}}, nil
 }

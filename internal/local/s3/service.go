@@ -108,11 +108,18 @@ func (s *Service) bucket(name string) (Bucket, bool) {
 	return s.complete(b.Bucket), true
 }
 
+// BucketRegion is where a bucket is, "" where there is none.
+func (s *Service) BucketRegion(name string) string {
+	b, _ := s.bucket(name)
+	return b.Region
+}
+
 // Options are an object's headers; all may be zero.
 type Options struct {
 	ContentType     string
 	ContentEncoding string
 	StorageClass    string // STANDARD when ""
+	KMSKey          string // ARN of the key that it is encrypted with instead of the bucket's
 	Metadata        map[string]string
 }
 
@@ -132,7 +139,8 @@ func (o Options) header() (map[string]string, error) {
 	return header, nil
 }
 
-// Put stores an object, encrypted with the bucket's key, without asking IAM.
+// Put stores an object, encrypted with the bucket's key unless the options name
+// one, without asking IAM.
 func (s *Service) Put(bucketName, key string, body []byte, o Options) error {
 	return s.seed(bucketName, key, o, func(header map[string]string) (*object, error) {
 		return newObject(append([]byte(nil), body...), header), nil
@@ -163,6 +171,9 @@ func (s *Service) seed(bucketName, key string, o Options, stored func(map[string
 	header, err := o.header()
 	if err != nil {
 		return fmt.Errorf("put %s/%s: %w", bucketName, key, err)
+	}
+	if o.KMSKey != "" {
+		b.KMSKey, b.BucketKey = o.KMSKey, false
 	}
 	b.encrypt(header)
 	object, err := stored(header)
