@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"regexp"
@@ -115,15 +116,34 @@ func kills(calls []string, chance *rand.Rand) (cases []disturbance) {
 }
 
 // losses loses the replies of all calls, and throttles them. S3's client repeats
-// such calls by itself, with waits that are long for a test: they are left to
-// make soak.
-func losses(calls []string, _ *rand.Rand) (cases []disturbance) {
+// such calls by itself, with waits that are long for a test: one call of each
+// caller, by chance, stands for the others; make soak has all.
+func losses(calls []string, chance *rand.Rand) (cases []disturbance) {
+	if !soak {
+		calls = oneOfAKind(calls, chance, func(call string) string {
+			if caller, _, ok := strings.Cut(call, "'s s3:"); ok {
+				return caller
+			}
+			return call
+		})
+	}
 	for _, call := range calls {
-		if soak || !strings.Contains(call, " s3:") {
-			cases = append(cases, disturbance{call, gateway.Lose, false}, disturbance{call, gateway.Throttle, false})
-		}
+		cases = append(cases, disturbance{call, gateway.Lose, false}, disturbance{call, gateway.Throttle, false})
 	}
 	return cases
+}
+
+// oneOfAKind has one call of each kind, by chance.
+func oneOfAKind(calls []string, chance *rand.Rand, kind func(call string) string) (chosen []string) {
+	kinds := map[string][]string{}
+	for _, call := range calls {
+		kinds[kind(call)] = append(kinds[kind(call)], call)
+	}
+	for _, k := range slices.Sorted(maps.Keys(kinds)) {
+		slices.Sort(kinds[k])
+		chosen = append(chosen, kinds[k][chance.IntN(len(kinds[k]))])
+	}
+	return chosen
 }
 
 // A workload is what a run does, in a cloud of its own.

@@ -145,7 +145,7 @@ func TestStreamSurvivesKill(t *testing.T) {
 	chance := rand.New(rand.NewPCG(seed(t), 0))
 	var cases []disturbance
 	if !soak {
-		calls = onePerKind(calls, chance)
+		calls = oneOfAKind(calls, chance, func(call string) string { return call[:strings.LastIndex(call, " #")] })
 	}
 	for _, call := range calls {
 		faults := []gateway.Fault{gateway.KillBefore, gateway.KillAfter, gateway.Lose, gateway.Throttle}
@@ -231,20 +231,4 @@ func undisturbedStory(t *testing.T) (want map[string]string, calls []string) {
 	want = state(t, s.Cloud, "dmv")
 	s.Close() // the mapping calls no more
 	return want, calls
-}
-
-// onePerKind has one call of each kind, which is the name without its number, by
-// chance.
-func onePerKind(calls []string, chance *rand.Rand) (chosen []string) {
-	kind := func(call string) string { return call[:strings.LastIndex(call, " #")] }
-	slices.Sort(calls)
-	for len(calls) > 0 {
-		n := slices.IndexFunc(calls, func(call string) bool { return kind(call) != kind(calls[0]) })
-		if n < 0 {
-			n = len(calls)
-		}
-		chosen = append(chosen, calls[chance.IntN(n)])
-		calls = calls[n:]
-	}
-	return chosen
 }
