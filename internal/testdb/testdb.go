@@ -94,7 +94,8 @@ func NewDurable(t testing.TB) *DB {
 	return newOn(t, startDurable)
 }
 
-func newOn(t testing.TB, start func() (*cluster, error)) *DB {
+// installed skips the test where PostgreSQL is not, or fails it under CI=true.
+func installed(t testing.TB) {
 	t.Helper()
 	if err := postgres.Installed(); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -102,6 +103,11 @@ func newOn(t testing.TB, start func() (*cluster, error)) *DB {
 		}
 		t.Skip(err)
 	}
+}
+
+func newOn(t testing.TB, start func() (*cluster, error)) *DB {
+	t.Helper()
+	installed(t)
 	c, err := start()
 	if err != nil {
 		t.Fatal(err)

@@ -68,7 +68,11 @@ func (g *Gateway) authenticate(r *http.Request, body []byte) (*identity, string,
 	} else if age > maxSkew || age < -maxSkew {
 		return nil, "", &signatureError{"RequestTimeTooSkewed", "the request's time differs too much from the gateway's"}
 	}
-	// S3 signs the hash that the header names; every other service the body's.
+	// S3 signs the hash that the header names, and none in URLs; every other service
+	// the body's.
+	if presigned && scope[3] != "s3" {
+		payload = ""
+	}
 	switch {
 	case payload == "UNSIGNED-PAYLOAD" || strings.HasPrefix(payload, "STREAMING-"):
 	case payload == "":

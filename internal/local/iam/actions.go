@@ -31,6 +31,7 @@ var actions = map[string]string{
 		SubscribeToShard`,
 	"states": `DeleteStateMachine DescribeExecution DescribeMapRun DescribeStateMachine DescribeStateMachineForExecution GetExecutionHistory ListExecutions
 		ListMapRuns ListStateMachines RedriveExecution SendTaskFailure SendTaskHeartbeat SendTaskSuccess StartExecution StartSyncExecution StopExecution UpdateMapRun`,
+	"dsql":           `CreateCluster DbConnect DbConnectAdmin DeleteCluster GetCluster ListClusters ListTagsForResource TagResource UntagResource UpdateCluster`,
 	"rds-data":       `BatchExecuteStatement BeginTransaction CommitTransaction ExecuteSql ExecuteStatement RollbackTransaction`,
 	"secretsmanager": `DescribeSecret GetRandomPassword GetResourcePolicy GetSecretValue ListSecretVersionIds ListSecrets PutSecretValue RotateSecret UpdateSecret UpdateSecretVersionStage`,
 	"sns": `AddPermission DeleteTopic GetSubscriptionAttributes GetTopicAttributes ListSubscriptionsByTopic Publish RemovePermission SetTopicAttributes

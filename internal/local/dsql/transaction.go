@@ -1,0 +1,285 @@
+package dsql
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// A transaction is what a session has begun.
+type transaction struct {
+	open     bool // on the server
+	explicit bool // by BEGIN of the client
+	failed   bool
+	readOnly bool
+	began    time.Time
+	ddl, dml bool
+	changed  map[string]bool // objects that the catalog's change is about
+	jobs     bool            // that wait for the commit
+	verb     string          // of the last statement that changed something
+}
+
+// start begins one on the server where there is none.
+func (t *transaction) start(s *session) error {
+	if t.open {
+		return nil
+	}
+	sql := "BEGIN"
+	if t.readOnly {
+		sql = "BEGIN READ ONLY"
+	}
+	if err := s.exec(sql); err != nil {
+		return err
+	}
+	s.busy.Store(true)
+	t.open = true
+	if t.began.IsZero() {
+		t.began = s.cluster.config.Now()
+	}
+	return nil
+}
+
+// abandon rolls back what failed. Where the client has begun the transaction it
+// stays failed until the client ends it.
+func (t *transaction) abandon(s *session) error {
+	t.failed = true
+	if !t.open {
+		return nil
+	}
+	t.open = false
+	return s.exec("ROLLBACK")
+}
+
+// end forgets the transaction, rolling back what is open.
+func (t *transaction) end(s *session) error {
+	if t.open {
+		if err := s.exec("ROLLBACK"); err != nil {
+			return err
+		}
+	}
+	*t = transaction{}
+	s.busy.Store(false)
+	return nil
+}
+
+// commit ends a transaction with its effect. A failure is the client's to hear;
+// the transaction is over with it.
+func (t *transaction) commit(s *session) (*pgproto3.ErrorResponse, error) {
+	if !t.open {
+		return nil, t.end(s)
+	}
+	refuse := func(e *Error) (*pgproto3.ErrorResponse, error) {
+		return e.response(), t.end(s)
+	}
+	if e := t.tooOld(s); e != nil {
+		return refuse(e)
+	}
+	fault := None
+	if t.dml || t.ddl {
+		if e, err := t.tooLarge(s); e != nil || err != nil {
+			if err != nil {
+				return nil, err
+			}
+			return refuse(e)
+		}
+		fault = s.fault(Commit, t.verb)
+	}
+	switch fault {
+	case Conflict:
+		return refuse(dataConflict())
+	case SchemaChanged:
+		return refuse(schemaConflict())
+	case CutBefore, KillBefore:
+		err := t.end(s)
+		s.die(fault)
+		if err == nil {
+			err = errGone
+		}
+		return nil, err
+	case None, CutAfter, KillAfter:
+	default:
+		return refuse(unknown("the fault %q at a commit", fault))
+	}
+	failure, err := s.ask(nil, &pgproto3.Query{String: "COMMIT"})
+	if err != nil {
+		return nil, err
+	}
+	t.open = false
+	if failure != nil {
+		return translate(failure, t.ddl), t.end(s)
+	}
+	if len(t.changed) > 0 {
+		s.cluster.changed(t.changed, s)
+	}
+	if t.jobs {
+		s.cluster.wakeKeeper()
+	}
+	if fault != None {
+		s.die(fault)
+		return nil, errGone
+	}
+	return nil, t.end(s)
+}
+
+// tooOld is the refusal of a transaction that took too long.
+func (t *transaction) tooOld(s *session) *Error {
+	most := s.cluster.config.Limits.Age
+	age := s.cluster.config.Now().Sub(t.began)
+	if t.began.IsZero() || age <= most {
+		return nil
+	}
+	e := limit("transaction age limit of %ds exceeded", int(most.Seconds()))
+	e.Detail = fmt.Sprintf("Current transaction age %ds exceeds %ds", int(age.Seconds()), int(most.Seconds()))
+	return e
+}
+
+// tooLarge is the refusal of a transaction that changed too much, which the
+// service finds at the commit.
+func (t *transaction) tooLarge(s *session) (*Error, error) {
+	rows, err := s.rows("SELECT pg_catalog.current_setting('dsql.bytes', true)")
+	if err != nil {
+		return nil, err
+	}
+	size, err := strconv.ParseInt("0"+rows[0][0], 10, 64)
+	if err != nil {
+		return nil, err
+	}
+	most := s.cluster.config.Limits.Bytes
+	if size <= most {
+		return nil, nil
+	}
+	e := limit("transaction size limit %gmb exceeded", megabytes(most))
+	e.Detail = fmt.Sprintf("Current transaction size %.2fmb > %gmb", megabytes(size), megabytes(most))
+	return e, nil
+}
+
+func megabytes(n int64) float64 { return float64(n) / (1 << 20) }
+
+// before judges a statement by the transaction that it would run in, and carries
+// out those that are the cluster's own. done says that nothing is left to do.
+func (s *session) before(stmt *statement, parameters []string, describe func([]pgproto3.FieldDescription) error) (tag []byte, failure *pgproto3.ErrorResponse, done bool, err error) {
+	t := &s.tx
+	refuse := func(e *Error) ([]byte, *pgproto3.ErrorResponse, bool, error) { return nil, e.response(), true, nil }
+	switch stmt.kind {
+	case begin:
+		return s.begin(stmt)
+	case commit:
+		tag, failure, err = s.commitExplicit()
+		return tag, failure, true, err
+	case rollback:
+		if !t.explicit {
+			s.client.Send(&pgproto3.NoticeResponse{Severity: "WARNING", SeverityUnlocalized: "WARNING", Code: "25P01", Message: "there is no transaction in progress"})
+		}
+		return []byte("ROLLBACK"), nil, true, t.end(s)
+	}
+	if t.failed {
+		return refuse(&Error{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"})
+	}
+	if e := t.tooOld(s); e != nil {
+		return refuse(e)
+	}
+	if s.cluster.stale(s, stmt) {
+		return refuse(schemaConflict())
+	}
+	switch {
+	case stmt.defines() && t.ddl:
+		return refuse(unsupported("multiple ddl statements not supported in a transaction"))
+	case stmt.defines() && t.dml, stmt.changes() && t.ddl:
+		return refuse(unsupported("ddl and dml are not supported in the same transaction"))
+	}
+	switch f := s.fault(Statement, stmt.verb); f {
+	case None, CutAfter, KillAfter:
+		s.pending = f
+	case Conflict:
+		return refuse(dataConflict())
+	case SchemaChanged:
+		return refuse(schemaConflict())
+	case CutBefore, KillBefore:
+		s.die(f)
+		return nil, nil, true, errGone
+	default:
+		return refuse(unknown("the fault %q at a statement", f))
+	}
+	if stmt.names["jobs"] {
+		if err := s.cluster.forgetJobs(); err != nil {
+			return nil, nil, true, err
+		}
+	}
+	if stmt.kind == waitForJob {
+		tag, failure, err = s.waitForJob(stmt, parameters, describe)
+		return tag, failure, true, err
+	}
+	if err := t.start(s); err != nil {
+		return nil, nil, true, err
+	}
+	switch stmt.kind {
+	case iamGrant, iamRevoke:
+		tag, failure, err = s.mapRole(stmt)
+	case indexJob, validateJob:
+		tag, failure, err = s.submit(stmt, describe)
+	default:
+		return nil, nil, false, nil
+	}
+	if failure == nil && err == nil {
+		err = s.after(stmt)
+	}
+	return tag, failure, true, err
+}
+
+// after notes what a statement did.
+func (s *session) after(stmt *statement) error {
+	if s.pending != None {
+		s.die(s.pending)
+		return errGone
+	}
+	t := &s.tx
+	if stmt.changes() {
+		t.dml, t.verb = true, stmt.verb
+	}
+	if stmt.defines() {
+		t.ddl, t.verb = true, stmt.verb
+		if t.changed == nil {
+			t.changed = map[string]bool{}
+		}
+		for _, n := range stmt.objects() {
+			t.changed[n] = true
+		}
+	}
+	return nil
+}
+
+func (s *session) begin(stmt *statement) ([]byte, *pgproto3.ErrorResponse, bool, error) {
+	t := &s.tx
+	if t.failed {
+		e := &Error{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"}
+		return nil, e.response(), true, nil
+	}
+	if t.explicit {
+		s.client.Send(&pgproto3.NoticeResponse{Severity: "WARNING", SeverityUnlocalized: "WARNING", Code: "25001", Message: "there is already a transaction in progress"})
+		return []byte("BEGIN"), nil, true, nil
+	}
+	t.explicit = true
+	t.readOnly = stmt.names["only"]
+	t.began = s.cluster.config.Now()
+	s.busy.Store(true)
+	return []byte("BEGIN"), nil, true, nil
+}
+
+// commitExplicit answers COMMIT.
+func (s *session) commitExplicit() ([]byte, *pgproto3.ErrorResponse, error) {
+	t := &s.tx
+	switch {
+	case t.failed:
+		return []byte("ROLLBACK"), nil, t.end(s)
+	case !t.explicit:
+		s.client.Send(&pgproto3.NoticeResponse{Severity: "WARNING", SeverityUnlocalized: "WARNING", Code: "25P01", Message: "there is no transaction in progress"})
+	}
+	failure, err := t.commit(s)
+	if failure != nil {
+		// The transaction is over; fail must not begin another failed one.
+		return nil, failure, err
+	}
+	return []byte("COMMIT"), nil, err
+}
