@@ -1,15 +1,16 @@
-// Package profile owns what a target database can do, as dated data: the types
-// of its columns, its limits and its features, each with the day that it was
-// looked up and where. Whoever must decide by what a target can do asks a
-// Profile and never the target's name.
 package profile
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
-// A Profile is what one kind and version of a database can do.
+// A Profile is what one kind and version of a database can do. It does not
+// change: Correct returns another.
 type Profile struct {
 	Name     string // aurora-dsql, aurora-postgresql-16
-	AsOf     string // the newest day of its facts: 2026-11-20
+	AsOf     string // the newest day of its facts: 2026-09-30
 	types    map[string]Type
 	limits   map[LimitName]Limit
 	features map[FeatureName]Feature
@@ -17,54 +18,65 @@ type Profile struct {
 
 // A Fact is where something is known from.
 type Fact struct {
-	AsOf   string `json:"as_of"`  // day
-	Source string `json:"source"` // document or probe
-	Since  string `json:"since,omitempty"`
+	AsOf   string // day on which the source said so: 2026-09-30
+	Source string // document, or the probe of the target
+	Since  string // day from which it holds; "" is always, or not known
+	// Doubtful says that sources differ: the value is the careful one.
+	Doubtful bool
 }
 
-// How a type becomes a column of the target: change.Conversion's kinds, or Never.
+// String names day and source, as findings quote them.
+func (f Fact) String() string {
+	if f.Since != "" {
+		return fmt.Sprintf("%s; as of %s, since %s", f.Source, f.AsOf, f.Since)
+	}
+	return fmt.Sprintf("%s; as of %s", f.Source, f.AsOf)
+}
+
+// What becomes of the values of a type in the target: the kinds of
+// change.Conversion that do not depend on more than the type, or Never.
 const (
-	Keep  = "keep"
-	Text  = "text"
-	Fit   = "fit"
-	Never = "never" // the export does not carry it, or no column could hold it
+	Keep  = "keep"  // a column of the same type
+	Text  = "text"  // a text column with PostgreSQL's text of the value
+	Never = "never" // the export does not carry them
 )
 
-// A Type is what becomes of a column of one type of PostgreSQL.
+// The types that stand for those that have no name of their own in a Profile.
+const (
+	AnyArray     = "array"     // Keep if that is what becomes of the elements' type
+	AnyEnum      = "enum"      // made by CREATE TYPE, and so are the others
+	AnyComposite = "composite" // rows of tables, too
+	AnyRange     = "range"     // multiranges, too
+	AnyOther     = "other"     // of extensions
+)
+
+// A Type is what becomes of columns of one type of PostgreSQL.
 type Type struct {
-	Name    string `json:"name"` // as format_type spells it without modifiers; or enum, array, composite, range, other
-	As      string `json:"as"`   // Keep, Text, Fit, Never
-	Becomes string `json:"becomes,omitempty"`
-	Index   bool   `json:"index,omitempty"` // may be in a key or an index as what it becomes
-	// MaxLength is the greatest modifier of character(n), varchar(n); 0 is none.
-	MaxLength int    `json:"maxLength,omitempty"`
-	Why       string `json:"why,omitempty"`
+	Name string // as format_type spells it without modifiers
+	As   string // Keep, Text or Never
+	// Index says that a key or an index may hold what it becomes.
+	Index bool
+	// MaxLength is the greatest n of character(n) and character varying(n); 0 is
+	// PostgreSQL's own.
+	MaxLength int
+	Why       string // for what is not kept; reads after "because"
 	Fact
 }
 
-// A LimitName names a limit.
-type LimitName string
-
-// A FeatureName names a feature.
-type FeatureName string
-
 // A Limit is a number that must not be exceeded; 0 is no limit.
 type Limit struct {
-	Value int64 `json:"value"`
+	Value int64
 	Fact
 }
 
 // A Feature is something that the target has or has not.
 type Feature struct {
-	Has bool `json:"has"`
+	Has bool
 	Fact
 }
 
-// Limit returns a limit.
-func (p *Profile) Limit(name LimitName) Limit { return p.limits[name] }
-
-// Feature returns a feature.
-func (p *Profile) Feature(name FeatureName) Feature { return p.features[name] }
+// A LimitName names a Limit.
+type LimitName string
 
 // The limits.
 const (
@@ -80,51 +92,109 @@ const (
 	RowBytes              LimitName = "rowBytes"
 	ValueBytes            LimitName = "valueBytes"
 	ConnectionMinutes     LimitName = "connectionMinutes"
-	ConnectionsPerSecond  LimitName = "connectionsPerSecond"
-	ConnectionBurst       LimitName = "connectionBurst"
-	MessageBytes          LimitName = "messageBytes"
-	SequenceCache         LimitName = "sequenceCache" // a CACHE is 1 or at least this; 0 is any
+	ConnectionsPerSecond  LimitName = "connectionsPerSecond" // new ones
+	ConnectionBurst       LimitName = "connectionBurst"      // new ones at once
+	MessageBytes          LimitName = "messageBytes"         // of the wire protocol
+	// SequenceCache is the least CACHE of a sequence or an identity, but for 1; 0
+	// takes any.
+	SequenceCache LimitName = "sequenceCache"
+	// NumericBare and NumericBareScale are the precision and scale that numeric
+	// without them is loaded as, where the target has no such numeric (BareNumeric).
+	// They are a choice, not a limit of the target: values that do not fit are
+	// refused.
+	NumericBare      LimitName = "numericBare"
+	NumericBareScale LimitName = "numericBareScale"
 )
+
+// A FeatureName names a Feature.
+type FeatureName string
 
 // The features.
 const (
-	ForeignKeys       FeatureName = "foreignKeys"
-	DeferrableForeign FeatureName = "deferrableForeign"
-	PartialIndexes    FeatureName = "partialIndexes"
-	ExpressionIndexes FeatureName = "expressionIndexes"
-	IncludeIndexes    FeatureName = "includeIndexes"
-	IndexMethods      FeatureName = "indexMethods" // others than btree
-	IndexOrder        FeatureName = "indexOrder"   // DESC
-	IndexClasses      FeatureName = "indexClasses" // operator classes and collations
-	Checks            FeatureName = "checks"
-	Defaults          FeatureName = "defaults"
-	Identity          FeatureName = "identity"
-	SmallIdentity     FeatureName = "smallIdentity"    // of integer and smallint
-	SequentialKeys    FeatureName = "sequentialKeys"   // are as fast as random ones
-	PublicSchema      FeatureName = "publicSchema"     // loaders may write to public
-	BareNumeric       FeatureName = "bareNumeric"      // numeric without a precision holds every number
-	Collations        FeatureName = "collations"       // others than C
-	DeferrableUnique  FeatureName = "deferrableUnique" // UNIQUE and PRIMARY KEY
+	ForeignKeys           FeatureName = "foreignKeys"
+	DeferrableForeignKeys FeatureName = "deferrableForeignKeys"
+	PartialIndexes        FeatureName = "partialIndexes"
+	ExpressionIndexes     FeatureName = "expressionIndexes"
+	IncludeIndexes        FeatureName = "includeIndexes"
+	IndexMethods          FeatureName = "indexMethods" // others than btree
+	IndexOrder            FeatureName = "indexOrder"   // DESC; NULLS FIRST alone is everywhere
+	IndexClasses          FeatureName = "indexClasses" // operator classes and collations of index keys
+	Checks                FeatureName = "checks"
+	Defaults              FeatureName = "defaults"
+	Identity              FeatureName = "identity"
+	SmallIdentity         FeatureName = "smallIdentity"    // identity of integer and smallint columns
+	SequentialKeys        FeatureName = "sequentialKeys"   // that grow are as good as random ones
+	PublicSchema          FeatureName = "publicSchema"     // a role that is no administrator may fill it
+	BareNumeric           FeatureName = "bareNumeric"      // numeric without precision holds every number
+	Collations            FeatureName = "collations"       // others than C
+	DeferrableUnique      FeatureName = "deferrableUnique" // UNIQUE and PRIMARY KEY constraints
 )
 
-// Names are the profiles that Lookup knows.
-func Names() []string {
-	return []string{"aurora-postgresql-15", "aurora-postgresql-16", "aurora-postgresql-17", "aurora-dsql"}
-}
-
-// Lookup returns the profile of that name.
-func Lookup(name string) (*Profile, error) {
-	for _, n := range Names() {
-		if n == name {
-			return &Profile{Name: name}, nil
-		}
-	}
-	return nil, fmt.Errorf("there is no profile of a target %q: choose one of %v", name, Names())
-}
-
-// Type returns what becomes of a column of a type, named as format_type spells it
-// without modifiers.
+// Type returns what becomes of columns of a type, named as format_type spells it
+// without modifiers, or by one of the Any names.
 func (p *Profile) Type(name string) (Type, bool) {
 	t, ok := p.types[name]
 	return t, ok
+}
+
+// Types returns the names of all types, sorted.
+func (p *Profile) Types() []string { return slices.Sorted(maps.Keys(p.types)) }
+
+// Limit returns a limit.
+func (p *Profile) Limit(name LimitName) Limit { return p.limits[name] }
+
+// Feature returns a feature.
+func (p *Profile) Feature(name FeatureName) Feature { return p.features[name] }
+
+// Doubtful returns the names of the limits and features that a probe of the
+// target should try, sorted.
+func (p *Profile) Doubtful() []string {
+	var names []string
+	for name, l := range p.limits {
+		if l.Doubtful {
+			names = append(names, string(name))
+		}
+	}
+	for name, f := range p.features {
+		if f.Doubtful {
+			names = append(names, string(name))
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// A Probed is what a probe of the target found about one limit or feature.
+type Probed struct {
+	Name  string // of a limit or a feature
+	Value int64  // of a limit; of a feature 1 or 0
+	Note  string // what was tried, or the target's words
+}
+
+// Correct returns the profile with what a probe found on a day (2026-11-23) in
+// place of what was known. A name that the profile does not know is an error.
+func (p *Profile) Correct(day string, found []Probed) (*Profile, error) {
+	if err := checkDay(day); err != nil {
+		return nil, fmt.Errorf("correct profile %s: %w", p.Name, err)
+	}
+	q := &Profile{Name: p.Name, AsOf: max(p.AsOf, day), types: p.types, limits: maps.Clone(p.limits), features: maps.Clone(p.features)}
+	for _, f := range found {
+		fact := Fact{AsOf: day, Source: "probe of the target"}
+		if f.Note != "" {
+			fact.Source += ": " + f.Note
+		}
+		_, limit := q.limits[LimitName(f.Name)]
+		_, feature := q.features[FeatureName(f.Name)]
+		switch {
+		case limit && f.Value >= 0:
+			q.limits[LimitName(f.Name)] = Limit{Value: f.Value, Fact: fact}
+		case feature && (f.Value == 0 || f.Value == 1):
+			q.features[FeatureName(f.Name)] = Feature{Has: f.Value == 1, Fact: fact}
+		case limit || feature:
+			return nil, fmt.Errorf("correct profile %s: %s cannot be %d", p.Name, f.Name, f.Value)
+		default:
+			return nil, fmt.Errorf("correct profile %s: it knows no %q", p.Name, f.Name)
+		}
+	}
+	return q, nil
 }

@@ -1,0 +1,109 @@
+package profile_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"godwit/internal/profile"
+	"godwit/internal/testdb"
+)
+
+func lookup(t *testing.T, name string) *profile.Profile {
+	t.Helper()
+	p, err := profile.Lookup(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestEveryProfileIsComplete(t *testing.T) {
+	want := []string{"aurora-postgresql-15", "aurora-postgresql-16", "aurora-postgresql-17", "aurora-dsql"}
+	if got := profile.Names(); !slices.Equal(got, want) {
+		t.Errorf("got profiles %v, want %v", got, want)
+	}
+	for _, name := range want {
+		p := lookup(t, name)
+		if p.Name != name || p.AsOf == "" {
+			t.Errorf("got profile %q as of %q, want %q and a day", p.Name, p.AsOf, name)
+		}
+		for _, typ := range p.Types() {
+			if got, _ := p.Type(typ); got.Source == "" || got.AsOf == "" || got.As != profile.Keep && got.Why == "" {
+				t.Errorf("%s: type %s has no source, day or reason: %+v", name, typ, got)
+			}
+		}
+	}
+}
+
+// What no profile names would be decided by nobody.
+func TestEveryTypeOfPostgreSQLIsInEveryProfile(t *testing.T) {
+	conn := testdb.Connect(t, testdb.New(t).AdminDSN)
+	// A typmod of -1 spells character and bit otherwise than none does.
+	rows, err := conn.Query(t.Context(), `SELECT DISTINCT format_type(oid, m) FROM pg_type t, (VALUES (NULL), (-1)) m (m)
+		WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r', 'm') AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var types []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		types = append(types, name)
+	}
+	if len(types) < 80 {
+		t.Fatalf("got %d types, want those of PostgreSQL", len(types))
+	}
+	for _, name := range profile.Names() {
+		p := lookup(t, name)
+		for _, typ := range types {
+			if _, ok := p.Type(typ); !ok && typ != `"bit"` {
+				t.Errorf("%s says nothing about %s", name, typ)
+			}
+		}
+	}
+}
+
+func TestAProbeReplacesFacts(t *testing.T) {
+	p := lookup(t, "aurora-dsql")
+	if got := p.Doubtful(); !slices.Contains(got, "keyBytes") || !slices.IsSorted(got) {
+		t.Errorf("got doubtful %v, want keyBytes among them, sorted", got)
+	}
+	q, err := p.Correct("2026-11-23", []profile.Probed{{Name: "keyBytes", Value: 1981}, {Name: "smallIdentity", Value: 1, Note: "made one"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := q.Limit(profile.KeyBytes); got.Value != 1981 || got.Doubtful || got.AsOf != "2026-11-23" {
+		t.Errorf("got %+v, want what was probed", got)
+	}
+	if got := q.Feature(profile.SmallIdentity); !got.Has || !strings.Contains(got.Source, "made one") {
+		t.Errorf("got %+v, want what was probed", got)
+	}
+	if got := p.Limit(profile.KeyBytes).Value; got != 1024 {
+		t.Errorf("got %d in the profile that was corrected, want it untouched", got)
+	}
+	if q.AsOf != "2026-11-23" {
+		t.Errorf("got a profile as of %s, want the day of its probe", q.AsOf)
+	}
+	for _, bad := range []struct {
+		day   string
+		found profile.Probed
+	}{
+		{"2026-11-23", profile.Probed{Name: "keyByte", Value: 1}},
+		{"2026-11-23", profile.Probed{Name: "foreignKeys", Value: 2}},
+		{"2026-11-23", profile.Probed{Name: "keyBytes", Value: -1}},
+		{"today", profile.Probed{Name: "keyBytes", Value: 1}},
+	} {
+		if _, err := p.Correct(bad.day, []profile.Probed{bad.found}); err == nil {
+			t.Errorf("got nil for %+v, want an error", bad)
+		}
+	}
+}
+
+func TestAnUnknownTargetIsToldTheKnownOnes(t *testing.T) {
+	if _, err := profile.Lookup("aurora-postgresql"); err == nil || !strings.Contains(err.Error(), "aurora-postgresql-17") {
+		t.Errorf("got %v, want the names to choose from", err)
+	}
+}
