@@ -39,9 +39,10 @@ var actions = map[string]string{
 	"sqs":        `ChangeMessageVisibility DeleteMessage GetQueueAttributes GetQueueUrl PurgeQueue ReceiveMessage SendMessage`,
 	"cloudwatch": `DescribeAlarms GetMetricData GetMetricStatistics ListMetrics PutMetricData`,
 	"events":     `DescribeRule PutEvents PutRule PutTargets RemoveTargets DeleteRule`,
+	"scheduler":  `CreateSchedule DeleteSchedule GetSchedule ListSchedules UpdateSchedule`,
 	"iam":        `GetRole ListAttachedRolePolicies ListRolePolicies PassRole`,
 	"sts":        `AssumeRole GetCallerIdentity TagSession SetSourceIdentity`,
-	"rds": `AddRoleToDBCluster CancelExportTask CopyDBClusterSnapshot CreateDBClusterSnapshot DescribeDBClusterSnapshots DescribeDBClusters
+	"rds": `AddRoleToDBCluster CancelExportTask CopyDBClusterSnapshot CopyDBSnapshot CreateDBClusterSnapshot CreateDBSnapshot DescribeDBClusterSnapshots DescribeDBClusters
 		DescribeDBInstances DescribeDBSnapshots DescribeExportTasks DisableHttpEndpoint EnableHttpEndpoint ListTagsForResource ModifyDBCluster StartExportTask`,
 	"ec2": `AssignPrivateIpAddresses CreateNetworkInterface DeleteNetworkInterface DescribeNetworkInterfaces DescribeSecurityGroups DescribeSubnets
 		DescribeVpcs UnassignPrivateIpAddresses DetachNetworkInterface`,

@@ -88,18 +88,9 @@ func (j *Judge) add(r *template.Resource, inline map[string]int) error {
 		bucket, _ := r.Properties["Bucket"].(string)
 		return j.addResource("arn:aws:s3:::"+bucket, r.Properties["PolicyDocument"], ref, "bucket")
 	case "AWS::SNS::TopicPolicy":
-		topics, err := texts(r.Properties["Topics"])
-		if err != nil {
-			return fmt.Errorf("topic policy %s: %w", r.LogicalID, err)
-		}
-		ref.Policy = "topic"
-		statements, err := j.compile(r.Properties["PolicyDocument"], ref, true)
-		if err != nil {
-			return err
-		}
-		for _, topic := range topics {
-			j.resources[topic] = append(j.resources[topic], statements...)
-		}
+		return j.addResources(r, r.Properties["Topics"], ref, "topic")
+	case "AWS::SQS::QueuePolicy":
+		return j.addResources(r, r.Properties["Queues"], ref, "queue")
 	case "AWS::SecretsManager::ResourcePolicy":
 		secret, _ := r.Properties["SecretId"].(string)
 		return j.addResource(secret, r.Properties["ResourcePolicy"], ref, "secret")
@@ -185,6 +176,29 @@ func (j *Judge) byName(name string) *role {
 	r := &role{arn: "arn:aws:iam::" + j.account + ":role/" + name, name: name}
 	j.roles[r.arn] = r
 	return r
+}
+
+// addResources takes one policy of several resources: of topics by ARN, of queues
+// by URL.
+func (j *Judge) addResources(r *template.Resource, of any, ref Ref, policy string) error {
+	names, err := texts(of)
+	if err != nil {
+		return fmt.Errorf("%s policy %s: %w", policy, r.LogicalID, err)
+	}
+	ref.Policy = policy
+	statements, err := j.compile(r.Properties["PolicyDocument"], ref, true)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if host, isURL := strings.CutPrefix(name, "https://sqs."); isURL {
+			region, rest, _ := strings.Cut(host, ".")
+			_, queue, _ := strings.Cut(rest, "/")
+			name = "arn:aws:sqs:" + region + ":" + strings.ReplaceAll(queue, "/", ":")
+		}
+		j.resources[name] = append(j.resources[name], statements...)
+	}
+	return nil
 }
 
 func (j *Judge) addResource(arn string, document any, ref Ref, policy string) error {

@@ -11,9 +11,9 @@ import (
 
 // A kind says what Ref and GetAtt give for one resource type. The texts hold
 // placeholders: {name} the physical name, {uuid}, {hex} (17 digits), {id} (a
-// generated name) and {six} are made from stack and logical id; {account},
-// {region}, {stack}; {=Property} is the resolved property of that name, with
-// {=Property|default} when it may be absent.
+// generated name), {six} and {dsql} (26 lower-case letters and digits) are made
+// from stack and logical id; {account}, {region}, {stack}; {=Property} is the
+// resolved property of that name, with {=Property|default} when it may be absent.
 //
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/ lists
 // the return values of every type.
@@ -81,6 +81,19 @@ var kinds = map[string]kind{
 
 	"AWS::Events::Rule": {name: "Name", max: 64, ref: "{name}", attr: map[string]string{
 		"Arn": "arn:aws:events:{region}:{account}:rule/{name}",
+	}},
+	"AWS::Scheduler::Schedule": {name: "Name", max: 64, ref: "{name}", attr: map[string]string{
+		"Arn": "arn:aws:scheduler:{region}:{account}:schedule/{=GroupName|default}/{name}",
+	}},
+
+	"AWS::SQS::Queue": {name: "QueueName", max: 80, ref: "https://sqs.{region}.amazonaws.com/{account}/{name}", attr: map[string]string{
+		"Arn": "arn:aws:sqs:{region}:{account}:{name}", "QueueName": "{name}", "QueueUrl": "https://sqs.{region}.amazonaws.com/{account}/{name}",
+	}},
+	"AWS::SQS::QueuePolicy": {ref: "{id}", attr: map[string]string{"Id": "{id}"}},
+
+	"AWS::DSQL::Cluster": {ref: "{dsql}", attr: map[string]string{
+		"Identifier": "{dsql}", "ResourceArn": "arn:aws:dsql:{region}:{account}:cluster/{dsql}", "Endpoint": "{dsql}.dsql.{region}.on.aws", "Status": "ACTIVE",
+		"VpcEndpoint": "{dsql}.dsql-{six}.{region}.on.aws", "VpcEndpointServiceName": "com.amazonaws.{region}.dsql-{six}",
 	}},
 
 	"AWS::StepFunctions::StateMachine": {name: "StateMachineName", max: 80, ref: "arn:aws:states:{region}:{account}:stateMachine:{name}", attr: map[string]string{
@@ -212,6 +225,8 @@ func (r *resolver) fill(form string, res *Resource, physical string) (string, er
 			return digest(res.Stack.Name, key)[:17]
 		case "six":
 			return suffix(res.Stack.Name, key)[:6]
+		case "dsql":
+			return strings.ToLower(suffix(res.Stack.Name, key)[:26])
 		case "account":
 			return res.Stack.Account
 		case "region":
