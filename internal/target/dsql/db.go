@@ -27,9 +27,12 @@ type Config struct {
 	// Roots are the authorities that the cluster's certificate may come from; nil
 	// is the system's.
 	Roots *x509.CertPool
-	// Connections is the most that one Load opens; 0 is 8.
+	// Connections is the most that are used at once; 0 is 8.
 	Connections int
-	Limits      Limits
+	// HandOn is how long before its deadline Load begins no more transactions; 0
+	// is 20 s.
+	HandOn time.Duration
+	Limits Limits
 	// Now, Sleep and Random are the clock and chance, a number in [0, 1), which
 	// may be called concurrently; nil is the machine's.
 	Now    func() time.Time
@@ -52,6 +55,11 @@ type DB struct {
 	cfg  Config
 	host string
 	port uint16
+
+	stats Stats
+	gate  gate
+	pace  *pace
+	sizes measures
 
 	mu     sync.Mutex
 	idle   []*session
@@ -103,6 +111,10 @@ func Open(cfg Config) (*DB, error) {
 	if c.Random == nil {
 		c.Random = rand.Float64
 	}
+	if c.HandOn <= 0 {
+		c.HandOn = 20 * time.Second
+	}
+	db.pace = newPace(c.Connections, c.Now)
 	return db, nil
 }
 
