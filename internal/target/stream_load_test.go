@@ -115,3 +115,35 @@ func TestStreamDropsATableWhileALoadIsMade(t *testing.T) {
 	b.apply(b.enable(p.follows()), undrop)
 	equal(t, "undropped", b.current(), "a:1:Anne b:0:Bob d:0:Di")
 }
+
+// Without history nobody knows which revisions came: the counts stay those of what
+// loads brought, and what a stream brought is no difference to a later load.
+func TestStreamWithoutHistoryCountsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rdsdata.Config{})
+	p := ledger("load1", people()...)
+	p.History = false
+	b.load(p)
+	const counts = `SELECT concat(table_id, is_active, revision_cnt) FROM dmv.table_counts ORDER BY 1`
+	s := b.enable(p.follows())
+	if err := b.ensure(s, pair("car", nameColumn), car); err != nil {
+		t.Fatal(err)
+	}
+	done := b.apply(s, revision{doc: "a", version: 2, op: "U", table: "T1", value: "Anna"}.item(101), revision{doc: "b", version: 1, op: "D", table: "T1"}.item(102),
+		revision{doc: "d", op: "I", table: "T1", value: "Di"}.item(103), inCar(revision{doc: "x", op: "I", table: "T2", value: "Audi"}.item(104)))
+	if done.Rows != 4 || done.History != 0 || done.Skipped != 0 {
+		t.Errorf("got %+v, want 4 rows and no history", done)
+	}
+	equal(t, "counts", b.list(counts), "T1t5")
+	p = ledger("load2", append(people(), revision{doc: "a", version: 2, op: "U", value: "Anna"}, revision{doc: "d", op: "I", value: "Di"}, revision{doc: "d", version: 1, op: "U", value: "Dia"},
+		revision{doc: "x", op: "I", table: "T2", value: "Audi"}, revision{doc: "y", op: "I", table: "T2", value: "BMW"})...)
+	p.History, p.First, p.Last = false, 0, 110
+	p.tables, p.sources = append(p.tables, pair("car", nameColumn)), append(p.sources, car)
+	b.load(p)
+	equal(t, "current", b.current(), "a:2:Anna d:1:Dia")
+	equal(t, "counts behind load2", b.list(counts), "T1t6 T2t1")
+	published, err := b.loader.Published(t.Context(), p.ID)
+	if err != nil || len(published) != 2 || published[0].Present != 1 || published[1].Present != 7 {
+		t.Errorf("got %+v, %v, want 1 car and 7 persons found there", published, err)
+	}
+}
