@@ -128,8 +128,10 @@ func (db *DB) purge(ctx context.Context, load string) error {
 		return fmt.Errorf("end load %s: %w", load, err)
 	}
 	for _, t := range []struct{ table, key string }{
-		{"claim", "load_id, item, epoch"}, {"batch", "load_id, item, first_row"},
-		{"refusal", "load_id, item, row_number"}, {"job", "load_id, table_schema, table_name, object_name"},
+		{"claim", "load_id, item, epoch"},
+		{"batch", "load_id, item, first_row"},
+		{"refusal", "load_id, item, row_number"},
+		{"job", "load_id, table_schema, table_name, object_name"},
 	} {
 		sql := fmt.Sprintf(`DELETE FROM godwit.%[1]s WHERE (%[2]s) IN (SELECT %[2]s FROM godwit.%[1]s WHERE load_id = $1 LIMIT %[3]d)`, t.table, t.key, purgeRows)
 		for {

@@ -81,6 +81,9 @@ func (db *DB) Prepare(ctx context.Context, p Preparation) error {
 		return fmt.Errorf("the role that loads is %q: name one that is not admin", p.Loader)
 	}
 	loader := quote(p.Loader)
+	if slices.Contains(p.Schemas, "public") {
+		return errors.New("schema public belongs to admin, and DSQL lets nobody else make tables in it: name another schema in the mapping")
+	}
 	known := false
 	if err := db.Query(ctx, func([][]byte) error { known = true; return nil }, `SELECT 1 FROM pg_roles WHERE rolname = $1`, p.Loader); err != nil {
 		return fmt.Errorf("look for role %s: %w", p.Loader, err)
@@ -115,10 +118,8 @@ func (db *DB) Prepare(ctx context.Context, p Preparation) error {
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA godwit TO " + loader,
 	}
 	for _, schema := range p.Schemas {
-		if schema != "public" {
-			if err := db.define(ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(schema)); err != nil {
-				return fmt.Errorf("make schema %s: %w", schema, err)
-			}
+		if err := db.define(ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(schema)); err != nil {
+			return fmt.Errorf("make schema %s: %w", schema, err)
 		}
 		grants = append(grants, "GRANT USAGE, CREATE ON SCHEMA "+quote(schema)+" TO "+loader)
 	}
