@@ -6,6 +6,9 @@
 // It also owns the shape of what a table's documents hold (Shape) and the rules
 // that are drafted from it (AddDrafts).
 //
+// Rows of tables, which have columns already, have rules of their own in the same
+// file format: see Tables. What becomes of a table by them is decided by assess.
+//
 // It leaves reading to the sources, bytes to copytext, and SQL to target.
 //
 // Promises. A value maps exactly or is refused with a *ValueError that names
