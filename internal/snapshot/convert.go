@@ -184,16 +184,41 @@ func appendFloat(dst []byte, x float64, bits int) []byte {
 	case math.IsInf(x, -1):
 		return append(dst, "-Infinity"...)
 	}
-	plain := x == 0
-	if size := math.Abs(x); bits == 32 {
-		plain = plain || float32(size) >= 1e-4 && size < 1e6
-	} else {
-		plain = plain || size >= 1e-4 && size < 1e15
+	size, most := math.Abs(x), 1e15
+	plain := size == 0 || size >= 1e-4 && size < most
+	if bits == 32 {
+		most = 1e6
+		plain = size == 0 || float32(size) >= 1e-4 && size < most
 	}
-	if plain {
-		return strconv.AppendFloat(dst, x, 'f', -1, bits)
+	if !plain {
+		return strconv.AppendFloat(dst, x, 'e', -1, bits)
 	}
-	return strconv.AppendFloat(dst, x, 'e', -1, bits)
+	// Most floats are decimals of a few places. One of at most 15 digits (6 of 32
+	// bits) that reads back as x is the shortest, because no two of them read back
+	// as the same float.
+	for places, unit := 0, 1.0; places < 4 && size*unit < most; places, unit = places+1, unit*10 {
+		digits := math.Round(x * unit)
+		if back := digits / unit; back == x || bits == 32 && float32(back) == float32(x) {
+			return appendPlaces(dst, x, int64(math.Abs(digits)), places, int64(unit))
+		}
+	}
+	return strconv.AppendFloat(dst, x, 'f', -1, bits)
+}
+
+// appendPlaces writes digits with so many places behind the point, and x's sign.
+func appendPlaces(dst []byte, x float64, digits int64, places int, unit int64) []byte {
+	if math.Signbit(x) {
+		dst = append(dst, '-')
+	}
+	dst = strconv.AppendInt(dst, digits/unit, 10)
+	if places == 0 {
+		return dst
+	}
+	dst = append(dst, '.')
+	for unit /= 10; unit > 0; unit /= 10 {
+		dst = append(dst, '0'+byte(digits/unit%10))
+	}
+	return dst
 }
 
 // writeBytes writes bytea in its hex form; in COPY the backslash stands twice.

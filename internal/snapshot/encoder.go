@@ -16,6 +16,8 @@ const (
 	// How much Rows hold before they are yielded, unless Limit says otherwise.
 	batchRows  = 16 << 10
 	batchBytes = 1 << 20
+	// short is how many bytes are moved at once.
+	short = 16
 )
 
 // Rows are rows of a part, in its order, as lines of COPY text. They are valid
@@ -259,18 +261,24 @@ func (e *Encoder) gather(row int64, yield func(*Rows) error) error {
 			continue
 		}
 		at := len(r.Data)
-		r.Data = slices.Grow(r.Data, length)[:at+length]
+		line := slices.Grow(r.Data, length+short)[:at+length+short]
 		for j := range e.outs {
 			o := &e.outs[j]
-			c := o.cells[i]
-			if c.end < isText {
-				at += copy(r.Data[at:], o.raw[c.at:c.end])
-			} else {
-				at += copy(r.Data[at:], `\N`)
+			switch c := o.cells[i]; {
+			case c.end >= isText:
+				at += copy(line[at:], `\N`)
+			case c.end-c.at <= short && int(c.at)+short <= len(o.raw):
+				// Most texts are short, and a move of a fixed size is the fastest: what it
+				// moves beyond the text is overwritten.
+				*(*[short]byte)(line[at:]) = [short]byte(o.raw[c.at:])
+				at += int(c.end - c.at)
+			default:
+				at += copy(line[at:], o.raw[c.at:c.end])
 			}
-			r.Data[at] = '\t'
+			line[at] = '\t'
 			at++
 		}
+		r.Data = line[:len(r.Data)+length]
 		r.Data[len(r.Data)-1] = '\n'
 		r.Ends = append(r.Ends, len(r.Data))
 		r.Numbers = append(r.Numbers, row+int64(i))
