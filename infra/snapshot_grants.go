@@ -74,6 +74,7 @@ func (g snapshotGrants) export(r awsiam.Role) {
 	}
 	g.listExports(r)
 	g.readExports(r)
+	g.listWork(r, snapshotExport)
 	g.readWork(r, snapshotExport)
 	g.writeWork(r, snapshotExport)
 }

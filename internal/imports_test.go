@@ -46,7 +46,7 @@ var rules = []rule{
 	}},
 	{"internal/postgres", []string{"internal/change"}, []string{"github.com/jackc/pgx/v5"}},
 	{"internal/verify", []string{"internal/change", "internal/journal", "internal/proof"}, nil},
-	{"internal/control", nil, []string{"github.com/aws/aws-sdk-go-v2/service/", aws, smithy}},
+	{"internal/control", []string{"internal/change"}, []string{"github.com/aws/aws-sdk-go-v2/service/", aws, smithy}},
 	{"internal/objects", nil, []string{"github.com/aws/aws-sdk-go-v2/service/s3", aws, smithy}},
 	{"internal/migrate", []string{
 		"internal/change", "internal/ion", "internal/profile", "internal/config", "internal/report", "internal/estimate", "internal/journal", "internal/proof",

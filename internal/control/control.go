@@ -1,7 +1,7 @@
 // Package control owns the calls to AWS control planes: what a cluster is, what
-// a secret holds, what QLDB says of a ledger, whether a stream is read and how far.
-// It begins exports and turns event source mappings on and off, and changes
-// nothing else.
+// a secret holds, what QLDB says of a ledger, whether a stream is read and how far,
+// which snapshots there are. It begins exports and executions, turns event source
+// mappings on and off, and changes nothing else.
 package control
 
 import (
