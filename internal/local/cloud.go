@@ -24,6 +24,7 @@ import (
 
 	"godwit/internal/local/asl"
 	"godwit/internal/local/esm"
+	"godwit/internal/local/events"
 	"godwit/internal/local/gateway"
 	"godwit/internal/local/iam"
 	"godwit/internal/local/kinesis"
@@ -34,6 +35,7 @@ import (
 	"godwit/internal/local/rdsdata"
 	"godwit/internal/local/s3"
 	"godwit/internal/local/secrets"
+	"godwit/internal/local/states"
 	"godwit/internal/local/template"
 )
 
@@ -50,6 +52,7 @@ type Options struct {
 	NoDatabase bool
 	Stream     StreamOptions
 	Snapshots  SnapshotOptions
+	Events     EventOptions
 	Clock      asl.Clock // nil: waits of state machines and of streams are leapt over
 	Logs       io.Writer // of the functions; nil drops them
 	Progress   func(asl.Event)
@@ -76,6 +79,8 @@ type Cloud struct {
 	Kinesis   *kinesis.Service
 	Mappings  *esm.Service
 	Engine    *asl.Engine
+	States    *states.Service
+	Events    *events.Service
 	Functions map[string]*lambda.Function  // by ARN
 	Machines  map[string]*asl.StateMachine // by name: LedgerLoad
 
@@ -108,7 +113,7 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 	}
 	c.closers = append(c.closers, func() { _ = c.Gateway.Close() }) // nothing to save
 	steps := []func(context.Context, Options) error{
-		c.startClock, c.startS3, c.startQLDB, c.startKinesis, c.startSecrets, c.startRDS, c.startDatabase, c.startFunctions, c.startMappings, c.startMachines,
+		c.startClock, c.startS3, c.startQLDB, c.startKinesis, c.startSecrets, c.startRDS, c.startDatabase, c.startFunctions, c.startMappings, c.startMachines, c.startEvents,
 	}
 	for _, step := range steps {
 		if err := step(ctx, o); err != nil {
@@ -334,24 +339,24 @@ func (c *Cloud) startMachines(_ context.Context, o Options) error {
 	c.Engine = &asl.Engine{
 		Clock: c.Clock, Authorizer: c.Judge, Functions: functions(c.Functions), Objects: newStore(c.Gateway, c.Stacks[0].Region), Progress: o.Progress,
 	}
+	runs, stop := context.WithCancel(context.Background()) // longer than any call that starts one
+	c.closers = append(c.closers, stop)
+	c.States = states.New(runs, c.Engine)
 	for _, r := range template.ByType(c.Stacks, "AWS::StepFunctions::StateMachine") {
-		var p struct{ DefinitionString, RoleArn, StateMachineName, StateMachineType string }
+		var p struct{ DefinitionString, RoleArn string }
 		if err := r.Decode(&p); err != nil {
 			return fmt.Errorf("state machine %s: %w", r.LogicalID, err)
 		}
 		if err := c.Judge.CanAssume(p.RoleArn, "states.amazonaws.com", nil); err != nil {
 			return fmt.Errorf("state machine %s: %w", r.LogicalID, err)
 		}
-		m, err := asl.Parse([]byte(p.DefinitionString), c.Engine.Resources)
+		m, err := c.States.Create(r.ARN(), p.RoleArn, []byte(p.DefinitionString))
 		if err != nil {
 			return fmt.Errorf("state machine %s: %w", r.LogicalID, err)
 		}
-		name := p.StateMachineName
-		if name == "" {
-			name = r.Attributes["Name"].(string)
-		}
-		c.Machines[r.LogicalID] = &asl.StateMachine{ARN: r.ARN(), Name: name, Role: p.RoleArn, Definition: p.DefinitionString, Created: time.Now(), Machine: m}
+		c.Machines[r.LogicalID] = m
 	}
+	c.Gateway.Register("states", c.States)
 	return nil
 }
 

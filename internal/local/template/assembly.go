@@ -57,7 +57,7 @@ type Resource struct {
 
 // ARN is the resource's ARN, or "" for a type that has none.
 func (r *Resource) ARN() string {
-	for _, name := range []string{"Arn", "DBClusterArn", "DBInstanceArn", "TopicArn", "PolicyArn", "FunctionArn", "AliasArn"} {
+	for _, name := range []string{"Arn", "DBClusterArn", "DBInstanceArn", "TopicArn", "PolicyArn", "FunctionArn", "AliasArn", "ResourceArn"} {
 		if s, ok := r.Attributes[name].(string); ok {
 			return s
 		}
