@@ -15,8 +15,8 @@ import (
 // signer makes of Credentials for Endpoint and Region.
 type DSQL struct {
 	*dsql.Cluster
-	// Gateway knows the credentials. Everybody whose credentials it issued may
-	// connect: there is no IAM.
+	// Gateway knows the credentials. Unless the test brought its own, everybody
+	// whose credentials it issued may connect.
 	Gateway *gateway.Gateway
 	// Role is the ARN of the IAM role of Credentials.
 	Role string
@@ -33,7 +33,7 @@ func NewDSQL(t testing.TB) *DSQL {
 	return NewDSQLWith(t, dsql.Config{})
 }
 
-// NewDSQLWith is NewDSQL with another clock, faults or limits; DSN, Gateway,
+// NewDSQLWith is NewDSQL with another clock, gateway, faults or limits; DSN,
 // Account and Region are replaced.
 func NewDSQLWith(t testing.TB, c dsql.Config) *DSQL {
 	t.Helper()
@@ -46,13 +46,14 @@ func NewDSQLWith(t testing.TB, c dsql.Config) *DSQL {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Close() })
-	g, err := gateway.New(gateway.Config{Authorizer: anything{}})
-	if err != nil {
-		t.Fatal(err)
+	if c.Gateway == nil {
+		if c.Gateway, err = gateway.New(gateway.Config{Authorizer: anything{}}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Gateway.Close() })
 	}
-	t.Cleanup(func() { g.Close() })
-	d := &DSQL{Gateway: g, Role: "arn:aws:iam::" + Account + ":role/loader", SuperuserDSN: server.AdminDSN("postgres")}
-	c.DSN, c.Gateway, c.Account, c.Region = d.SuperuserDSN, g, Account, Region
+	d := &DSQL{Gateway: c.Gateway, Role: "arn:aws:iam::" + Account + ":role/loader", SuperuserDSN: server.AdminDSN("postgres")}
+	c.DSN, c.Account, c.Region = d.SuperuserDSN, Account, Region
 	if d.Cluster, err = dsql.Start(ctx, c); err != nil {
 		t.Fatal(err)
 	}

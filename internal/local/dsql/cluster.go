@@ -61,6 +61,7 @@ type Cluster struct {
 	conns    int
 	bucket   bucket
 	catalog  catalog
+	failure  error // that ended the cluster before Close
 }
 
 //go:embed install.sql
@@ -138,7 +139,8 @@ func (c *Cluster) Endpoint() string {
 // SSL_CERT_FILE names, or a pool.
 func (c *Cluster) CA() []byte { return append([]byte(nil), c.ca...) }
 
-// Close ends every connection and the jobs. It may be repeated.
+// Close ends every connection and the jobs, and says what had ended the cluster
+// before. It may be repeated.
 func (c *Cluster) Close() error {
 	if c.ctx.Err() != nil {
 		return nil
@@ -153,7 +155,7 @@ func (c *Cluster) Close() error {
 	c.served.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return errors.Join(err, c.admin.Close(ctx))
+	return errors.Join(c.failure, err, c.admin.Close(ctx))
 }
 
 func (c *Cluster) accept() {
@@ -191,7 +193,7 @@ func (c *Cluster) enter(s *session) *Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.ctx.Err() != nil:
+	case c.ctx.Err() != nil || c.failure != nil:
 		return denied("the cluster is closing")
 	case !c.bucket.take(c.config.Now(), c.config.Limits):
 		return &Error{Code: "53400", Message: "Unable to accept connection, rate exceeded.", fatal: true}

@@ -14,6 +14,7 @@ type prepared struct {
 type portal struct {
 	*prepared
 	parameters []string // of the cluster's own; text
+	formats    []int16  // of its rows
 }
 
 // textOID is the type of what the cluster's own statements take and give.
@@ -115,7 +116,7 @@ func (s *session) bind(m *pgproto3.Bind) error {
 	if done, err := s.aborted(p.stmt); done {
 		return err
 	}
-	made := &portal{prepared: p}
+	made := &portal{prepared: p, formats: append([]int16(nil), m.ResultFormatCodes...)}
 	if !p.own {
 		ok, err := s.pass(m, false)
 		if ok {
@@ -172,7 +173,7 @@ func (s *session) execute(m *pgproto3.Execute) error {
 		_, err := s.pass(m, false)
 		return err
 	}
-	tag, failure, done, err := s.before(p.stmt, p.parameters, nil)
+	tag, failure, done, err := s.before(p.stmt, p.parameters, output{described: true, formats: p.formats})
 	switch {
 	case err != nil:
 		return err

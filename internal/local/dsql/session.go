@@ -292,9 +292,7 @@ func (s *session) query(sql string) error {
 
 // simple runs one statement and returns its tag.
 func (s *session) simple(stmt *statement) ([]byte, *pgproto3.ErrorResponse, error) {
-	if tag, failure, done, err := s.before(stmt, nil, func(columns []pgproto3.FieldDescription) error {
-		return s.send(&pgproto3.RowDescription{Fields: columns})
-	}); done || failure != nil || err != nil {
+	if tag, failure, done, err := s.before(stmt, nil, output{}); done || failure != nil || err != nil {
 		return tag, failure, err
 	}
 	var tag []byte

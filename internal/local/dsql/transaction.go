@@ -159,7 +159,7 @@ func megabytes(n int64) float64 { return float64(n) / (1 << 20) }
 
 // before judges a statement by the transaction that it would run in, and carries
 // out those that are the cluster's own. done says that nothing is left to do.
-func (s *session) before(stmt *statement, parameters []string, describe func([]pgproto3.FieldDescription) error) (tag []byte, failure *pgproto3.ErrorResponse, done bool, err error) {
+func (s *session) before(stmt *statement, parameters []string, o output) (tag []byte, failure *pgproto3.ErrorResponse, done bool, err error) {
 	t := &s.tx
 	refuse := func(e *Error) ([]byte, *pgproto3.ErrorResponse, bool, error) { return nil, e.response(), true, nil }
 	switch stmt.kind {
@@ -202,23 +202,23 @@ func (s *session) before(stmt *statement, parameters []string, describe func([]p
 	default:
 		return refuse(unknown("the fault %q at a statement", f))
 	}
-	if stmt.names["jobs"] {
-		if err := s.cluster.forgetJobs(); err != nil {
-			return nil, nil, true, err
-		}
-	}
 	if stmt.kind == waitForJob {
-		tag, failure, err = s.waitForJob(stmt, parameters, describe)
+		tag, failure, err = s.waitForJob(stmt, parameters, o)
 		return tag, failure, true, err
 	}
 	if err := t.start(s); err != nil {
 		return nil, nil, true, err
 	}
+	if stmt.names["jobs"] {
+		if err := s.tellTime(); err != nil {
+			return nil, nil, true, err
+		}
+	}
 	switch stmt.kind {
 	case iamGrant, iamRevoke:
 		tag, failure, err = s.mapRole(stmt)
 	case indexJob, validateJob:
-		tag, failure, err = s.submit(stmt, describe)
+		tag, failure, err = s.submit(stmt, o)
 	default:
 		return nil, nil, false, nil
 	}
