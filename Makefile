@@ -90,7 +90,7 @@ bench: build/postgres.stamp ## print speeds as ratios to a limit and to a plain 
 
 soak: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, faults at every call of larger ledgers, SCHEDULES=2000 random schedules of streams
 	@$(MAKE) demo DOCUMENTS=1000000
-	@$(call long,soak,-tags soak ./internal/local/...)
+	@$(call long,soak,-tags soak ./internal/local)
 	@$(call long,schedules,-run RandomStreamSchedules ./internal/migrate -schedules $(SCHEDULES))
 
 # A test with its log in build, of which it prints all but the names of what passes.
