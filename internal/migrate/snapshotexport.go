@@ -97,7 +97,7 @@ func (e *ExportSnapshot) handle(ctx context.Context, in ExportSnapshotIn) (Expor
 		return e.complete(ctx, in.LoadId, record)
 	case change.ExportFailed, change.ExportCanceled:
 		record.Failed = append(record.Failed, task.ID)
-		if err := putJSON(ctx, e.Objects, e.WorkBucket, snapshotKey(in.LoadId, "export.json"), record); err != nil {
+		if err := putJSON(ctx, e.Objects, e.WorkBucket, snapshotKey(in.LoadId, exportFile), record); err != nil {
 			return ExportSnapshotOut{}, err
 		}
 		return ExportSnapshotOut{}, &Stop{fmt.Errorf("export %s ended as %s (%s): mend that and redrive the execution, which begins another export", task.ID, task.Status, task.Cause)}
@@ -158,21 +158,14 @@ func (e *ExportSnapshot) complete(ctx context.Context, load string, record Snaps
 		return ExportSnapshotOut{}, &Stop{fmt.Errorf("the export s3://%s/%s is %s: only one that is COMPLETE can be loaded", record.Place.Bucket, record.Place.Prefix, info.Status)}
 	}
 	record.Done = true
-	return ExportSnapshotOut{Done: true}, putJSON(ctx, e.Objects, e.WorkBucket, snapshotKey(load, "export.json"), record)
+	return ExportSnapshotOut{Done: true}, putJSON(ctx, e.Objects, e.WorkBucket, snapshotKey(load, exportFile), record)
 }
 
 // record reads export.json; a load that has none yet has an empty one.
 func (e *ExportSnapshot) record(ctx context.Context, load string) (SnapshotExport, error) {
 	var r SnapshotExport
-	key := snapshotKey(load, "export.json")
-	there := false
-	// A role that may list some prefixes only hears AccessDenied of a key that is
-	// not there.
-	err := e.Objects.List(ctx, e.WorkBucket, key, func(string, string, int64, string) error {
-		there = true
-		return nil
-	})
-	if err != nil || !there {
+	key := snapshotKey(load, exportFile)
+	if there, err := exists(ctx, e.Objects, e.WorkBucket, key); err != nil || !there {
 		return r, err
 	}
 	return r, readJSON(ctx, e.Objects, e.WorkBucket, key, &r)

@@ -59,12 +59,41 @@ func (s *Store) List(ctx context.Context, bucket, prefix string, visit func(key,
 // that changed since is an error. Reading ends in io.EOF at the object's end, or
 // in a *BrokenError.
 func (s *Store) Open(ctx context.Context, bucket, key, etag string, offset int64) (io.ReadCloser, error) {
+	span := ""
+	if offset > 0 {
+		span = fmt.Sprintf("bytes=%d-", offset)
+	}
+	return s.get(ctx, bucket, key, etag, span, offset)
+}
+
+// ReadAt fills p with an object's bytes from offset on. An object that ends before
+// is an error, and with an etag one that changed since.
+func (s *Store) ReadAt(ctx context.Context, bucket, key, etag string, p []byte, offset int64) error {
+	if len(p) == 0 {
+		return nil
+	}
+	r, err := s.get(ctx, bucket, key, etag, fmt.Sprintf("bytes=%d-%d", offset, offset+int64(len(p))-1), offset)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }() // read only
+	if n, err := io.ReadFull(r, p); err != nil {
+		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
+			return fmt.Errorf("read s3://%s/%s: it ends at byte %d of %d that were asked for", bucket, key, offset+int64(n), offset+int64(len(p)))
+		}
+		return err
+	}
+	return nil
+}
+
+// get opens a span of an object that begins at offset.
+func (s *Store) get(ctx context.Context, bucket, key, etag, span string, offset int64) (io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)}
 	if etag != "" {
 		in.IfMatch = aws.String(etag)
 	}
-	if offset > 0 {
-		in.Range = aws.String(fmt.Sprintf("bytes=%d-", offset))
+	if span != "" {
+		in.Range = aws.String(span)
 	}
 	out, err := s.API.GetObject(ctx, in)
 	if err != nil {
