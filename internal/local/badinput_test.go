@@ -22,6 +22,7 @@ import (
 // Input that cannot be loaded is refused in words that say what, where and what
 // to do, and leaves nothing visible.
 func TestBadArchivesAreRefused(t *testing.T) {
+	t.Parallel()
 	const prefix = "exports/dmv/"
 	input := func(more object) object {
 		in := object{"Bucket": archiveBucket, "Prefix": prefix}
@@ -217,6 +218,7 @@ func TestMissingThingsAreNamedAtOnce(t *testing.T) {
 // A paused cluster is woken and waited for; one that another region owns or that
 // has no aws_s3 is refused.
 func TestTargetStates(t *testing.T) {
+	t.Parallel()
 	const prefix = "exports/"
 	in := object{"Bucket": archiveBucket, "Prefix": prefix}
 	t.Run("paused", func(t *testing.T) {

@@ -62,6 +62,7 @@ func TestBrokenChainIsNeverRetried(t *testing.T) {
 // The last block of a load is recorded. What follows may begin before it, at the
 // next block, and not one block later: that would leave a gap that nothing tells.
 func TestLoadBoundary(t *testing.T) {
+	t.Parallel()
 	o := ledgergen.Options{Seed: 8, Documents: 200, Prefix: "whole/"}
 	whole := start(t, local.Options{})
 	l := archive(t, whole, o)

@@ -50,6 +50,7 @@ func runSample(t testing.TB, name string) (*local.Cloud, ledgergen.Ledger, outpu
 
 // Every sample input does what its name says.
 func TestSampleInputsRun(t *testing.T) {
+	t.Parallel()
 	type sample = func(t *testing.T, c *local.Cloud, l ledgergen.Ledger, out output)
 	whole := func(t *testing.T, c *local.Cloud, l ledgergen.Ledger, out output) {
 		if out.Read != l.Revisions() || out.Staged != l.Revisions() {

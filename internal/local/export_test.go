@@ -179,6 +179,7 @@ func checkExport(t testing.TB, c *local.Cloud, x exported, blocks int64) {
 // the two numbers is tested beside them; here are some, chosen by a seed, on the
 // deployed stacks.
 func TestExportsHaveEveryBlockOnce(t *testing.T) {
+	t.Parallel()
 	seed, n := seed(t), 12
 	if soak {
 		n = 200

@@ -54,6 +54,7 @@ const multipart = "Step Functions writes great results of a map in parts, and it
 // inputs run and a failed load is redriven, or stands above with its reason; and
 // what stands above is not used.
 func TestEveryStatementIsUsedOrReviewed(t *testing.T) {
+	t.Parallel()
 	texts, used := map[iam.Ref]string{}, map[iam.Ref]map[string]bool{}
 	note := func(c *local.Cloud) {
 		for _, u := range c.Judge.Uses() {

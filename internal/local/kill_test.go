@@ -67,6 +67,7 @@ func TestLoadSurvivesLostReply(t *testing.T) {
 // The database reads parts from S3 by itself, and gives up after some tries: then
 // the state machine tries again.
 func TestImportIsTriedAgainWhileS3DoesNotAnswer(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []gateway.Fault{gateway.Lose, gateway.Throttle} {
 		var mu sync.Mutex
 		faults := 0

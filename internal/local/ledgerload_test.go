@@ -212,6 +212,7 @@ func check(t testing.TB, c *local.Cloud, l ledgergen.Ledger) {
 
 // One ledger in every format and layout becomes the same rows.
 func TestEveryFormatLoadsTheSameRows(t *testing.T) {
+	t.Parallel()
 	var want map[string]string
 	for _, o := range []ledgergen.Options{
 		{Format: ledgergen.IonBinary},
@@ -246,6 +247,7 @@ func TestEveryFormatLoadsTheSameRows(t *testing.T) {
 // Starting again with the same input changes nothing, and an archive that
 // overlaps adds only what is new.
 func TestEachRevisionIsLoadedOnce(t *testing.T) {
+	t.Parallel()
 	o := ledgergen.Options{Seed: 3, Documents: 600, Format: ledgergen.IonBinary, BlocksPerObject: 20}
 	whole := start(t, local.Options{})
 	o.Prefix = "whole/"

@@ -9,6 +9,9 @@ import (
 // TestMain keeps the databases of these tests in memory where there is room:
 // every test starts one of its own, and laying out its thousand files is most of
 // the work on a disk.
+//
+// Tests that take seconds and leave a processor idle at times run side by side;
+// those that disturb many runs do so by themselves.
 func TestMain(m *testing.M) {
 	const memory, room = "/dev/shm", 4 << 30 // bytes
 	var s syscall.Statfs_t

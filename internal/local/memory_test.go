@@ -19,6 +19,7 @@ import (
 // The two functions that read the archive need no more memory for ten times the
 // archive. The smaller one is more than a segment, which is what bounds them.
 func TestPeakMemoryFlat(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("reads 700 MB of a ledger")
 	}

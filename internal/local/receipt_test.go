@@ -100,7 +100,7 @@ func chosen(t testing.TB, all []rowName) (out []rowName) {
 	t.Helper()
 	random := rand.New(rand.NewPCG(20261122, 7))
 	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	want := map[string]int{"deleted": 4, "redacted": 4, "oldest": 4, "newest": 4, "any": 14}
+	want := map[string]int{"deleted": 2, "redacted": 2, "oldest": 2, "newest": 2, "any": 6}
 	newest := map[string]int64{}
 	for _, r := range all {
 		newest[r.Document] = max(newest[r.Document], r.Version)
@@ -162,6 +162,7 @@ func compress(t *testing.T, c *local.Cloud) {
 // Every row of a load has a receipt that an independent program accepts under the
 // ledger's digest, and that shows what the row may show.
 func TestRowsHaveReceipts(t *testing.T) {
+	t.Parallel()
 	check := newChecker(t)
 	for name, o := range map[string]ledgergen.Options{
 		"binary Ion":      {Format: ledgergen.IonBinary},
@@ -206,6 +207,7 @@ func TestRowsHaveReceipts(t *testing.T) {
 
 // A receipt that is altered anywhere that a hash covers is refused.
 func TestAlteredReceiptsOfRowsAreRejected(t *testing.T) {
+	t.Parallel()
 	check := newChecker(t)
 	c := start(t, local.Options{})
 	l := archive(t, c, ledgergen.Options{Seed: 5, Documents: 300, Prefix: "exports/"})

@@ -205,6 +205,7 @@ func redactionsOf(t *testing.T, c *local.Cloud, load string) (sum report.Redacte
 // alone, though the archive was exported before; and what an earlier load showed
 // is taken away by the load that is told of it.
 func TestRedactedDataIsNowhere(t *testing.T) {
+	t.Parallel()
 	o := ledgergen.Options{Seed: 34, Documents: 1500, BlocksPerObject: 40}
 	all := redactedRevisions(t, o)
 	n := int64(len(all))

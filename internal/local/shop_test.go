@@ -141,6 +141,7 @@ func (d *trouble) report(t *testing.T) {
 // target holds in the end what the source holds; a table without a key once it has
 // one.
 func TestTheTargetFollowsADatabase(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{change.SourceDMS, change.SourceDSQL} {
 		t.Run(kind, func(t *testing.T) {
 			var d trouble
@@ -185,6 +186,7 @@ func TestTheTargetFollowsADatabase(t *testing.T) {
 
 // The positions of two sources cannot be compared: a table has one.
 func TestATableOfAnotherSourceIsRefused(t *testing.T) {
+	t.Parallel()
 	c := startShop(t, change.SourceDMS, local.Options{})
 	s := openShop(t, c, local.ShopOptions{Source: change.SourceDMS, Seed: 1})
 	s.begin()
@@ -212,6 +214,7 @@ func TestATableOfAnotherSourceIsRefused(t *testing.T) {
 // Without a setting that godwit needs, records are set aside with its name, and
 // nothing is applied that could be wrong.
 func TestDMSSettingsThatLackAreNamed(t *testing.T) {
+	t.Parallel()
 	c := startShop(t, change.SourceDMS, local.Options{})
 	enabled := false
 	for _, x := range []struct {

@@ -194,6 +194,7 @@ func (v *live) failures() string {
 // The demo's flow: what is written while a ledger is exported and loaded, and
 // behind that, arrives by itself, whatever order and repetition QLDB chooses.
 func TestTheTargetFollowsTheLedger(t *testing.T) {
+	t.Parallel()
 	for _, disorder := range []uint64{0, 1, 2} {
 		t.Run(fmt.Sprintf("disorder %d", disorder), func(t *testing.T) {
 			v := startLive(t, local.Options{Stream: local.StreamOptions{Disorder: disorder}}, liveOptions())
@@ -213,6 +214,7 @@ func TestTheTargetFollowsTheLedger(t *testing.T) {
 
 // The oracle sees one wrong value, one row too many and one too few, in every table.
 func TestTheOracleSeesOneWrongValue(t *testing.T) {
+	t.Parallel()
 	v := startLive(t, local.Options{}, liveOptions())
 	v.stream(v.loaded)
 	v.load()
@@ -269,6 +271,7 @@ func (v *live) mapping() esm.Stats {
 // Only the last step of a load that asks for it begins a stream: until then what
 // comes is kept, and nothing reads it.
 func TestOnlyALoadThatAsksEnablesTheStream(t *testing.T) {
+	t.Parallel()
 	v := startLive(t, local.Options{}, liveOptions())
 	v.stream(0)
 	off := func(when string) {
@@ -305,6 +308,7 @@ func TestOnlyALoadThatAsksEnablesTheStream(t *testing.T) {
 // that begins a block later leaves a gap, which status names, and which closes
 // when the block comes after all.
 func TestLoadAndStreamMeetAtTheBoundary(t *testing.T) {
+	t.Parallel()
 	o := liveOptions()
 	for _, behind := range []int64{0, 1, 2} { // block where the stream begins, from the load's last on
 		t.Run(fmt.Sprintf("%+d", behind-1), func(t *testing.T) {

@@ -174,4 +174,8 @@ func followed(t *testing.T) *local.Cloud {
 	return f.Cloud
 }
 
-func TestStreamFollowsALoad(t *testing.T) { followed(t) }
+func TestStreamFollowsALoad(t *testing.T) {
+	t.Parallel()
+	t.Parallel()
+	followed(t)
+}

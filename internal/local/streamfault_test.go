@@ -24,6 +24,7 @@ import (
 // hundred is set aside with its reason, and when they are mended a replay
 // completes the set.
 func TestPoisonIsSetAsideAndReplayed(t *testing.T) {
+	t.Parallel()
 	const records, poison = 10_000, 100
 	o := liveOptions()
 	o.Later = 6000

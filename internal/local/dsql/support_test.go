@@ -106,3 +106,37 @@ func wantRefusal(t testing.TB, err error, code, message string) {
 		t.Errorf("got %s %q, want %s %q", e.Code, e.Message, code, message)
 	}
 }
+
+// again repeats what meets a conflict, as every client of DSQL must.
+func again(work func() error) error {
+	for {
+		err := work()
+		var e *pgconn.PgError
+		if !errors.As(err, &e) || e.Code != "40001" {
+			return err
+		}
+	}
+}
+
+// job runs a statement with ASYNC and returns the job's id.
+func job(t testing.TB, c *pgx.Conn, sql string) string {
+	t.Helper()
+	var id string
+	if err := again(func() error { return c.QueryRow(t.Context(), sql).Scan(&id) }); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	if len(id) != 26 {
+		t.Errorf("got job id %q, want 26 characters", id)
+	}
+	return id
+}
+
+// waitForJob says whether a job succeeded.
+func waitForJob(t testing.TB, c *pgx.Conn, id string) bool {
+	t.Helper()
+	var succeeded bool
+	if err := c.QueryRow(t.Context(), `CALL sys.wait_for_job($1)`, id).Scan(&succeeded); err != nil {
+		t.Fatal(err)
+	}
+	return succeeded
+}
