@@ -152,12 +152,12 @@ func (e *Encoder) same(columns []Column) error {
 
 func (e *Encoder) encodeGroup(ctx context.Context, p *Part, g int, from, to int64, yield func(*Rows) error) error {
 	group := p.groups[g]
-	source, err := p.group(g, e.reads)
+	sources, err := p.group(g, e.reads)
 	if err != nil {
 		return err
 	}
 	for i, column := range e.reads {
-		if err := e.readers[i].open(p, &p.columns[column], g, source, from-group.First); err != nil {
+		if err := e.readers[i].open(p, &p.columns[column], g, sources[i], from-group.First); err != nil {
 			return err
 		}
 	}

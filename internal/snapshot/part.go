@@ -100,7 +100,7 @@ func OpenPart(r io.ReaderAt, size int64) (*Part, error) {
 func (p *Part) open() (err error) {
 	defer contain(&err)
 	p.file, err = parquet.OpenFile(p.source, p.source.size, parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true),
-		parquet.SkipBloomFilters(true), parquet.ReadBufferSize(p.source.buffer))
+		parquet.SkipBloomFilters(true), parquet.ReadBufferSize(4<<10)) // a source holds what is ahead
 	if err != nil {
 		return err
 	}

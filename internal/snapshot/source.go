@@ -15,17 +15,17 @@ const (
 	whole = 16 << 20
 	// tail is read of larger ones, in the hope that it holds the footer.
 	tail = 256 << 10
-	// ahead is the most that is held of a row group before it is decoded, either in
-	// one piece or as the buffers of its columns.
-	ahead = 32 << 20
+	// ahead is how much is held of a row group before it is decoded: all of it in one
+	// piece, or the windows of its columns, which have at least minWindow.
+	ahead     = 32 << 20
+	minWindow = 64 << 10
 )
 
 // A source reads an object by few requests, and remembers what its reader said:
 // the Parquet library hides some errors behind its own.
 type source struct {
-	r      io.ReaderAt
-	size   int64
-	buffer int // bytes that a column reads at once where they are not held
+	r    io.ReaderAt
+	size int64
 
 	held    []byte // bytes of the object, from heldAt on: the whole, or its end
 	heldAt  int64
@@ -36,7 +36,7 @@ type source struct {
 var magic = []byte("PAR1")
 
 func openSource(r io.ReaderAt, size int64) (*source, error) {
-	s := &source{r: r, size: size, buffer: 4 << 10}
+	s := &source{r: r, size: size}
 	damaged := func(format string, args ...any) error {
 		return &DamagedError{Err: fmt.Errorf(format, args...)}
 	}
@@ -46,8 +46,6 @@ func openSource(r io.ReaderAt, size int64) (*source, error) {
 	n := min(size, tail)
 	if size <= whole {
 		n = size
-	} else {
-		s.buffer = 64 << 10
 	}
 	if err := s.hold(size-n, n); err != nil {
 		return nil, err
@@ -119,24 +117,54 @@ func (s *source) blame(where string, err error) error {
 	return &DamagedError{Where: where, Err: err}
 }
 
-// group returns a reader for the given columns of a row group. Where they lie
-// together in few enough bytes, those are read by one request.
-func (p *Part) group(g int, columns []int) (io.ReaderAt, error) {
+// group returns readers for the given columns of a row group, in their order.
+// Where the columns lie together in few enough bytes, those are read by one
+// request; else each column is read by windows of its own.
+func (p *Part) group(g int, columns []int) ([]io.ReaderAt, error) {
 	s := p.source
-	if s.heldAt == 0 {
-		return s, nil
-	}
+	readers := make([]io.ReaderAt, len(columns))
 	first, last := s.size, int64(0)
-	for _, c := range columns {
+	for i, c := range columns {
 		from, to := chunkRange(&p.file.Metadata().RowGroups[g].Columns[p.columns[c].leaf].MetaData)
 		first, last = min(first, from), max(last, to)
+		readers[i] = &window{source: s, last: to, size: max(ahead/int64(len(columns)), minWindow)}
 	}
-	if n := last - first; n > 0 && n <= ahead {
-		held := &source{r: s, size: s.size}
-		if err := held.hold(first, n); err != nil {
+	shared := s
+	if n := last - first; s.heldAt > 0 && n > 0 && n <= ahead {
+		shared = &source{r: s, size: s.size}
+		if err := shared.hold(first, n); err != nil {
 			return nil, err
 		}
-		return held, nil
+	} else if s.heldAt > 0 {
+		return readers, nil
 	}
-	return s, nil
+	for i := range readers {
+		readers[i] = shared
+	}
+	return readers, nil
+}
+
+// A window reads a column chunk from its beginning to its end by large requests.
+type window struct {
+	source *source
+	last   int64 // end of the chunk
+	size   int64
+	held   []byte
+	heldAt int64
+}
+
+func (w *window) ReadAt(p []byte, off int64) (int, error) {
+	n := int64(len(p))
+	if off < w.heldAt || off+n > w.heldAt+int64(len(w.held)) {
+		size := min(max(w.size, n), max(w.last-off, n))
+		if int64(cap(w.held)) < size {
+			w.held = make([]byte, size)
+		}
+		w.held, w.heldAt = w.held[:size], off
+		if got, err := w.source.ReadAt(w.held, off); got < len(w.held) {
+			w.held = nil
+			return 0, err
+		}
+	}
+	return copy(p, w.held[off-w.heldAt:]), nil
 }

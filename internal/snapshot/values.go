@@ -46,7 +46,7 @@ func (p *Part) Values(ctx context.Context, from, to int64, columns []string, yie
 }
 
 func (p *Part) groupValues(ctx context.Context, g int, from, to int64, places []int, yield func(int64, []change.Value) error) error {
-	source, err := p.group(g, places)
+	sources, err := p.group(g, places)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (p *Part) groupValues(ctx context.Context, g int, from, to int64, places []
 		}
 	}()
 	for i, place := range places {
-		walks[i].open(p, g, place, source)
+		walks[i].open(p, g, place, sources[i])
 	}
 	values := make([]change.Value, len(places))
 	for row := p.groups[g].First; row < to; row++ {
