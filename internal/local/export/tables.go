@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // A table is one table of a database, as the exporter finds it.
@@ -172,5 +173,11 @@ func (k kind) node() parquet.Node {
 }
 
 func plain(t parquet.Type) func() parquet.Node {
-	return func() parquet.Node { return parquet.Leaf(t) }
+	return func() parquet.Node { return parquet.Leaf(bare{t}) }
 }
+
+// bare is a type without a logical one, which parquet-go gives to every integer,
+// and real exports to smallint alone.
+type bare struct{ parquet.Type }
+
+func (bare) LogicalType() *format.LogicalType { return nil }
