@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,7 +32,7 @@ var streamFaults = []string{
 	"failing over: shut down", "failing over: read-only", "deadlock", "serialization failure", "statement timeout",
 	"poison", "refused value", "waits for other rows", "deadline", "given up by Lambda", "replayed", "replayed early", "replay handed on",
 	"stopped and resumed", "registered anew", "registered anew while stopped", "quarantine object not written",
-	"two functions at once", "one batch to two functions", "held between the statements", "stopped between the statements", "registered anew between the statements",
+	"two functions at once", "one batch to two functions", "written and deleted at once", "held between the statements", "stopped between the statements", "registered anew between the statements",
 }
 
 // databaseFaults are what the database and the way to it do.
@@ -88,43 +87,6 @@ func TestRandomStreamSchedulesEndTheSame(t *testing.T) {
 	met.report(t, n >= 200)
 }
 
-// faultCounts counts how often each fault occurred.
-type faultCounts struct {
-	mu sync.Mutex
-	n  map[string]int
-}
-
-func (f *faultCounts) count(name string, n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.n == nil {
-		f.n = map[string]int{}
-	}
-	f.n[name] += n
-}
-
-func (f *faultCounts) add(met *faultCounts) {
-	for name, n := range met.n {
-		f.count(name, n)
-	}
-}
-
-// report prints the counts; all tells that each fault must have occurred.
-func (f *faultCounts) report(t *testing.T, all bool) {
-	t.Helper()
-	for _, name := range streamFaults {
-		t.Logf("%6d %s", f.n[name], name)
-		if all && f.n[name] == 0 {
-			t.Errorf("fault %q never occurred", name)
-		}
-	}
-	for name := range f.n {
-		if !slices.Contains(streamFaults, name) {
-			t.Errorf("fault %q is not listed", name)
-		}
-	}
-}
-
 // A streamSchedule disturbs a stream.
 type streamSchedule struct {
 	*streamRun // of operators
@@ -137,7 +99,8 @@ type streamSchedule struct {
 	lanes      []*streamLane
 	stopped    string // when the stream applied something last, which was stopped then; "": it runs
 	replayed   bool
-	poison     int // messages that nothing mends
+	atOnce     bool // two shards begin with one document
+	poison     int  // messages that nothing mends
 }
 
 // A streamLane is one shard, as the mapping goes through it.
@@ -187,6 +150,19 @@ func (s *streamSchedule) deal() {
 		s.lanes[i] = &streamLane{}
 	}
 	messages := slices.Clone(s.world.messages)
+	number := 0
+	if l := s.world.ledger; l != nil && len(l.ends) > 0 && len(s.lanes) > 1 && s.random.IntN(3) > 0 {
+		// A document's last revision and its deletion are what two shards begin with.
+		end := l.ends[s.random.IntN(len(l.ends))]
+		for lane, i := range end {
+			m := messages[i]
+			s.lanes[lane].records = []events.KinesisEventRecord{kinesisRecord(lane, number, m.key, m.data, arrival)}
+			s.lanes[lane].most = 1
+			number++
+		}
+		messages = slices.Delete(slices.Delete(messages, end[1], end[1]+1), end[0], end[0]+1)
+		s.atOnce = true
+	}
 	for range s.random.IntN(5) {
 		messages = slices.Insert(messages, s.random.IntN(len(messages)+1), s.garbage())
 		s.poison++
@@ -201,7 +177,6 @@ func (s *streamSchedule) deal() {
 			messages[i], messages[k] = messages[k], messages[i]
 		}
 	}
-	number := 0
 	for len(messages) > 0 {
 		n := 1
 		data := messages[0].data
@@ -238,6 +213,11 @@ func (s *streamSchedule) garbage() streamMessage {
 }
 
 func (s *streamSchedule) run() {
+	if s.atOnce {
+		s.met.count("written and deleted at once", 1)
+		s.together(s.lanes[0], s.lanes[1])
+		s.server.seemly(s.world)
+	}
 	for turn := 0; ; turn++ {
 		if turn > 5_000 {
 			s.t.Fatalf("seed %d: no end", s.seed)

@@ -402,3 +402,40 @@ SELECT ARRAY(SELECT w::text FROM (SELECT * FROM want EXCEPT ALL SELECT * FROM go
 		s.t.Errorf("%s has %s (%d rows)", table, x, len(more))
 	}
 }
+
+// faultCounts counts how often each fault occurred.
+type faultCounts struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (f *faultCounts) count(name string, n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.n == nil {
+		f.n = map[string]int{}
+	}
+	f.n[name] += n
+}
+
+func (f *faultCounts) add(met *faultCounts) {
+	for name, n := range met.n {
+		f.count(name, n)
+	}
+}
+
+// report prints the counts; all tells that each fault must have occurred.
+func (f *faultCounts) report(t *testing.T, all bool) {
+	t.Helper()
+	for _, name := range streamFaults {
+		t.Logf("%6d %s", f.n[name], name)
+		if all && f.n[name] == 0 {
+			t.Errorf("fault %q never occurred", name)
+		}
+	}
+	for name := range f.n {
+		if !slices.Contains(streamFaults, name) {
+			t.Errorf("fault %q is not listed", name)
+		}
+	}
+}

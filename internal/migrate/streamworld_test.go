@@ -21,6 +21,7 @@ import (
 	"godwit/internal/ledgergen"
 	"godwit/internal/mapping"
 	"godwit/internal/migrate"
+	"godwit/internal/stream"
 )
 
 const journalStreamARN = "arn:aws:qldb:eu-west-1:123456789012:stream/vehicle-registration/IiPT4brpZCqCq3f4MTHbYy"
@@ -34,6 +35,7 @@ type streamedLedger struct {
 	stream   change.Stream
 	messages []ledgergen.StreamMessage // in the order of the journal
 	blocks   []int64                   // of each message
+	ends     [][2]int                  // messages of deletions, each behind that of the revision before it
 	tip      int64
 
 	// What a right target holds of the others: see memoryStream.ledger. refused are
@@ -73,9 +75,31 @@ func streamLedger(t testing.TB, o ledgergen.Options, loaded int64) *streamedLedg
 			l.blocks = append(l.blocks, n)
 		}
 	}
+	l.findEnds(t)
 	o.Unredacted, o.FromBlock = false, loaded
 	l.expect(t, o)
 	return l
+}
+
+func (l *streamedLedger) findEnds(t testing.TB) {
+	t.Helper()
+	last := map[string]int{} // message of a document
+	decoder := stream.NewDecoder(&change.Fields{})
+	for i, m := range l.messages {
+		event, err := decoder.Decode(stream.Message{Data: m.Data})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, ok := event.(*stream.Revision)
+		if !ok {
+			continue
+		}
+		r := &x.Block.Revisions[0]
+		if before, ok := last[string(r.DocumentID)]; ok && r.Deleted() && x.Block.SequenceNo > l.stream.Boundary.Major && l.blocks[before] > l.stream.Boundary.Major {
+			l.ends = append(l.ends, [2]int{before, i})
+		}
+		last[string(r.DocumentID)] = i
+	}
 }
 
 // expect reads the export of the blocks that were not loaded.
