@@ -14,6 +14,9 @@ import (
 //go:embed stream.sql
 var streamSQL string
 
+//go:embed revisions.sql
+var revisionsSQL string
+
 //go:embed rows.sql
 var rowsSQL string
 

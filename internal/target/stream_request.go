@@ -20,8 +20,10 @@ const (
 	// requestFrame is what is kept free of a request for everything but the
 	// records: headers with the signature, ARNs, the statement.
 	requestFrame = 16 << 10
-	// defaultRequest keeps a request far from the 45 s that a call may take.
-	defaultRequest = 2 << 20
+	// defaultRequest keeps a request far from the 45 s that a call may take, and
+	// some way from a limit that the service measures, not we. What a transaction
+	// costs by itself is little beside so many rows.
+	defaultRequest = 3 << 20
 )
 
 func (db *DB) requestBytes() int {
@@ -46,7 +48,6 @@ type request struct {
 	shards     map[string]string
 	sources    map[string]*source // by id
 	revisions  map[revisionKey]*change.RevisionItem
-	newest     map[documentKey]*change.RevisionItem
 	rows       map[string][]byte // by current table: JSON objects with commas between
 	blocks     map[int64]*block
 	hidden     []hidden
@@ -59,15 +60,13 @@ type request struct {
 	known  map[*change.RowItem][]string // members of rows
 }
 
-type documentKey struct{ current, document string }
-
 type revisionKey struct {
-	documentKey
-	version change.Version
+	current, document string
+	version           change.Version
 }
 
 func keyOfRevision(x *change.RevisionItem) revisionKey {
-	return revisionKey{documentKey{x.Current, x.Document}, x.Version}
+	return revisionKey{x.Current, x.Document, x.Version}
 }
 
 // newRequest makes a request of as many messages as have room in limit bytes, one
@@ -75,7 +74,7 @@ func keyOfRevision(x *change.RevisionItem) revisionKey {
 func newRequest(s change.Stream, items []change.Item, limit int) (*request, error) {
 	r := &request{
 		stream: s, bytes: requestFrame, shards: map[string]string{}, sources: map[string]*source{},
-		revisions: map[revisionKey]*change.RevisionItem{}, newest: map[documentKey]*change.RevisionItem{}, rows: map[string][]byte{},
+		revisions: map[revisionKey]*change.RevisionItem{}, rows: map[string][]byte{},
 		blocks: map[int64]*block{}, parts: map[partKey]*part{}, writes: map[rowKey]*rowWrite{}, known: map[*change.RowItem][]string{},
 	}
 	for r.items < len(items) {
@@ -200,9 +199,6 @@ func (r *request) addRevision(x *change.RevisionItem) {
 		r.sources[x.Table.ID] = of
 	}
 	of.Block = max(of.Block, x.Block)
-	if was, ok := r.newest[key.documentKey]; !ok || was.Version < x.Version {
-		r.newest[key.documentKey] = &own
-	}
 }
 
 // A block is what a request tells of one block.
@@ -212,7 +208,8 @@ type block struct {
 	Previous *string  `json:"previous,omitempty"`
 	Record   string   `json:"record,omitempty"` // that its summary came in
 	Awaited  []string `json:"awaited,omitempty"`
-	Seen     []string `json:"seen,omitempty"`
+	Seen     []string `json:"seen,omitempty"`  // nothing where Whole
+	Whole    bool     `json:"whole,omitempty"` // all that it awaits was seen, and nothing else
 	summary  *change.BlockItem
 }
 
@@ -230,6 +227,13 @@ func (r *request) sees(n int64, hash []byte) {
 	b := r.block(n)
 	if text := base64.StdEncoding.EncodeToString(hash); !slices.Contains(b.Seen, text) {
 		b.Seen = append(b.Seen, text)
+	}
+}
+
+// finish notes whether the block came whole: what it awaits is then not told twice.
+func (b *block) finish() {
+	if b.summary != nil && slices.Equal(slices.Sorted(slices.Values(b.Seen)), slices.Sorted(slices.Values(b.Awaited))) {
+		b.Whole, b.Seen = true, nil
 	}
 }
 
@@ -306,16 +310,6 @@ func (r *request) addAside(x *change.AsideItem) {
 	}
 }
 
-// A head is the newest revision of a document in a request.
-type head struct {
-	Current  string         `json:"current"`
-	Document string         `json:"doc"`
-	Version  change.Version `json:"version"`
-	Deleted  bool           `json:"deleted,omitempty"`
-	Hash     string         `json:"hash"`
-	TableID  string         `json:"id"`
-}
-
 // A source is a ledger table of a request.
 type source struct {
 	ID      string `json:"id"`
@@ -370,12 +364,10 @@ func (r *request) writeRevisions(b *bytes.Buffer) (rows [][]byte) {
 			appendJSON(b, v)
 		}
 	}
-	heads := make([]head, 0, len(r.newest))
-	for _, x := range r.newest {
-		heads = append(heads, head{x.Current, x.Document, x.Version, x.Deleted, base64.StdEncoding.EncodeToString(x.Hash), x.Table.ID})
+	for _, b := range r.blocks {
+		b.finish()
 	}
 	member("sources", len(r.sources) > 0, slices.Collect(maps.Values(r.sources)))
-	member("docs", len(heads) > 0, heads)
 	member("blocks", len(r.blocks) > 0, slices.Collect(maps.Values(r.blocks)))
 	member("hidden", len(r.hidden) > 0, r.hidden)
 	member("redactions", len(r.redactions) > 0, r.redactions)
@@ -417,7 +409,7 @@ func (r *request) bytesOf(message []change.Item) int {
 		switch item := &message[i]; {
 		case item.Revision != nil:
 			x := item.Revision
-			n += object + hash + twice(x.Current) + twice(x.Document) + twice(x.Table.ID) + len(",") + escapedLen(x.Row)
+			n += len(",") + escapedLen(x.Row)
 			if r.sources[x.Table.ID] == nil {
 				n += 2*object + 2*twice(x.Current) + twice(x.Table.ID) + twice(x.Table.Name)
 			}
