@@ -64,8 +64,9 @@ func (s *StreamStack) replication(e Environment, d DMS, data *DataStack, role aw
 	destination := awsdms.NewCfnEndpoint(s.Stack, jsii.String("DmsTarget"), &awsdms.CfnEndpointProps{
 		EndpointType: jsii.String("target"),
 		EngineName:   jsii.String("kinesis"),
-		// What stream-apply refuses to do without. Integers of more than 16 digits
-		// come in scientific notation, with all their digits.
+		// What stream-apply refuses to do without. UseLargeIntegerValue, without which
+		// integers of more than 16 digits come in scientific notation and may be set
+		// aside, is of DMS's API alone: the resource type has no such property.
 		KinesisSettings: &awsdms.CfnEndpoint_KinesisSettingsProperty{
 			StreamArn:                   s.Stream.StreamArn(),
 			ServiceAccessRoleArn:        role.RoleArn(),
