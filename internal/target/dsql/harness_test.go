@@ -174,3 +174,18 @@ func plain(n, bytes int) []row {
 func item(load, id string, plan *change.TablePlan, rows []row) change.TableItem {
 	return change.TableItem{Load: load, ID: id, Table: plan, Rows: change.Range{First: 0, Last: int64(len(rows)) - 1}}
 }
+
+// during calls f once, after the first rows were yielded.
+func during(s dsql.Source, f func()) dsql.Source {
+	called := false
+	return func(ctx context.Context, r change.Range, yield func(change.Lines) error) error {
+		return s(ctx, r, func(l change.Lines) error {
+			err := yield(l)
+			if !called {
+				called = true
+				f()
+			}
+			return err
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package dsql
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ type loader struct {
 	epoch   int64 // of the claim
 
 	mu     sync.Mutex
-	done   []change.Range // by their first row
+	done   []change.Range // what is stored
 	counts change.Counts  // of done
 }
 
@@ -47,8 +48,7 @@ func (db *DB) Load(ctx context.Context, item change.TableItem, rows Source) (cha
 		return change.TableProgress{}, fmt.Errorf("resume item %s: %w", item.ID, err)
 	}
 	err := l.load(ctx, rows)
-	left := missing(item.Rows, l.done)
-	progress := change.TableProgress{Counts: l.counts, Left: left}
+	progress := change.TableProgress{Counts: l.counts, Left: l.left()}
 	if errors.Is(err, errHandOn) || errors.Is(err, context.DeadlineExceeded) {
 		// What a transaction did that was under way at the end is not known, and is
 		// read by the next call.
@@ -119,6 +119,14 @@ func (l *loader) add(rows change.Range, c change.Counts) {
 	l.counts.Filtered += c.Filtered
 }
 
+// left is what no transaction stored yet.
+func (l *loader) left() []change.Range {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slices.SortFunc(l.done, func(a, b change.Range) int { return cmp.Compare(a.First, b.First) })
+	return missing(l.item.Rows, l.done)
+}
+
 // load reads what is missing, cuts it into batches, and has them stored. The
 // first error ends reading; what is stored at that moment is stored to its end.
 func (l *loader) load(ctx context.Context, rows Source) error {
@@ -128,58 +136,32 @@ func (l *loader) load(ctx context.Context, rows Source) error {
 		near := time.AfterFunc(deadline.Add(-l.db.cfg.HandOn).Sub(l.db.cfg.Now()), func() { stop(errHandOn) })
 		defer near.Stop()
 	}
-	work := make(chan *batch)
-	var workers sync.WaitGroup
-	for range l.db.cfg.Connections {
-		workers.Go(func() {
-			for l.next(ctx, reading, work, stop) {
+	var storing sync.WaitGroup
+	err := l.read(reading, rows, func(b *batch) error {
+		// The turn comes first, so that there is one batch more in memory than
+		// transactions are under way.
+		if err := l.db.pace.begin(reading); err != nil {
+			return context.Cause(reading)
+		}
+		storing.Go(func() {
+			defer l.db.pace.end()
+			if err := l.store(ctx, b); err != nil {
+				stop(err)
 			}
 		})
-	}
-	err := l.read(reading, rows, work)
-	close(work)
-	workers.Wait()
-	slices.SortFunc(l.done, func(a, b change.Range) int { return int(min(1, max(-1, a.First-b.First))) })
+		return nil
+	})
+	storing.Wait()
 	if cause := context.Cause(reading); cause != nil {
 		return cause // the first error, which the others follow from
 	}
 	return err
 }
 
-// next stores one batch, and reports whether to go on.
-func (l *loader) next(ctx, reading context.Context, work <-chan *batch, stop context.CancelCauseFunc) bool {
-	// The turn comes first, so that there are no more batches in memory than
-	// transactions under way.
-	if err := l.db.pace.begin(reading); err != nil {
-		return false
-	}
-	defer l.db.pace.end()
-	select {
-	case b, ok := <-work:
-		if !ok {
-			return false
-		}
-		if err := l.store(ctx, b); err != nil {
-			stop(err)
-			return false
-		}
-		return true
-	case <-reading.Done():
-		return false
-	}
-}
-
 // read cuts what the source yields into batches.
-func (l *loader) read(ctx context.Context, rows Source, work chan<- *batch) error {
-	for _, r := range missing(l.item.Rows, l.done) {
-		c := &cutter{measure: l.measure, rows: r, batch: &batch{}, out: func(b *batch) error {
-			select {
-			case work <- b:
-				return nil
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}}
+func (l *loader) read(ctx context.Context, rows Source, out func(*batch) error) error {
+	for _, r := range l.left() {
+		c := &cutter{measure: l.measure, rows: r, batch: &batch{}, out: out}
 		if err := rows(ctx, r, c.add); err != nil {
 			return fmt.Errorf("item %s: read rows %d to %d: %w", l.item.ID, r.First, r.Last, err)
 		}
