@@ -89,6 +89,12 @@ func (t *TableRule) Column(source string) *ColumnRule {
 	return nil
 }
 
+// Skips says whether a column is not loaded.
+func (t *TableRule) Skips(source string) bool {
+	c := t.Column(source)
+	return c != nil && c.Skip
+}
+
 // ParseTables reads a mapping file for rows of tables strictly. The error is
 // FileErrors: everything that is wrong, each with line and column.
 func ParseTables(src []byte) (*Tables, error) {

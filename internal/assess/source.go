@@ -1,0 +1,240 @@
+package assess
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"godwit/internal/catalog"
+	"godwit/internal/change"
+	"godwit/internal/mapping"
+)
+
+// A table is a source's table that is loaded.
+type table struct {
+	source  change.TableName
+	catalog *catalog.Table     // nil where no catalog has it
+	rule    *mapping.TableRule // never nil
+	columns []*column          // in the source's order
+	key     []*column          // of the source's primary key, in its order
+	keyName string
+	// uuid is the target column of a key of several columns that becomes a UUID;
+	// nil otherwise.
+	uuid    *column
+	foreign []*column // target columns of foreign keys to such keys
+	plan    change.TablePlan
+}
+
+// A column is a column of the source, or one that the target has beside them.
+type column struct {
+	table   *table
+	source  change.SourceColumn
+	from    []*column // of a UUID that is made of several
+	catalog *catalog.Column
+	typ     catalog.Type
+	rule    *mapping.ColumnRule // never nil
+	skipped bool
+
+	name string // in the target
+	to   string // type in the target
+	as   change.Conversion
+	set  *keySet // columns that hold the same key, as foreign keys say
+	keep *column // beside a key that becomes a UUID: its old values
+	of   string  // of a foreign key's UUID: the constraint's name
+}
+
+func (t *table) column(source string) *column {
+	for _, c := range t.columns {
+		if c.source.Name == source {
+			return c
+		}
+	}
+	return nil
+}
+
+// gather finds the tables that are loaded.
+func (d *decider) gather() {
+	exported := map[change.TableName]*Table{}
+	for i := range d.in.Export {
+		exported[d.in.Export[i].Name] = &d.in.Export[i]
+	}
+	if d.in.Catalog != nil {
+		for i := range d.in.Catalog.Tables {
+			t := &d.in.Catalog.Tables[i]
+			if !d.skips(t.TableName()) && d.isLoaded(t, exported) {
+				d.addTable(t.TableName(), t, exported[t.TableName()])
+			}
+		}
+	}
+	for i := range d.in.Export {
+		e := &d.in.Export[i]
+		switch {
+		case d.skips(e.Name):
+		case d.in.Catalog == nil:
+			d.addTable(e.Name, nil, e)
+		case d.in.Catalog.Table(e.Name) == nil:
+			d.add(Finding{
+				Table: e.Name, Kind: KindNotInCatalog, Verdict: Refuse,
+				Why: "The export has this table and the catalog does not: the catalog is of another database, or was read before the table was made or after it was dropped.",
+				Do:  `Read the catalog of the database that the snapshot is of, or leave the table out: "skip": true.`,
+			})
+		}
+	}
+	slices.SortFunc(d.tables, func(a, b *table) int { return compareNames(a.source, b.source) })
+}
+
+func (d *decider) skips(name change.TableName) bool {
+	r := d.rules.Rule(name)
+	return r != nil && r.Skip
+}
+
+func (d *decider) addTable(name change.TableName, cat *catalog.Table, exp *Table) {
+	t := &table{source: name, catalog: cat, rule: d.rules.Rule(name)}
+	if t.rule == nil {
+		t.rule = &mapping.TableRule{Source: name}
+	}
+	switch {
+	case cat != nil:
+		d.catalogColumns(t, exp)
+	default:
+		for i := range exp.Columns {
+			d.exportColumn(t, &exp.Columns[i])
+		}
+	}
+	d.tables = append(d.tables, t)
+	d.byName[name] = t
+}
+
+func (t *table) addColumn(name string, typ catalog.Type, cat *catalog.Column) *column {
+	c := &column{table: t, catalog: cat, typ: typ, rule: t.rule.Column(name), source: change.SourceColumn{Name: name, Type: typ.Name, Enum: typ.Class == catalog.Enum}}
+	if c.rule == nil {
+		c.rule = &mapping.ColumnRule{Source: name}
+	}
+	c.skipped = c.rule.Skip
+	t.columns = append(t.columns, c)
+	return c
+}
+
+// catalogColumns takes the columns of the catalog, and compares them with those
+// of the export, where there is one.
+func (d *decider) catalogColumns(t *table, exp *Table) {
+	for i := range t.catalog.Columns {
+		cat := &t.catalog.Columns[i]
+		c := t.addColumn(cat.Name, cat.Type, cat)
+		if exp == nil || c.skipped {
+			continue
+		}
+		j := slices.IndexFunc(exp.Columns, func(e Column) bool { return e.Name == cat.Name })
+		switch {
+		case j < 0 && cat.Generated == "virtual":
+			c.skipped = true
+			d.about(t, Lost, KindGenerated, cat.Name, "", "The column is computed when it is read, and the export does not have it.", "Add it to the target's table after the load.")
+		case j < 0:
+			c.skipped = true
+			d.about(t, Refuse, KindNotExported, cat.Name, "", "The catalog has this column and the export does not: it was added after the snapshot, or its type is not exported.",
+				`Take another snapshot, or leave the column out: "skip": true.`)
+		case !sameType(cat.Type, exp.Columns[j].Type):
+			d.about(t, Refuse, KindTypeChanged, cat.Name, "", fmt.Sprintf("The catalog says that its type is %s, and the export was made of %s: the column was altered between the two.", cat.Type.Name, exp.Columns[j].Type),
+				"Take another snapshot, or give the catalog that was read when this one was taken.")
+		}
+	}
+	if exp == nil {
+		return
+	}
+	for _, e := range exp.Columns {
+		if t.column(e.Name) == nil && !t.rule.Skips(e.Name) {
+			d.about(t, Refuse, KindNotInCatalog, e.Name, "", "The export has this column and the catalog does not: it was dropped or renamed between the two.",
+				`Give the catalog that was read when the snapshot was taken, or leave the column out: "skip": true.`)
+		}
+	}
+}
+
+// exportColumn takes a column of the export's metadata, where there is no catalog.
+func (d *decider) exportColumn(t *table, e *Column) {
+	name := typeOfExport(e)
+	switch name {
+	case "array", "other":
+		// What it is an array of, or whose labels it has, the metadata does not say;
+		// its text is what the export has.
+		t.addColumn(e.Name, catalog.Type{Name: "text", Class: catalog.Base, Builtin: true}, nil)
+		d.about(t, Convert, KindTypeText, e.Name, "", fmt.Sprintf("The export's metadata says no more of its type than %q, so that it becomes text, which holds every value as PostgreSQL writes it.", e.Type),
+			"Give the catalog of the source if there is one left: it tells the type.")
+	default:
+		t.addColumn(e.Name, catalog.Type{Name: name, Class: catalog.Base, Builtin: true}, nil)
+	}
+}
+
+// isLoaded says whether an export carries a table, and adds findings where it
+// does not, or where a person has to look.
+func (d *decider) isLoaded(t *catalog.Table, exported map[change.TableName]*Table) bool {
+	name := t.TableName()
+	_, has := exported[name]
+	known := d.in.Export != nil
+	ruled := d.rules.Rule(name) != nil
+	finding := func(verdict Verdict, kind, why, do string) {
+		d.add(Finding{Table: name, Kind: kind, Verdict: verdict, Why: why, Do: do})
+	}
+	const leaveOut = `Or leave the table out: "skip": true.`
+	switch odd := oddName(t); {
+	case t.PartitionOf != nil:
+		if _, root := exported[*t.PartitionOf]; has && (root || !known) {
+			finding(Refuse, KindPartition, fmt.Sprintf("The export has this partition and %s, whose rows it is a part of: they would come twice.", spell(*t.PartitionOf)), `Leave one of the two out: "skip": true.`)
+		} else if has {
+			return true
+		}
+		return false // its rows come with the partitioned table's
+	case t.Kind == catalog.Foreign:
+		finding(Lost, KindForeignTable, "It is a foreign table: its rows are in another server, and no snapshot has them.", "Make the foreign table in the target, or move its rows from where they are.")
+		return false
+	case t.Extension != "" && !ruled:
+		finding(Lost, KindExtensionTable, fmt.Sprintf("It belongs to the extension %s, which fills it where it is created.", t.Extension), "Name the table in the mapping to load it all the same.")
+		return false
+	case has:
+	case t.Unlogged:
+		finding(Refuse, KindUnlogged, "It is an unlogged table, which exports leave out without a word.", "ALTER TABLE … SET LOGGED in the source and take another snapshot. "+leaveOut)
+		return false
+	case odd != "":
+		finding(Refuse, KindOddName, "Exports leave it out without a word, because of "+odd+".", "Rename it in the source and take another snapshot. "+leaveOut)
+		return false
+	case known && !d.in.Partial:
+		finding(Refuse, KindNotExported, "The catalog has this table and the export does not: it was made after the snapshot, or the export could not read it.", "Read the warnings of the export, and take another snapshot. "+leaveOut)
+		return false
+	case known:
+		return false
+	}
+	if children := d.children(name); len(children) > 0 && !ruled {
+		finding(Refuse, KindInherited, fmt.Sprintf("%s inherit from it, and whether the export has their rows in this table, too, is not documented: they may come twice.", strings.Join(children, ", ")),
+			"Compare the counts, and name the table in the mapping to load what the export has of it.")
+	}
+	if len(t.Inherits) > 0 {
+		finding(Lost, KindInherited, fmt.Sprintf("It inherits from %s; in the target it is a table of its own.", spell(t.Inherits[0])), "")
+	}
+	if t.Kind == catalog.Partitioned {
+		finding(Convert, KindPartition, "It is partitioned; its rows come into one table of the target, which is not.", "")
+	}
+	return true
+}
+
+// children returns the tables that inherit from one, partitions apart.
+func (d *decider) children(of change.TableName) (names []string) {
+	for i := range d.in.Catalog.Tables {
+		if t := &d.in.Catalog.Tables[i]; slices.Contains(t.Inherits, of) {
+			names = append(names, spell(t.TableName()))
+		}
+	}
+	return names
+}
+
+// oddName says which name of a table makes an export skip it; "" is none
+// (docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-export-snapshot.Considerations.html).
+func oddName(t *catalog.Table) string {
+	if strings.Contains(t.Name, "/") {
+		return "the slash in its name"
+	}
+	for _, c := range t.Columns {
+		if i := strings.IndexAny(c.Name, ",;{}()\n\t= "); i >= 0 {
+			return fmt.Sprintf("the character %q in the name of its column %q", c.Name[i], c.Name)
+		}
+	}
+	return ""
+}
