@@ -60,6 +60,7 @@ var rules = []rule{
 		"github.com/aws/aws-cdk-go/awscdk/v2", "github.com/aws/constructs-go/constructs/v10", "github.com/aws/jsii-runtime-go", "github.com/cdklabs/cdk-nag-go/cdknag/v2",
 	}},
 	{"internal/plainproof", nil, []string{"github.com/amazon-ion/ion-go"}},
+	{"internal/iontest", nil, []string{"github.com/amazon-ion/ion-go"}},
 	{"internal/testdb", []string{"internal/local"}, []string{"github.com/jackc/pgx/v5"}},
 	{"internal/local", []string{"*"}, []string{""}},
 	{"internal", nil, nil}, // this test
@@ -88,6 +89,7 @@ var bans = []struct {
 	{"godwit/internal/local", []string{"internal/local", "internal/testdb"}},
 	{"godwit/internal/testdb", nil},
 	{"godwit/internal/plainproof", nil},
+	{"godwit/internal/iontest", nil},
 	{"godwit/internal/ledgergen", []string{"internal/local"}},
 }
 
@@ -97,7 +99,7 @@ var pure = []string{"internal/change", "internal/ion", "internal/journal", "inte
 
 // notInFunctions are packages that no function's binary may hold, through
 // whomever it came.
-var notInFunctions = []string{"github.com/aws/aws-cdk-go", "github.com/aws/jsii-runtime-go", "godwit/internal/local", "godwit/internal/ledgergen", "godwit/internal/plainproof", "godwit/internal/testdb"}
+var notInFunctions = []string{"github.com/aws/aws-cdk-go", "github.com/aws/jsii-runtime-go", "godwit/internal/local", "godwit/internal/ledgergen", "godwit/internal/plainproof", "godwit/internal/iontest", "godwit/internal/testdb"}
 
 // A listed package is what `go list -json -deps` says of it.
 type listed struct {

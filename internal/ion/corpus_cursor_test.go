@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	ionlib "github.com/amazon-ion/ion-go/ion"
+
+	"godwit/internal/iontest"
 )
 
 // TestCursorReadsRealDataAsIonGoDoes walks binary Ion that the service wrote,
@@ -31,7 +33,7 @@ func TestCursorReadsRealDataAsIonGoDoes(t *testing.T) {
 		{"qldb", "ion-hash-test", "ion_hash_tests.ion"},
 	} {
 		text := string(read(file...))
-		got, err := showStream(ionGoBinary(t, text))
+		got, err := showStream(iontest.Binary(t, text))
 		if want := showIonGo(t, ionlib.NewReaderString(text)); err != nil || got != want {
 			for i := range min(len(got), len(want)) {
 				if got[i] != want[i] {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"godwit/internal/ion"
+	"godwit/internal/iontest"
 )
 
 func TestCursorRefusesEveryCorruption(t *testing.T) {
@@ -137,7 +138,7 @@ func TestCursorRefusesDeepNesting(t *testing.T) {
 }
 
 func TestCursorStepsOverWhatNobodyReads(t *testing.T) {
-	stream := ionGoBinary(t, `{a:[1,2,{b:"deep"}],c:x::(1 2)} 7`)
+	stream := iontest.Binary(t, `{a:[1,2,{b:"deep"}],c:x::(1 2)} 7`)
 	r := ion.NewReader(bytes.NewReader(stream), 0)
 	v, err := r.Next()
 	if err != nil {
@@ -188,7 +189,7 @@ func TestAccessorsRefuseOtherTypes(t *testing.T) {
 // TestReaderSaysWhereAStreamBreaksOff cuts a stream at every byte: what is whole
 // comes, and the rest is an error that names its offset.
 func TestReaderSaysWhereAStreamBreaksOff(t *testing.T) {
-	stream := ionGoBinary(t, `{a:1,b:"x"} [1,2,3] "a string of more than fourteen bytes" foo::{c:null}`)
+	stream := iontest.Binary(t, `{a:1,b:"x"} [1,2,3] "a string of more than fourteen bytes" foo::{c:null}`)
 	starts := map[int64]bool{0: true, int64(len(stream)): true}
 	r := ion.NewReader(bytes.NewReader(stream), 0)
 	starts[4] = true // the symbol table
@@ -272,7 +273,7 @@ func TestReaderGrowsWithWhatArrives(t *testing.T) {
 func FuzzReader(f *testing.F) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	for range 8 {
-		f.Add(ionGoBinary(f, randomIon(rng, 4)+" "+randomIon(rng, 4)))
+		f.Add(iontest.Binary(f, randomIon(rng, 4)+" "+randomIon(rng, 4)))
 	}
 	f.Add([]byte{0xE0, 1, 0, 0xEA, 0xE9, 0x81, 0x83, 0xD6, 0x87, 0xB4, 0x83, 'a', 'b', 'c', 0xD2, 0x8A, 0x0F})
 	f.Fuzz(func(t *testing.T, stream []byte) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"godwit/internal/ion"
+	"godwit/internal/iontest"
 
 	ionlib "github.com/amazon-ion/ion-go/ion"
 )
@@ -320,7 +321,7 @@ func TestCursorAgreesWithIonGo(t *testing.T) {
 			values = append(values, randomIon(rng, 5))
 		}
 		text := strings.Join(values, "\n")
-		stream := ionGoBinary(t, text)
+		stream := iontest.Binary(t, text)
 		got, err := showStream(stream)
 		if err != nil {
 			t.Fatalf("round %d: %v\n%s", i, err, text)
@@ -352,7 +353,7 @@ func TestDecimalTextKeepsEveryDigit(t *testing.T) {
 		{"-170141183460469231731687303715884105728.", "-170141183460469231731687303715884105728"},
 		{"1d-2147483648", "1E-2147483648"},
 	} {
-		got, err := showStream(ionGoBinary(t, c.text))
+		got, err := showStream(iontest.Binary(t, c.text))
 		if err != nil || got != "d"+c.want+" " {
 			t.Errorf("%s: got %s, %v, want %s", c.text, got, err, c.want)
 		}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"testing"
 
+	"godwit/internal/iontest"
 	"godwit/internal/journal"
 	"godwit/internal/ledgergen"
 	"godwit/internal/proof"
@@ -45,7 +46,7 @@ func FuzzRecord(f *testing.F) {
 	for _, m := range messages[:40] {
 		f.Add(m.Data)
 	}
-	f.Add(ionOf(f, details(table, address+",hash:"+hash32+",data:{a:[1,2,\"x\"]},"+meta)))
+	f.Add(iontest.Binary(f, details(table, address+",hash:"+hash32+",data:{a:[1,2,\"x\"]},"+meta)))
 	f.Add([]byte(`{"metadata":{}}`))
 	d := stream.NewDecoder(nil)
 	var v proof.Verifier
@@ -153,7 +154,7 @@ func TestMemoryIsBoundedWhateverTheSymbolTables(t *testing.T) {
 		for n := range 100 {
 			fmt.Fprintf(&fields, "field%dof%d:1,", n, i)
 		}
-		m := ionOf(t, details(table, address+",hash:"+hash32+",data:{"+fields.String()+"a:1},"+meta))
+		m := iontest.Binary(t, details(table, address+",hash:"+hash32+",data:{"+fields.String()+"a:1},"+meta))
 		if _, err := d.Decode(stream.Message{Data: m}); err != nil {
 			t.Fatal(err)
 		}

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	ionlib "github.com/amazon-ion/ion-go/ion"
 	"github.com/google/go-cmp/cmp"
 
 	"godwit/internal/change"
+	"godwit/internal/iontest"
 	"godwit/internal/journal"
 	"godwit/internal/ledgergen"
 	"godwit/internal/proof"
@@ -37,66 +37,6 @@ func refused(t *testing.T, d *stream.Decoder, m stream.Message, where string, sa
 	if poison.Where != where || !strings.Contains(err.Error(), says) {
 		t.Errorf("got %q at %q, want %q at %q", err, poison.Where, says, where)
 	}
-}
-
-// ionOf turns Ion text into a binary message, with ion-go.
-func ionOf(t testing.TB, text string) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w := ionlib.NewBinaryWriter(&out)
-	copyIon(t, w, ionlib.NewReaderString(text))
-	if err := w.Finish(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
-}
-
-func copyIon(t testing.TB, w ionlib.Writer, r ionlib.Reader) {
-	check := func(err error) {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	for r.Next() {
-		if r.IsInStruct() {
-			name, err := r.FieldName()
-			check(err)
-			check(w.FieldName(*name))
-		}
-		if r.IsNull() {
-			check(w.WriteNullType(r.Type()))
-			continue
-		}
-		switch r.Type() {
-		case ionlib.IntType:
-			v, err := r.BigIntValue()
-			check(err)
-			check(w.WriteBigInt(v))
-		case ionlib.TimestampType:
-			v, err := r.TimestampValue()
-			check(err)
-			check(w.WriteTimestamp(*v))
-		case ionlib.StringType:
-			v, err := r.StringValue()
-			check(err)
-			check(w.WriteString(*v))
-		case ionlib.BlobType:
-			v, err := r.ByteValue()
-			check(err)
-			check(w.WriteBlob(v))
-		case ionlib.ListType:
-			check(errors.Join(r.StepIn(), w.BeginList()))
-			copyIon(t, w, r)
-			check(errors.Join(r.StepOut(), w.EndList()))
-		case ionlib.StructType:
-			check(errors.Join(r.StepIn(), w.BeginStruct()))
-			copyIon(t, w, r)
-			check(errors.Join(r.StepOut(), w.EndStruct()))
-		default:
-			t.Fatalf("copy of a %s", r.Type())
-		}
-	}
-	check(r.Err())
 }
 
 // corpus reads a file of the real data, or skips the test.
@@ -364,7 +304,7 @@ func summary(fields string) string {
 
 func TestPoisonSaysWhatIsWrongAndWhere(t *testing.T) {
 	d := stream.NewDecoder(nil)
-	good := ionOf(t, details(table, address+",hash:"+hash32+",data:{},"+meta))
+	good := iontest.Binary(t, details(table, address+",hash:"+hash32+",data:{},"+meta))
 	if _, err := d.Decode(stream.Message{Data: good}); err != nil {
 		t.Fatal(err)
 	}
@@ -381,28 +321,28 @@ func TestPoisonSaysWhatIsWrongAndWhere(t *testing.T) {
 		"length that lies":           {[]byte{0xE0, 1, 0, 0xEA, 0xDE, 0x7F, 0x7F, 0x7F, 0x7F, 0xFF}, "", "does not fit"},
 		"two values":                 {append(bytes.Clone(good), 0x0F), "", "another value"},
 		"reserved byte":              {[]byte{0xE0, 1, 0, 0xEA, 0xF0}, "", "no value of ion 1.0"},
-		"no struct":                  {ionOf(t, `"text"`), "", "string, not a struct"},
-		"null":                       {ionOf(t, `null.struct`), "", "not a struct"},
-		"another struct":             {ionOf(t, `{a:1}`), "", "no record of a QLDB stream"},
-		"no ARN":                     {ionOf(t, `{recordType:"CONTROL",payload:{controlRecordType:"CREATED"}}`), "", "lacks qldbStreamArn"},
-		"type is a number":           {ionOf(t, `{qldbStreamArn:"a",recordType:1,payload:{}}`), "", "recordType: "},
-		"type twice":                 {ionOf(t, `{qldbStreamArn:"a",recordType:"CONTROL",recordType:"CONTROL",payload:{}}`), "", "recordType: it appears twice"},
-		"ARN twice":                  {ionOf(t, `{qldbStreamArn:"a",qldbStreamArn:"a",recordType:"CONTROL",payload:{}}`), "", "qldbStreamArn: it appears twice"},
-		"payload twice":              {ionOf(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:{},payload:{}}`), "", "payload: it appears twice"},
-		"payload is null":            {ionOf(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:null}`), "", "payload: it is no struct"},
-		"unknown type":               {ionOf(t, `{qldbStreamArn:"a",recordType:"DIGEST",payload:{}}`), "recordType", `"DIGEST" is none of CONTROL`},
-		"unknown control":            {ionOf(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:{controlRecordType:"PAUSED"}}`), "payload", `"PAUSED"`},
-		"control without type":       {ionOf(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:{}}`), "payload", "no controlRecordType"},
-		"control of a number":        {ionOf(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:{controlRecordType:1}}`), "payload", "controlRecordType: "},
-		"details without revision":   {ionOf(t, `{qldbStreamArn:"a",recordType:"REVISION_DETAILS",payload:{`+table+`}}`), "payload", "revision is absent"},
-		"details of a hash":          {ionOf(t, details(table, "hash:"+hash32)), "payload", "its hash alone"},
-		"details without block":      {ionOf(t, details(table, "hash:"+hash32+","+meta)), "payload", "no blockAddress"},
-		"details of a negative one":  {ionOf(t, details(table, `blockAddress:{strandId:"s",sequenceNo:-1}`)), "payload", "negative"},
-		"table name is a number":     {ionOf(t, details(`tableInfo:{tableName:1,tableId:"table"}`, address)), "payload", "tableInfo: tableName"},
-		"summary without a hash":     {ionOf(t, summary(address+`,transactionId:"t",blockTimestamp:2021-02-09T02:16:06.240Z`)), "payload", "no blockHash"},
-		"summary of short hash":      {ionOf(t, summary(block+",revisionSummaries:[{hash:{{AAAA}}}]")), "payload", "revisionSummaries: member 0: hash"},
-		"summary of absent hash":     {ionOf(t, summary(block+`,revisionSummaries:[{documentId:"d"}]`)), "payload", "field is absent"},
-		"summaries that are no list": {ionOf(t, summary(block+`,revisionSummaries:{}`)), "payload", "revisionSummaries: "},
+		"no struct":                  {iontest.Binary(t, `"text"`), "", "string, not a struct"},
+		"null":                       {iontest.Binary(t, `null.struct`), "", "not a struct"},
+		"another struct":             {iontest.Binary(t, `{a:1}`), "", "no record of a QLDB stream"},
+		"no ARN":                     {iontest.Binary(t, `{recordType:"CONTROL",payload:{controlRecordType:"CREATED"}}`), "", "lacks qldbStreamArn"},
+		"type is a number":           {iontest.Binary(t, `{qldbStreamArn:"a",recordType:1,payload:{}}`), "", "recordType: "},
+		"type twice":                 {iontest.Binary(t, `{qldbStreamArn:"a",recordType:"CONTROL",recordType:"CONTROL",payload:{}}`), "", "recordType: it appears twice"},
+		"ARN twice":                  {iontest.Binary(t, `{qldbStreamArn:"a",qldbStreamArn:"a",recordType:"CONTROL",payload:{}}`), "", "qldbStreamArn: it appears twice"},
+		"payload twice":              {iontest.Binary(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:{},payload:{}}`), "", "payload: it appears twice"},
+		"payload is null":            {iontest.Binary(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:null}`), "", "payload: it is no struct"},
+		"unknown type":               {iontest.Binary(t, `{qldbStreamArn:"a",recordType:"DIGEST",payload:{}}`), "recordType", `"DIGEST" is none of CONTROL`},
+		"unknown control":            {iontest.Binary(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:{controlRecordType:"PAUSED"}}`), "payload", `"PAUSED"`},
+		"control without type":       {iontest.Binary(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:{}}`), "payload", "no controlRecordType"},
+		"control of a number":        {iontest.Binary(t, `{qldbStreamArn:"a",recordType:"CONTROL",payload:{controlRecordType:1}}`), "payload", "controlRecordType: "},
+		"details without revision":   {iontest.Binary(t, `{qldbStreamArn:"a",recordType:"REVISION_DETAILS",payload:{`+table+`}}`), "payload", "revision is absent"},
+		"details of a hash":          {iontest.Binary(t, details(table, "hash:"+hash32)), "payload", "its hash alone"},
+		"details without block":      {iontest.Binary(t, details(table, "hash:"+hash32+","+meta)), "payload", "no blockAddress"},
+		"details of a negative one":  {iontest.Binary(t, details(table, `blockAddress:{strandId:"s",sequenceNo:-1}`)), "payload", "negative"},
+		"table name is a number":     {iontest.Binary(t, details(`tableInfo:{tableName:1,tableId:"table"}`, address)), "payload", "tableInfo: tableName"},
+		"summary without a hash":     {iontest.Binary(t, summary(address+`,transactionId:"t",blockTimestamp:2021-02-09T02:16:06.240Z`)), "payload", "no blockHash"},
+		"summary of short hash":      {iontest.Binary(t, summary(block+",revisionSummaries:[{hash:{{AAAA}}}]")), "payload", "revisionSummaries: member 0: hash"},
+		"summary of absent hash":     {iontest.Binary(t, summary(block+`,revisionSummaries:[{documentId:"d"}]`)), "payload", "field is absent"},
+		"summaries that are no list": {iontest.Binary(t, summary(block+`,revisionSummaries:{}`)), "payload", "revisionSummaries: "},
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, d, stream.Message{Data: c.data}, c.where, c.says) })
 	}
@@ -422,7 +362,7 @@ func TestARevisionThatCannotBeARecordTellsWhichItIs(t *testing.T) {
 		"data and dataHash": {details(table, address+",hash:"+hash32+",data:{},dataHash:"+hash32+","+meta), "data and dataHash"},
 		"no version":        {details(table, address+",hash:"+hash32+`,data:{},metadata:{id:"document",txTime:2021-02-09T02:16:06.240Z,txId:"transaction"}`), "version: field is absent"},
 	} {
-		event, err := d.Decode(stream.Message{Data: ionOf(t, c.message)})
+		event, err := d.Decode(stream.Message{Data: iontest.Binary(t, c.message)})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -442,7 +382,7 @@ func TestARevisionThatCannotBeARecordTellsWhichItIs(t *testing.T) {
 func TestARevisionBeforeItsTableInfoIsTheSame(t *testing.T) {
 	d := stream.NewDecoder(nil)
 	text := `{payload:{unknown:1,revision:{` + meta + `,data:{a:1},hash:` + hash32 + `,` + address + `},` + table + `},other:[],recordType:"REVISION_DETAILS",qldbStreamArn:"arn"}`
-	event, err := d.Decode(stream.Message{Data: ionOf(t, text)})
+	event, err := d.Decode(stream.Message{Data: iontest.Binary(t, text)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -460,7 +400,7 @@ func TestFieldsThatAMappingAsksForAreMarked(t *testing.T) {
 	asked := fields.ID("VIN")
 	d := stream.NewDecoder(fields)
 	for i := range 200 { // more symbol tables than are kept
-		m := ionOf(t, details(table, address+",hash:"+hash32+fmt.Sprintf(",data:{other%d:1,VIN:2},", i)+meta))
+		m := iontest.Binary(t, details(table, address+",hash:"+hash32+fmt.Sprintf(",data:{other%d:1,VIN:2},", i)+meta))
 		event, err := d.Decode(stream.Message{Data: m})
 		if err != nil {
 			t.Fatal(err)
@@ -483,7 +423,7 @@ func TestFieldsThatAMappingAsksForAreMarked(t *testing.T) {
 
 func TestAMessageOfFiveMegabytesIsRead(t *testing.T) {
 	text := strings.Repeat("x", 5<<20)
-	message := ionOf(t, details(table, address+",hash:"+hash32+`,data:{a:"`+text+`"},`+meta))
+	message := iontest.Binary(t, details(table, address+",hash:"+hash32+`,data:{a:"`+text+`"},`+meta))
 	for _, m := range append(stream.Split(message), stream.Split(ledgergen.Aggregate([]ledgergen.StreamMessage{{PartitionKey: "k", Data: message}}))...) {
 		event, err := stream.NewDecoder(nil).Decode(m)
 		if err != nil {
