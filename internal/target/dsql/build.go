@@ -154,15 +154,13 @@ func (b *builder) settle(ctx context.Context, p part) error {
 		b.state.Done++
 		return nil
 	}
-	if now.exists {
-		j, known := b.job(before.job, now.object)
-		switch {
-		case known && (j.status == "submitted" || j.status == "processing"):
-			b.state.Running++
-			return nil
-		case known && j.status == "failed" && ofData(j.details), before.tries >= buildTries:
-			return b.fail(ctx, p, j)
-		}
+	j, known := b.job(before.job, now.object)
+	switch {
+	case known && j.running():
+		b.state.Running++
+		return nil
+	case known && j.status == "failed" && ofData(j.details), before.tries >= buildTries:
+		return b.fail(ctx, p, j)
 	}
 	if p.index != nil {
 		return b.buildIndex(ctx, p, now, before)
@@ -170,18 +168,17 @@ func (b *builder) settle(ctx context.Context, p part) error {
 	return b.validate(ctx, p, now, before)
 }
 
+func (j job) running() bool { return j.status == "submitted" || j.status == "processing" }
+
 // job finds the job of a part: the one that was asked for, or, where a crash kept
-// its name from being written down, the newest of its object.
-func (b *builder) job(id, object string) (found job, known bool) {
+// its name from being written down, one that still works on its object.
+func (b *builder) job(id, object string) (j job, known bool) {
 	for _, j := range b.jobs {
-		if j.id == id && id != "" {
+		if id != "" && j.id == id || id == "" && object != "" && j.object == object && j.running() {
 			return j, true
 		}
-		if j.object == object && object != "" {
-			found, known = j, true
-		}
 	}
-	return found, known && id == ""
+	return job{}, false
 }
 
 // ofData reports whether a job failed for what the rows are, which the next one
