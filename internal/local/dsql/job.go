@@ -217,11 +217,13 @@ func (s *session) submitIndex(j *jobRequest) (string, error) {
 			spelled = identifier(j.name) + " "
 		}
 		twin := "pg_temp." + identifier(table)
-		if err := s.exec("SAVEPOINT twin; CREATE TEMPORARY TABLE " + identifier(table) + " (LIKE " + identifier(schema, table) + ")"); err != nil {
-			return err
-		}
-		if err := s.exec("CREATE " + unique + "INDEX " + spelled + "ON " + twin + " " + j.rest); err != nil {
-			return err
+		for _, sql := range []string{
+			"SAVEPOINT twin", "CREATE TEMPORARY TABLE " + identifier(table) + " (LIKE " + identifier(schema, table) + ")",
+			"CREATE " + unique + "INDEX " + spelled + "ON " + twin + " " + j.rest,
+		} {
+			if err := s.exec(sql); err != nil {
+				return err
+			}
 		}
 		rows, err := s.rows("SELECT c.relname, sys.check_keys(i.indrelid, (SELECT count(*) FROM pg_catalog.pg_index WHERE indrelid = " + sqlText(identifier(schema, table)) +
 			"::regclass) + sys.to_build(" + sqlText(identifier(schema, table)) + "::regclass))" +
@@ -229,7 +231,7 @@ func (s *session) submitIndex(j *jobRequest) (string, error) {
 		if err != nil {
 			return err
 		}
-		if err := s.exec("ROLLBACK TO SAVEPOINT twin; RELEASE SAVEPOINT twin"); err != nil {
+		if err := s.exec("ROLLBACK TO SAVEPOINT twin"); err != nil {
 			return err
 		}
 		index := rows[0][0]

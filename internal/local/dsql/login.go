@@ -245,7 +245,7 @@ func (s *session) open(parameters map[string]string) error {
 	config.RuntimeParams = map[string]string{
 		"timezone": "UTC", "default_transaction_isolation": "repeatable read", "client_encoding": "UTF8",
 		"application_name": parameters["application_name"], "lock_timeout": strconv.FormatInt(c.config.Limits.LockWait.Milliseconds(), 10),
-		"dsql.limits": c.limitText, "search_path": `"$user", public`,
+		"dsql.limits": c.limitText, "dsql.now": "-infinity", "search_path": `"$user", public`,
 	}
 	conn, err := pgconn.ConnectConfig(ctx, &config.Config)
 	if err != nil {

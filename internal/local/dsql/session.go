@@ -187,19 +187,17 @@ func (s *session) ask(answer func(pgproto3.BackendMessage) error, messages ...pg
 	}
 }
 
-// exec runs SQL of the cluster's own, whose rows nobody needs.
+// exec runs a statement of the cluster's own, whose rows nobody needs.
 func (s *session) exec(sql string) error {
-	failure, err := s.ask(nil, &pgproto3.Query{String: sql})
-	if err != nil {
-		return err
-	}
-	if failure != nil {
-		return &serverError{failure}
-	}
-	return nil
+	_, err := s.rows(sql)
+	return err
 }
 
-// rows runs SQL of the cluster's own.
+// own is the name of what the cluster itself prepares on a session's server. The
+// simple protocol would take the client's unnamed statement and portal away.
+const own = "dsql own"
+
+// rows runs a statement of the cluster's own.
 func (s *session) rows(sql string) ([][]string, error) {
 	var all [][]string
 	failure, err := s.ask(func(m pgproto3.BackendMessage) error {
@@ -211,11 +209,16 @@ func (s *session) rows(sql string) ([][]string, error) {
 			all = append(all, texts)
 		}
 		return nil
-	}, &pgproto3.Query{String: sql})
+	}, &pgproto3.Parse{Name: own, Query: sql}, &pgproto3.Bind{DestinationPortal: own, PreparedStatement: own}, &pgproto3.Execute{Portal: own},
+		&pgproto3.Close{ObjectType: 'P', Name: own}, &pgproto3.Close{ObjectType: 'S', Name: own}, &pgproto3.Sync{})
 	if err != nil {
 		return nil, err
 	}
 	if failure != nil {
+		// The exchange ended before they were closed.
+		if _, err := s.ask(nil, &pgproto3.Close{ObjectType: 'P', Name: own}, &pgproto3.Close{ObjectType: 'S', Name: own}, &pgproto3.Sync{}); err != nil {
+			return nil, err
+		}
 		return nil, &serverError{failure}
 	}
 	return all, nil
