@@ -9,11 +9,11 @@ import (
 	"godwit/internal/change"
 )
 
-// The members of a DMS record, and the one of KinesisSettings or TaskSettings
-// that it takes to have them. Format: "Using Amazon Kinesis Data Streams as a
+// beforeImage is the member that holds a row as it was: BeforeImageSettings of the
+// DMS task name it. Format of the records: "Using Amazon Kinesis Data Streams as a
 // target for AWS DMS" and, for the transaction's details, the chapter on Kafka
 // targets; both in the DMS user guide.
-const beforeImage = "before-image" // BeforeImageSettings.FieldName
+const beforeImage = "before-image"
 
 // decodeDMS reads a record of AWS DMS.
 func decodeDMS(top []Field) (Event, error) {

@@ -25,7 +25,6 @@ type journalDecoder struct {
 	payloads *journal.StreamReader
 	cur      ion.Cursor
 
-	arn      string // of the message before: mostly of the next, too
 	control  Control
 	summary  Summary
 	revision Revision
@@ -42,7 +41,7 @@ func (d *journalDecoder) decode(message []byte) (Event, error) {
 	}
 	switch string(kind) {
 	case recordControl:
-		d.control = Control{Source: change.SourceQLDB, StreamARN: d.arn}
+		d.control = Control{Source: change.SourceQLDB}
 		if d.control.Type, err = d.controlType(payload, symbols); err != nil {
 			return nil, d.wrong("payload", err)
 		}
@@ -52,14 +51,14 @@ func (d *journalDecoder) decode(message []byte) (Event, error) {
 		if err != nil {
 			return nil, d.wrong("payload", err)
 		}
-		d.summary = Summary{StreamARN: d.arn, Block: block}
+		d.summary = Summary{Block: block}
 		return &d.summary, nil
 	case recordRevision:
 		block, err := d.payloads.Details(payload, symbols)
 		if err != nil {
 			return nil, d.wrong("payload", err)
 		}
-		d.revision = Revision{StreamARN: d.arn, Block: block}
+		d.revision = Revision{Block: block}
 		return &d.revision, nil
 	}
 	return nil, d.wrong("recordType", fmt.Errorf("%.40q is none of %s, %s and %s, which QLDB's streams have", kind, recordControl, recordSummary, recordRevision))
@@ -69,8 +68,8 @@ func (d *journalDecoder) wrong(where string, err error) error {
 	return &Error{Source: change.SourceQLDB, Where: where, Err: err}
 }
 
-// envelope returns the record's type and its payload, a struct, and keeps the
-// ARN. Fields that it does not know are not looked at.
+// envelope returns the record's type and its payload, a struct. Fields that it does
+// not know are not looked at.
 func (d *journalDecoder) envelope(value []byte, symbols *ion.SymbolTable) (kind, payload []byte, err error) {
 	c := &d.cur
 	if err := enter(c, value); err != nil {
@@ -85,11 +84,8 @@ func (d *journalDecoder) envelope(value []byte, symbols *ion.SymbolTable) (kind,
 		twice := false
 		switch name {
 		case "qldbStreamArn":
-			var arn []byte
-			if arn, err = c.Text(); err == nil && string(arn) != d.arn {
-				d.arn = string(arn)
-			}
 			twice, named = named, true
+			_, err = c.Text()
 		case "recordType":
 			twice = kind != nil
 			kind, err = c.Text()

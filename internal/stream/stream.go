@@ -25,7 +25,6 @@ type Event interface{ event() }
 type Control struct {
 	Source        string // change.SourceQLDB, …
 	Type          string // QLDB: Created or Completed; DMS: its operation, as create-table
-	StreamARN     string // QLDB: of the journal stream
 	Schema, Table string // DMS, DSQL: where it concerns a table
 }
 
@@ -38,17 +37,11 @@ const (
 // A Summary is QLDB's BLOCK_SUMMARY: a block without its revisions. In
 // Block.Revisions each has its hash and, where it gets a message of its own, its
 // document's id: see journal.Revision.HashOnly.
-type Summary struct {
-	StreamARN string
-	Block     *journal.Block
-}
+type Summary struct{ Block *journal.Block }
 
 // A Revision is QLDB's REVISION_DETAILS. Block holds nothing of its block but the
 // address, the transaction's id and, as Revisions[0], this revision.
-type Revision struct {
-	StreamARN string
-	Block     *journal.Block
-}
+type Revision struct{ Block *journal.Block }
 
 // Table returns the ledger table of the revision's document.
 func (r *Revision) Table() change.SourceTable { return r.Block.Revisions[0].Table }

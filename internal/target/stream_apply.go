@@ -24,8 +24,8 @@ const applyTries = 5
 // beside an error. What stands behind a message that waits for other rows may be
 // applied before it, and comes again. Errors that a caller branches on: *StreamStoppedError,
 // *StreamChangedError, *UnknownTableError, *IntegrityError, *RefusedError and
-// *WaitError. SQLSTATE GW008 says that a table has another source already. After
-// any other error the request may have been applied.
+// *WaitError. SQLSTATE GW008 says that a table has another source, or was made
+// again since: see ReleaseTables. After any other error the request may have been applied.
 func (db *DB) Apply(ctx context.Context, s change.Stream, items []change.Item) (change.Applied, error) {
 	done := change.Applied{GapFree: s.Boundary.Major}
 	suspect := 0 // a message before this item was refused

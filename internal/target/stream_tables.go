@@ -12,7 +12,9 @@ import (
 // EnsureTables gives ledger tables that a stream meets first their target tables,
 // with keys, indexes and heads. Doing it again changes nothing. A target table
 // that exists must have exactly the columns that the mapping makes. A
-// *StreamChangedError says that the stream was registered anew.
+// *StreamChangedError says that the stream was registered anew; SQLSTATE GW008
+// that a table was dropped since it was loaded, or that the mapping now names
+// another one for a ledger table.
 func (db *DB) EnsureTables(ctx context.Context, s change.Stream, tables []change.LoadTable, sources []change.LoadSource) error {
 	load := change.Load{ID: s.Load, Schema: s.Schema, History: s.History}
 	live, err := db.live(ctx, s.Schema, tables)
