@@ -1,8 +1,10 @@
 package snapshot
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"godwit/internal/change"
@@ -23,8 +25,23 @@ type Info struct {
 	FilesPath    string   `json:"exportedFilesPath"`
 	KMSKey       string   `json:"kmsKeyId"`
 	Status       string   `json:"status"`
-	Progress     float64  `json:"percentProgress"`       // percent
-	ExtractedGB  float64  `json:"totalExportedDataInGB"` // before compression
+	Progress     Figure   `json:"percentProgress"`       // percent
+	ExtractedGB  Figure   `json:"totalExportedDataInGB"` // before compression
+}
+
+// A Figure is a number of the metadata that nothing depends on. What AWS writes
+// there is documented nowhere: a number, one in quotes, or nothing. It is 0 where
+// it is no number.
+type Figure float64
+
+// UnmarshalJSON takes any value.
+func (f *Figure) UnmarshalJSON(text []byte) error {
+	n, err := strconv.ParseFloat(string(bytes.Trim(text, `"`)), 64)
+	if err != nil {
+		n = 0
+	}
+	*f = Figure(n)
+	return nil
 }
 
 // ParseInfo reads an export_info file. An error says that the file is none.
@@ -46,7 +63,7 @@ func ParseInfo(text []byte) (*Info, error) {
 type TableInfo struct {
 	Target  string // database.schema.table
 	Status  string
-	SizeGB  float64
+	SizeGB  Figure
 	Warning string
 	Columns []ColumnInfo
 }
@@ -56,9 +73,9 @@ type ColumnInfo struct {
 	Name      string
 	Type      string // of PostgreSQL: "character varying", "int4"
 	Exported  string // of Parquet: "int64", "binary (UTF8)"
-	MaxLength int64  // characters; 0 where there is no limit
-	Precision int64  // of a numeric; 0 where there is none
-	Fraction  int64  // digits of a second; 0 where it is not told
+	MaxLength Figure // characters; 0 where there is no limit
+	Precision Figure // of a numeric; 0 where there is none
+	Fraction  Figure // digits of a second; 0 where it is not told
 }
 
 // Names returns the readings of the target's schema and table: more than one
@@ -81,18 +98,18 @@ func (t *TableInfo) Names(database string) (names []change.TableName) {
 func ParseTables(text []byte) ([]TableInfo, error) {
 	var file struct {
 		Tables []struct {
-			Target  string  `json:"target"`
-			Status  string  `json:"status"`
-			SizeGB  float64 `json:"sizeGB"`
-			Warning string  `json:"warningMessage"`
+			Target  string `json:"target"`
+			Status  string `json:"status"`
+			SizeGB  Figure `json:"sizeGB"`
+			Warning string `json:"warningMessage"`
 			Schema  struct {
 				Columns []struct {
 					Name      string `json:"columnName"`
 					Type      string `json:"originalType"`
 					Exported  string `json:"expectedExportedType"`
-					MaxLength int64  `json:"originalCharMaxLength"`
-					Precision int64  `json:"originalNumPrecision"`
-					Fraction  int64  `json:"originalDateTimePrecision"`
+					MaxLength Figure `json:"originalCharMaxLength"`
+					Precision Figure `json:"originalNumPrecision"`
+					Fraction  Figure `json:"originalDateTimePrecision"`
 				} `json:"originalTypeMappings"`
 			} `json:"schemaMetadata"`
 		} `json:"perTableStatus"`

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"iter"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,6 +59,14 @@ func (c column) node() parquet.Node {
 // parquet.ValueOf takes.
 func write(t testing.TB, columns []column, rows [][]any, options ...parquet.WriterOption) []byte {
 	t.Helper()
+	var file bytes.Buffer
+	writeTo(t, &file, columns, slices.Values(rows), options...)
+	return file.Bytes()
+}
+
+// writeTo is write for more rows than memory should hold.
+func writeTo(t testing.TB, file io.Writer, columns []column, rows iter.Seq[[]any], options ...parquet.WriterOption) {
+	t.Helper()
 	group := parquet.Group{}
 	for _, c := range columns {
 		group[c.name] = c.node()
@@ -69,10 +80,9 @@ func write(t testing.TB, columns []column, rows [][]any, options ...parquet.Writ
 		}
 		leaves[i] = leaf.ColumnIndex
 	}
-	var file bytes.Buffer
-	w := parquet.NewWriter(&file, append([]parquet.WriterOption{schema, parquet.Compression(&parquet.Gzip)}, options...)...)
+	w := parquet.NewWriter(file, append([]parquet.WriterOption{schema, parquet.Compression(&parquet.Gzip)}, options...)...)
 	row := make(parquet.Row, len(columns))
-	for _, values := range rows {
+	for values := range rows {
 		for i, v := range values {
 			level := 1
 			if v == nil || columns[i].required {
@@ -87,7 +97,6 @@ func write(t testing.TB, columns []column, rows [][]any, options ...parquet.Writ
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return file.Bytes()
 }
 
 func open(t testing.TB, file []byte) *snapshot.Part {
@@ -176,8 +185,14 @@ var shapes = map[string][]parquet.WriterOption{
 // sample is a part of columns of all kinds, with NULL and texts to escape.
 func sample(t testing.TB, rows int, dict bool, options ...parquet.WriterOption) []byte {
 	columns := []column{
-		{name: "a", kind: snapshot.Int64, required: true}, {name: "b", kind: snapshot.Bool}, {name: "c", kind: snapshot.Double, dict: dict},
-		{name: "d", kind: snapshot.Text, dict: dict}, {name: "e", kind: snapshot.Bytes}, {name: "f", kind: snapshot.Int32, dict: dict}, {name: "g", kind: snapshot.Float}, {name: "h", kind: snapshot.Text, required: true},
+		{name: "a", kind: snapshot.Int64, required: true},
+		{name: "b", kind: snapshot.Bool},
+		{name: "c", kind: snapshot.Double, dict: dict},
+		{name: "d", kind: snapshot.Text, dict: dict},
+		{name: "e", kind: snapshot.Bytes},
+		{name: "f", kind: snapshot.Int32, dict: dict},
+		{name: "g", kind: snapshot.Float},
+		{name: "h", kind: snapshot.Text, required: true},
 	}
 	var all [][]any
 	for i := range rows {

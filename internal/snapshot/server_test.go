@@ -112,7 +112,7 @@ func exportKind(name string) snapshot.Kind {
 // values, and returns it as a part.
 func source(t *testing.T, conn *pgx.Conn) (columns []column, rows [][]any) {
 	t.Helper()
-	exec(t, conn, types)
+	run(t, conn, types)
 	var definitions, reads []string
 	most := 0
 	columns = append(columns, column{name: "a", kind: snapshot.Int64, required: true})
@@ -127,7 +127,7 @@ func source(t *testing.T, conn *pgx.Conn) (columns []column, rows [][]any) {
 		reads = append(reads, name)
 		most = max(most, len(e.values))
 	}
-	exec(t, conn, "CREATE TABLE source (a bigint PRIMARY KEY, "+strings.Join(definitions, ", ")+")")
+	run(t, conn, "CREATE TABLE source (a bigint PRIMARY KEY, "+strings.Join(definitions, ", ")+")")
 	for n := range most {
 		values := []string{fmt.Sprint(n)}
 		for _, e := range every {
@@ -137,10 +137,10 @@ func source(t *testing.T, conn *pgx.Conn) (columns []column, rows [][]any) {
 				values = append(values, "NULL")
 			}
 		}
-		exec(t, conn, "INSERT INTO source VALUES ("+strings.Join(values, ", ")+")")
+		run(t, conn, "INSERT INTO source VALUES ("+strings.Join(values, ", ")+")")
 	}
-	exec(t, conn, "INSERT INTO source (a) VALUES (99)")
-	exec(t, conn, "SET TIME ZONE 'America/St_Johns'") // its zones have minutes, and had seconds
+	run(t, conn, "INSERT INTO source (a) VALUES (99)")
+	run(t, conn, "SET TIME ZONE 'America/St_Johns'") // its zones have minutes, and had seconds
 	result, err := conn.Query(t.Context(), "SELECT "+strings.Join(reads, ", ")+" FROM source ORDER BY a")
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func source(t *testing.T, conn *pgx.Conn) (columns []column, rows [][]any) {
 	return columns, rows
 }
 
-func exec(t testing.TB, conn *pgx.Conn, sql string) {
+func run(t testing.TB, conn *pgx.Conn, sql string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), sql); err != nil {
 		t.Fatalf("%.200s: %v", sql, err)
@@ -192,7 +192,7 @@ func load(t testing.TB, conn *pgx.Conn, e *snapshot.Encoder, p *snapshot.Part, t
 func TestEveryTypeComesBackAsItWas(t *testing.T) {
 	conn := testdb.Connect(t, testdb.New(t).SuperuserDSN)
 	columns, rows := source(t, conn)
-	exec(t, conn, `CREATE TABLE kept (LIKE source)`)
+	run(t, conn, `CREATE TABLE kept (LIKE source)`)
 	kept, texts, keys := keep("a", "bigint"), keep("a", "bigint"), keep("a", "bigint")
 	definitions := []string{"a bigint"}
 	for i, e := range every {
@@ -207,10 +207,10 @@ func TestEveryTypeComesBackAsItWas(t *testing.T) {
 		keys.Columns = append(keys.Columns, key)
 		definitions = append(definitions, name+" text")
 	}
-	exec(t, conn, "CREATE TABLE texts ("+strings.Join(definitions, ", ")+")")
-	exec(t, conn, "CREATE TABLE keys ("+strings.ReplaceAll(strings.Join(definitions, ", "), " text", " uuid")+")")
+	run(t, conn, "CREATE TABLE texts ("+strings.Join(definitions, ", ")+")")
+	run(t, conn, "CREATE TABLE keys ("+strings.ReplaceAll(strings.Join(definitions, ", "), " text", " uuid")+")")
 	for name, options := range shapes {
-		exec(t, conn, "TRUNCATE kept, texts, keys")
+		run(t, conn, "TRUNCATE kept, texts, keys")
 		p := open(t, write(t, columns, rows, options...))
 		for table, plan := range map[string]*change.TablePlan{"kept": kept, "texts": texts, "keys": keys} {
 			if refused := load(t, conn, encoder(t, plan, p), p, table); len(refused) > 0 {
@@ -243,7 +243,7 @@ func TestEveryTypeComesBackAsItWas(t *testing.T) {
 // the server has of the values, by the rule of change.KeyUUID.
 func sameKeys(t *testing.T, conn *pgx.Conn, columns []column) {
 	t.Helper()
-	exec(t, conn, "SET TIME ZONE 'UTC'")
+	run(t, conn, "SET TIME ZONE 'UTC'")
 	for i, e := range every {
 		c, of := columns[i+1].name, e.name
 		if of == "tstzrange" {
@@ -286,7 +286,7 @@ func sameKeys(t *testing.T, conn *pgx.Conn, columns []column) {
 // What fits a narrower type is what PostgreSQL takes without changing it.
 func TestFitsWhatTheServerKeeps(t *testing.T) {
 	conn := testdb.Connect(t, testdb.New(t).SuperuserDSN)
-	exec(t, conn, `CREATE FUNCTION kept(value text, source text, target text) RETURNS boolean LANGUAGE plpgsql AS $$
+	run(t, conn, `CREATE FUNCTION kept(value text, source text, target text) RETURNS boolean LANGUAGE plpgsql AS $$
 		DECLARE same boolean; BEGIN
 			EXECUTE format('SELECT $1::%1$s::%2$s::%1$s = $1::%1$s', source, target) INTO same USING value;
 			RETURN same;
@@ -349,9 +349,9 @@ func TestFitsWhatTheServerKeeps(t *testing.T) {
 			p := open(t, write(t, []column{{name: "a", kind: snapshot.Int64, required: true}, {name: "v", kind: c.kind}}, rows))
 			plan := keep("a", "bigint")
 			plan.Columns = append(plan.Columns, as(change.AsFit, "v", c.source, c.target))
-			exec(t, conn, "DROP TABLE IF EXISTS target")
-			exec(t, conn, "CREATE TABLE target (a bigint, v "+c.target+")")
-			exec(t, conn, "SET TIME ZONE 'UTC'")
+			run(t, conn, "DROP TABLE IF EXISTS target")
+			run(t, conn, "CREATE TABLE target (a bigint, v "+c.target+")")
+			run(t, conn, "SET TIME ZONE 'UTC'")
 			refused := load(t, conn, encoder(t, plan, p), p, "target")
 			fits, fitsNot := 0, 0
 			for i, v := range c.values {
@@ -400,8 +400,8 @@ func TestFloatsAreSpeltAsTheServerDoes(t *testing.T) {
 	}
 	columns := []column{{name: "a", kind: snapshot.Int64}, {name: "d", kind: snapshot.Double}, {name: "f", kind: snapshot.Float}}
 	p := open(t, write(t, columns, rows, parquet.PageBufferSize(1000)))
-	exec(t, conn, "CREATE TABLE floats (a bigint, d double precision, f real)")
-	exec(t, conn, "CREATE TABLE texts (a bigint, d text, f text)")
+	run(t, conn, "CREATE TABLE floats (a bigint, d double precision, f real)")
+	run(t, conn, "CREATE TABLE texts (a bigint, d text, f text)")
 	load(t, conn, encoder(t, keep("a", "bigint", "d", "double precision", "f", "real"), p), p, "floats")
 	plan := keep("a", "bigint")
 	plan.Columns = append(plan.Columns, as(change.AsText, "d", "double precision", "text"), as(change.AsText, "f", "real", "text"))
