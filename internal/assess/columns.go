@@ -105,7 +105,7 @@ func (d *decider) decideKept(c *column, rule profile.Type) {
 		c.as.Kind = change.AsFit
 		d.about(c.table, Convert, KindTypeFit, c.source.Name, "", fmt.Sprintf("It is numeric without precision and becomes %s, because the target takes such a numeric for another%s. Rows whose number does not fit exactly are refused.",
 			c.to, by(d.profile.Feature(profile.BareNumeric).Fact)), `Give the column a "type" in the mapping where you know precision and scale.`)
-	case rule.MaxLength == 0 || len(mods) == 1 && mods[0] <= rule.MaxLength:
+	case rule.MaxLength == 0, base == "bpchar", len(mods) == 1 && mods[0] <= rule.MaxLength:
 	case base == "character varying":
 		c.to = "text"
 		d.about(c.table, Convert, KindTypeWider, c.source.Name, "", fmt.Sprintf("Its type %s becomes text, because the target's character varying ends at %d%s.", c.typ.Name, rule.MaxLength, by(rule.Fact)), "")

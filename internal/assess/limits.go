@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"godwit/internal/catalog"
 	"godwit/internal/change"
 	"godwit/internal/profile"
 )
@@ -12,8 +13,16 @@ import (
 // bytesOfRune is the most bytes that a character of UTF-8 has.
 const bytesOfRune = 4
 
-// width is the most bytes that a value of a target's type has, as change.SizeLimit
-// counts them; 0 is no limit.
+// widths are the most bytes that a value of a type has, as change.SizeLimit counts
+// them. Numbers and times are counted by their texts.
+var widths = map[string]int64{
+	"smallint": 8, "integer": 11, "bigint": 20, "real": 16, "double precision": 24, "boolean": 8, "uuid": 16, "date": 16,
+	"time without time zone": 16, "time with time zone": 24, "timestamp without time zone": 36, "timestamp with time zone": 40, "interval": 96,
+	"inet": 48, "cidr": 48, "macaddr": 24, "macaddr8": 24, "pg_lsn": 20, "money": 40, `"char"`: 8, "name": 64, "xid8": 20,
+	"point": 64, "line": 96, "lseg": 128, "box": 128, "circle": 96, "int4range": 32, "int8range": 48, "daterange": 40, "tsrange": 96, "tstzrange": 96,
+}
+
+// width is the most bytes that a value of a type has; 0 is no limit.
 func width(name string) int64 {
 	mods := modifiers(name)
 	if strings.HasSuffix(name, "]") {
@@ -25,19 +34,32 @@ func width(name string) int64 {
 			return int64(mods[0]) * bytesOfRune
 		}
 		return 0
+	case "bit", "bit varying":
+		if len(mods) == 1 {
+			return int64(mods[0])
+		}
+		return 0
 	case "numeric":
 		if len(mods) == 2 {
 			return int64(mods[0]) + int64(max(mods[1], -mods[1])) + 3
 		}
 		return 0
-	case "smallint", "integer", "bigint", "real", "double precision", "boolean":
-		return 24
-	case "uuid":
-		return 16
-	case "date", "time without time zone", "time with time zone", "timestamp without time zone", "timestamp with time zone":
-		return 40
+	default:
+		return widths[base]
 	}
-	return 0
+}
+
+// widthOf is the most bytes of a column of the target; of what becomes text, the
+// source's type tells more.
+func widthOf(t *table, c *change.ColumnPlan) int64 {
+	if w := width(c.Type); w > 0 || len(c.From) != 1 {
+		return w
+	}
+	from := t.column(c.From[0].Name)
+	if from.typ.Class == catalog.Enum {
+		return 64 * bytesOfRune // a label has at most 63 bytes
+	}
+	return width(from.typ.Name)
 }
 
 // declared is the length that a column's type declares; 0 where it declares none.
@@ -51,10 +73,10 @@ func declared(name string) int64 {
 		return 0
 	case "uuid":
 		return 16
-	case "smallint", "integer", "bigint", "date", "timestamp without time zone", "timestamp with time zone", "time without time zone", "boolean", "real", "double precision":
-		return 8
+	case "text", "bpchar":
+		return 0
 	}
-	return 0
+	return 8
 }
 
 // limit plans what the target can hold of a row, and refuses tables that are
@@ -97,19 +119,24 @@ func (d *decider) limitIndexes(t *table) {
 func (d *decider) limitValues(t *table) {
 	value, row := d.profile.Limit(profile.ValueBytes), d.profile.Limit(profile.RowBytes)
 	total, open := int64(0), false
-	for _, c := range t.plan.Columns {
-		w := width(c.Type)
+	var names []string
+	for i := range t.plan.Columns {
+		c := &t.plan.Columns[i]
+		w := widthOf(t, c)
 		total, open = total+w, open || w == 0
 		rule, _ := d.profile.Type(baseType(c.Type))
 		most, what := value.Value, "a value"
-		if rule.MaxLength > 0 { // bytes in the target, characters in the source
+		if rule.MaxLength > 0 && w > 0 || rule.MaxLength > 0 && baseType(c.Type) == "bpchar" { // bytes in the target, characters in the source
 			most, what = int64(rule.MaxLength), "a value of type "+baseType(c.Type)
 		}
 		if most == 0 || most >= exportedValue || w > 0 && w <= most {
 			continue
 		}
 		t.plan.Sizes = append(t.plan.Sizes, change.SizeLimit{Columns: []string{c.Name}, Bytes: most, What: what})
-		d.about(t, Keep, KindValueSize, c.From[0].Name, "", fmt.Sprintf("A value of it may be longer than the target takes, %d bytes%s. Rows with such a value are refused one by one.", most, by(value.Fact)), "")
+		names = append(names, fmt.Sprintf("%s (%d bytes)", c.Name, most))
+	}
+	if len(names) > 0 {
+		d.about(t, Keep, KindValueSize, "", "", fmt.Sprintf("Values of these columns may be longer than the target takes%s: %s. Rows with such a value are refused one by one.", by(value.Fact), list(names)), "Look for the longest values in the source before the snapshot.")
 	}
 	if row.Value > 0 && (open || total > row.Value) {
 		t.plan.Sizes = append(t.plan.Sizes, change.SizeLimit{Bytes: row.Value, What: "a row"})
@@ -177,7 +204,7 @@ func (d *decider) mayExceed(t *table, names []string) bool {
 		if c == nil {
 			continue
 		}
-		w := width(c.Type)
+		w := widthOf(t, c)
 		if w == 0 {
 			return limit.Value > 0
 		}

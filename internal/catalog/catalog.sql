@@ -257,6 +257,7 @@ objects AS (
   FROM others o LEFT JOIN pg_namespace n ON n.oid = o.nsp LEFT JOIN pg_class r ON r.oid = o.rel
   WHERE (n.nspname IS NULL OR n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
     AND NOT EXISTS (SELECT FROM members m WHERE m.classid = o.class AND m.objid = o.oid)
+    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype = 'i' AND o.kind = 'function') -- constructors of ranges
 )
 SELECT jsonb_strip_nulls(jsonb_build_object(
   'version', 1,

@@ -19,7 +19,10 @@ var fileNames = [...]string{"aurora-postgresql.json", "aurora-dsql.json"}
 
 // A file is the profile of one kind of database, in versions that can do the same.
 type file struct {
-	Names   []string `json:"names"`
+	Versions []struct {
+		Name       string `json:"name"`
+		PostgreSQL int    `json:"postgresql"`
+	} `json:"versions"`
 	Sources map[string]struct {
 		AsOf string `json:"as_of"`
 		Text string `json:"text"`
@@ -52,7 +55,7 @@ type fileFact struct {
 // allLimits and allFeatures are what every profile has to say something about.
 var (
 	allLimits = [...]LimitName{
-		RowsPerTransaction, BytesPerTransaction, SecondsPerTransaction, KeyBytes, KeyColumns, TableColumns, TableIndexes, Schemas, Tables, RowBytes,
+		RowsPerTransaction, BytesPerTransaction, SecondsPerTransaction, KeyBytes, KeyDeclared, KeyColumns, TableColumns, TableIndexes, Schemas, Tables, RowBytes,
 		ValueBytes, ConnectionMinutes, ConnectionsPerSecond, ConnectionBurst, MessageBytes, SequenceCache, NumericBare, NumericBareScale,
 	}
 	allFeatures = [...]FeatureName{
@@ -67,7 +70,9 @@ func Names() []string {
 	var names []string
 	for _, name := range fileNames {
 		if f, err := readFile(name); err == nil {
-			names = append(names, f.Names...)
+			for _, v := range f.Versions {
+				names = append(names, v.Name)
+			}
 		}
 	}
 	return names
@@ -80,11 +85,15 @@ func Lookup(name string) (*Profile, error) {
 		if err != nil {
 			return nil, err
 		}
-		if slices.Contains(f.Names, name) {
+		for _, v := range f.Versions {
+			if v.Name != name {
+				continue
+			}
 			p, err := f.profile(name)
 			if err != nil {
 				return nil, fmt.Errorf("read profile %s: %w", file, err)
 			}
+			p.PostgreSQL = v.PostgreSQL
 			return p, nil
 		}
 	}

@@ -9,11 +9,13 @@ import (
 // A Profile is what one kind and version of a database can do. It does not
 // change: Correct returns another.
 type Profile struct {
-	Name     string // aurora-dsql, aurora-postgresql-16
-	AsOf     string // the newest day of its facts: 2026-09-30
-	types    map[string]Type
-	limits   map[LimitName]Limit
-	features map[FeatureName]Feature
+	Name string // aurora-dsql, aurora-postgresql-16
+	AsOf string // the newest day of its facts: 2026-09-30
+	// PostgreSQL is the major version whose functions it has.
+	PostgreSQL int
+	types      map[string]Type
+	limits     map[LimitName]Limit
+	features   map[FeatureName]Feature
 }
 
 // A Fact is where something is known from.
@@ -83,8 +85,9 @@ const (
 	RowsPerTransaction    LimitName = "rowsPerTransaction"
 	BytesPerTransaction   LimitName = "bytesPerTransaction"
 	SecondsPerTransaction LimitName = "secondsPerTransaction"
-	KeyBytes              LimitName = "keyBytes"   // of the values of one key or index entry
-	KeyColumns            LimitName = "keyColumns" // of a key or an index
+	KeyBytes              LimitName = "keyBytes"    // of the values of one key or index entry
+	KeyDeclared           LimitName = "keyDeclared" // sum of the lengths that the columns of a key or an index declare
+	KeyColumns            LimitName = "keyColumns"  // of a key or an index
 	TableColumns          LimitName = "tableColumns"
 	TableIndexes          LimitName = "tableIndexes" // with those of keys
 	Schemas               LimitName = "schemas"
@@ -177,7 +180,7 @@ func (p *Profile) Correct(day string, found []Probed) (*Profile, error) {
 	if err := checkDay(day); err != nil {
 		return nil, fmt.Errorf("correct profile %s: %w", p.Name, err)
 	}
-	q := &Profile{Name: p.Name, AsOf: max(p.AsOf, day), types: p.types, limits: maps.Clone(p.limits), features: maps.Clone(p.features)}
+	q := &Profile{Name: p.Name, AsOf: max(p.AsOf, day), PostgreSQL: p.PostgreSQL, types: p.types, limits: maps.Clone(p.limits), features: maps.Clone(p.features)}
 	for _, f := range found {
 		fact := Fact{AsOf: day, Source: "probe of the target"}
 		if f.Note != "" {
