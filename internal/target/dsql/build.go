@@ -97,20 +97,23 @@ type builder struct {
 
 func (b *builder) lookAtJobs(ctx context.Context) error {
 	b.asked = map[[3]string]asked{}
-	err := b.db.Query(ctx, func(row [][]byte) error {
-		tries, err := strconv.Atoi(string(row[4]))
-		b.asked[[3]string{string(row[0]), string(row[1]), string(row[2])}] = asked{job: string(row[3]), tries: tries}
-		return err
-	}, `SELECT table_schema, table_name, object_name, job_id, tries FROM godwit.job WHERE load_id = $1`, b.load)
+	rows, err := b.db.rows(ctx, `SELECT table_schema, table_name, object_name, job_id, tries FROM godwit.job WHERE load_id = $1`, b.load)
 	if err != nil {
 		return fmt.Errorf("list what was begun: %w", err)
 	}
-	err = b.db.Query(ctx, func(row [][]byte) error {
-		b.jobs = append(b.jobs, job{string(row[0]), string(row[1]), string(row[2]), string(row[3])})
-		return nil
-	}, `SELECT job_id::text, status::text, coalesce(details::text, ''), coalesce(object_id::text, '') FROM sys.jobs`)
+	for _, row := range rows {
+		tries, err := strconv.Atoi(row[4])
+		if err != nil {
+			return fmt.Errorf("decode the number of tries of %s: %w", row[2], err)
+		}
+		b.asked[[3]string(row[:3])] = asked{job: row[3], tries: tries}
+	}
+	rows, err = b.db.rows(ctx, `SELECT job_id::text, status::text, details::text, object_id::text FROM sys.jobs`)
 	if err != nil {
 		return fmt.Errorf("list the jobs of DSQL: %w", err)
+	}
+	for _, row := range rows {
+		b.jobs = append(b.jobs, job{row[0], row[1], row[2], row[3]})
 	}
 	return nil
 }
@@ -127,14 +130,12 @@ func (b *builder) lookAtCatalog(ctx context.Context, phase string, schemas []str
 			WHERE k.contype = 'f' AND n.nspname = $1`
 	}
 	for _, schema := range schemas {
-		err := b.db.Query(ctx, func(row [][]byte) error {
-			b.built[[3]string{schema, string(row[0]), string(row[1])}] = built{
-				exists: true, valid: string(row[2]) == "true", constraint: string(row[3]) == "true", object: string(row[4]),
-			}
-			return nil
-		}, sql, schema)
+		rows, err := b.db.rows(ctx, sql, schema)
 		if err != nil {
 			return fmt.Errorf("read the catalog of schema %s: %w", schema, err)
+		}
+		for _, row := range rows {
+			b.built[[3]string{schema, row[0], row[1]}] = built{exists: true, valid: row[2] == "true", constraint: row[3] == "true", object: row[4]}
 		}
 	}
 	return nil
@@ -245,11 +246,7 @@ func (b *builder) validate(ctx context.Context, p part, now built, before asked)
 
 // begin asks DSQL for a job, and writes down which.
 func (b *builder) begin(ctx context.Context, p part, before asked, sql string) error {
-	id := ""
-	err := b.db.Query(ctx, func(row [][]byte) error {
-		id = string(row[0])
-		return nil
-	}, sql)
+	rows, err := b.db.rows(ctx, sql)
 	var e *Error
 	if errors.As(err, &e) && e.State == "42P07" {
 		// An earlier try of this statement was not answered. The next call finds what
@@ -260,11 +257,14 @@ func (b *builder) begin(ctx context.Context, p part, before asked, sql string) e
 	if err != nil {
 		return err
 	}
+	if len(rows) != 1 || len(rows[0]) == 0 {
+		return fmt.Errorf("DSQL answers %d rows, and not the name of a job", len(rows))
+	}
 	b.state.Running++
 	// A crash here leaves a job that is found by its object.
 	_, err = b.db.Exec(ctx, `INSERT INTO godwit.job (load_id, table_schema, table_name, object_name, job_id, tries) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (load_id, table_schema, table_name, object_name) DO UPDATE SET job_id = excluded.job_id, tries = excluded.tries`,
-		b.load, p.table.Schema, p.table.Name, p.name, id, before.tries+1)
+		b.load, p.table.Schema, p.table.Name, p.name, rows[0][0], before.tries+1)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -67,7 +68,6 @@ func (l *loader) store(ctx context.Context, b *batch) error {
 			// next call takes the item over, which stops it for good.
 			return &LostError{fmt.Errorf("item %s, rows %d to %d: the outcome of a transaction that is now too large is not known", l.item.ID, b.rows.First, b.rows.Last)}
 		case pieces > 1:
-			l.db.stats.Split.Add(1)
 			for _, part := range b.split(pieces) {
 				if err := l.store(ctx, part); err != nil {
 					return err
@@ -88,6 +88,11 @@ func (l *loader) store(ctx context.Context, b *batch) error {
 func (l *loader) exceeds(b *batch, err error) (pieces int) {
 	text := err.Error()
 	rows, size, age := strings.Contains(text, "row limit"), strings.Contains(text, "transaction size limit"), strings.Contains(text, "age limit")
+	for counter, is := range map[*atomic.Int64]bool{&l.db.stats.Rows: rows, &l.db.stats.Size: size, &l.db.stats.Age: age} {
+		if is {
+			counter.Add(1)
+		}
+	}
 	switch {
 	case age && b.lines <= 1:
 		return 1 // not the row's fault
@@ -143,15 +148,11 @@ func (l *loader) attempt(ctx context.Context, b *batch) (stage, error) {
 
 // stored looks whether the batch's row is there.
 func (l *loader) stored(ctx context.Context, b *batch) (bool, error) {
-	var last, epoch string
-	err := l.db.Query(ctx, func(row [][]byte) error {
-		last, epoch = string(row[0]), string(row[1])
-		return nil
-	}, `SELECT last_row, epoch FROM godwit.batch WHERE load_id = $1 AND item = $2 AND first_row = $3`, l.item.Load, l.item.ID, b.rows.First)
+	rows, err := l.db.rows(ctx, `SELECT last_row, epoch FROM godwit.batch WHERE load_id = $1 AND item = $2 AND first_row = $3`, l.item.Load, l.item.ID, b.rows.First)
 	switch {
-	case err != nil || last == "":
+	case err != nil || len(rows) == 0:
 		return false, err
-	case last != fmt.Sprint(b.rows.Last) || epoch != fmt.Sprint(l.epoch):
+	case rows[0][0] != fmt.Sprint(b.rows.Last) || rows[0][1] != fmt.Sprint(l.epoch):
 		return false, &SupersededError{l.item.ID}
 	}
 	return true, nil

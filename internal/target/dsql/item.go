@@ -90,19 +90,25 @@ func (l *loader) claim(ctx context.Context) error {
 
 // resume reads what was stored before.
 func (l *loader) resume(ctx context.Context) error {
-	return l.db.Query(ctx, func(row [][]byte) error {
-		first, err := strconv.ParseInt(string(row[0]), 10, 64)
-		if err != nil {
-			return err
-		}
-		last, err := strconv.ParseInt(string(row[1]), 10, 64)
-		if err != nil {
-			return err
-		}
-		counts, err := countsOf(row[2:])
-		l.add(change.Range{First: first, Last: last}, counts)
+	rows, err := l.db.rows(ctx, `SELECT loaded, refused, filtered, first_row, last_row FROM godwit.batch WHERE load_id = $1 AND item = $2`, l.item.Load, l.item.ID)
+	if err != nil {
 		return err
-	}, `SELECT first_row, last_row, loaded, refused, filtered FROM godwit.batch WHERE load_id = $1 AND item = $2 ORDER BY first_row`, l.item.Load, l.item.ID)
+	}
+	for _, row := range rows {
+		counts, err := countsOf(row)
+		if err != nil {
+			return err
+		}
+		var r change.Range
+		if r.First, err = strconv.ParseInt(row[3], 10, 64); err != nil {
+			return err
+		}
+		if r.Last, err = strconv.ParseInt(row[4], 10, 64); err != nil {
+			return err
+		}
+		l.add(r, counts)
+	}
+	return nil
 }
 
 // record notes that a batch is stored.

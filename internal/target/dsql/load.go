@@ -64,31 +64,31 @@ func (db *DB) begun(ctx context.Context, load change.TableLoad) (*change.TableLo
 // State tells what is recorded of a load; nil where it is unknown. Its Tables are
 // those that were made or are about to be.
 func (db *DB) State(ctx context.Context, load string) (*change.TableLoadState, error) {
-	var state *change.TableLoadState
-	err := db.Query(ctx, func(row [][]byte) error {
-		state = &change.TableLoadState{
-			TableLoad: change.TableLoad{ID: load, Plan: string(row[0]), Replace: string(row[1]) == "true"},
-			Published: string(row[2]) == "true",
+	rows, err := db.rows(ctx, `SELECT plan, replaces::text, (published_at IS NOT NULL)::text FROM godwit.load WHERE load_id = $1`, load)
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	state := &change.TableLoadState{
+		TableLoad: change.TableLoad{ID: load, Plan: rows[0][0], Replace: rows[0][1] == "true"},
+		Published: rows[0][2] == "true",
+	}
+	rows, err = db.rows(ctx, `SELECT table_schema, table_name FROM godwit.loaded_table WHERE load_id = $1 ORDER BY 1, 2`, load)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		state.Tables = append(state.Tables, change.TableName{Schema: row[0], Name: row[1]})
+	}
+	rows, err = db.rows(ctx, `SELECT sum(loaded)::bigint, sum(refused)::bigint, sum(filtered)::bigint, item FROM godwit.batch WHERE load_id = $1 GROUP BY item ORDER BY item`, load)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		counts, err := countsOf(row)
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	}, `SELECT plan, replaces::text, (published_at IS NOT NULL)::text FROM godwit.load WHERE load_id = $1`, load)
-	if err != nil || state == nil {
-		return nil, err
-	}
-	err = db.Query(ctx, func(row [][]byte) error {
-		state.Tables = append(state.Tables, change.TableName{Schema: string(row[0]), Name: string(row[1])})
-		return nil
-	}, `SELECT table_schema, table_name FROM godwit.loaded_table WHERE load_id = $1 ORDER BY 1, 2`, load)
-	if err != nil {
-		return nil, err
-	}
-	err = db.Query(ctx, func(row [][]byte) error {
-		counts, err := countsOf(row[1:])
-		state.Items = append(state.Items, change.ItemState{ID: string(row[0]), Counts: counts})
-		return err
-	}, `SELECT item, sum(loaded)::bigint, sum(refused)::bigint, sum(filtered)::bigint FROM godwit.batch WHERE load_id = $1 GROUP BY item ORDER BY item`, load)
-	if err != nil {
-		return nil, err
+		state.Items = append(state.Items, change.ItemState{ID: row[3], Counts: counts})
 	}
 	return state, nil
 }
@@ -147,10 +147,10 @@ func (db *DB) purge(ctx context.Context, load string) error {
 	return nil
 }
 
-// countsOf reads three numbers.
-func countsOf(row [][]byte) (c change.Counts, err error) {
+// countsOf reads the first three values of a row.
+func countsOf(row []string) (c change.Counts, err error) {
 	for i, n := range []*int64{&c.Loaded, &c.Refused, &c.Filtered} {
-		if *n, err = strconv.ParseInt(string(row[i]), 10, 64); err != nil {
+		if *n, err = strconv.ParseInt(row[i], 10, 64); err != nil {
 			return c, fmt.Errorf("decode a count of the bookkeeping: %w", err)
 		}
 	}

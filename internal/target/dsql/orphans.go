@@ -36,16 +36,8 @@ func (db *DB) Orphans(ctx context.Context, plan change.TablePlan, foreign change
 		// NULL in some of its columns, but not in all of them.
 		orphan = fmt.Sprintf("(%s) OR ((%s) AND NOT (%s))", orphan, strings.Join(some, " OR "), strings.Join(some, " AND "))
 	}
-	var rows [][]string
 	sql := fmt.Sprintf("SELECT %s FROM %s c WHERE %s ORDER BY 1 LIMIT %d", strings.Join(columns, ", "), quote(plan.Target.Schema, plan.Target.Name), orphan, limit)
-	err := db.Query(ctx, func(row [][]byte) error {
-		texts := make([]string, len(row))
-		for i, v := range row {
-			texts[i] = string(v)
-		}
-		rows = append(rows, texts)
-		return nil
-	}, sql)
+	rows, err := db.rows(ctx, sql)
 	if err != nil {
 		return nil, fmt.Errorf("list orphans of foreign key %s of table %s.%s: %w", foreign.Name, plan.Target.Schema, plan.Target.Name, err)
 	}

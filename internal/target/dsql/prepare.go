@@ -84,23 +84,21 @@ func (db *DB) Prepare(ctx context.Context, p Preparation) error {
 	if slices.Contains(p.Schemas, "public") {
 		return errors.New("schema public belongs to admin, and DSQL lets nobody else make tables in it: name another schema in the mapping")
 	}
-	known := false
-	if err := db.Query(ctx, func([][]byte) error { known = true; return nil }, `SELECT 1 FROM pg_roles WHERE rolname = $1`, p.Loader); err != nil {
+	known, err := db.rows(ctx, `SELECT 1 FROM pg_roles WHERE rolname = $1`, p.Loader)
+	if err != nil {
 		return fmt.Errorf("look for role %s: %w", p.Loader, err)
 	}
-	if !known {
+	if len(known) == 0 {
 		if err := db.define(ctx, "CREATE ROLE "+loader+" WITH LOGIN", "42710"); err != nil {
 			return fmt.Errorf("make role %s: %w", p.Loader, err)
 		}
 	}
-	var granted []string
-	err := db.Query(ctx, func(row [][]byte) error { granted = append(granted, string(row[0])); return nil },
-		`SELECT arn FROM sys.iam_pg_role_mappings WHERE pg_role_name = $1`, p.Loader)
+	granted, err := db.rows(ctx, `SELECT arn FROM sys.iam_pg_role_mappings WHERE pg_role_name = $1`, p.Loader)
 	if err != nil {
 		return fmt.Errorf("list the IAM roles of role %s: %w", p.Loader, err)
 	}
 	for _, arn := range p.Principals {
-		if slices.Contains(granted, arn) {
+		if slices.ContainsFunc(granted, func(row []string) bool { return row[0] == arn }) {
 			continue
 		}
 		if err := db.define(ctx, "AWS IAM GRANT "+loader+" TO "+literal(arn), "42710"); err != nil {

@@ -27,7 +27,9 @@ type Stats struct {
 	Data, Schema atomic.Int64 // conflicts: with other rows (OC000), with a change of the schema (OC001)
 	Lost         atomic.Int64 // connections that ended in a transaction
 	Unknown      atomic.Int64 // of those, while it committed
-	Split        atomic.Int64 // transactions that were too large, too many rows, or too old
+	// Transactions that were refused for their number of rows, their size or their
+	// age, and done again in parts.
+	Rows, Size, Age atomic.Int64
 }
 
 // Stats are the DB's counters, to be read at any time.
@@ -114,6 +116,23 @@ func (db *DB) Query(ctx context.Context, yield func(row [][]byte) error, sql str
 		}
 		return err
 	})
+}
+
+// rows runs a statement that reads and returns all of its rows; NULL is "".
+func (db *DB) rows(ctx context.Context, sql string, args ...any) (rows [][]string, err error) {
+	err = db.do(ctx, func(ctx context.Context, s *session) error {
+		rows = nil
+		_, err := s.query(ctx, func(row [][]byte) error {
+			texts := make([]string, len(row))
+			for i, v := range row {
+				texts[i] = string(v)
+			}
+			rows = append(rows, texts)
+			return nil
+		}, sql, args...)
+		return err
+	})
+	return rows, err
 }
 
 // An interruptedError is an answer that ended in its middle: the caller, who has

@@ -28,20 +28,20 @@ func (s standing) refuses(name change.TableName, load string, replace bool) erro
 func (db *DB) tables(ctx context.Context, names []change.TableName) (map[change.TableName]standing, error) {
 	found := map[change.TableName]standing{}
 	for _, schema := range schemasOf(names) {
-		err := db.Query(ctx, func(row [][]byte) error {
-			found[change.TableName{Schema: schema, Name: string(row[0])}] = standing{exists: true}
-			return nil
-		}, `SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1`, schema)
+		rows, err := db.rows(ctx, `SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1`, schema)
 		if err != nil {
 			return nil, fmt.Errorf("list the tables of schema %s: %w", schema, err)
 		}
-		err = db.Query(ctx, func(row [][]byte) error {
-			name := change.TableName{Schema: schema, Name: string(row[0])}
-			found[name] = standing{exists: found[name].exists, load: string(row[1])}
-			return nil
-		}, `SELECT table_name, load_id FROM godwit.loaded_table WHERE table_schema = $1`, schema)
+		for _, row := range rows {
+			found[change.TableName{Schema: schema, Name: row[0]}] = standing{exists: true}
+		}
+		rows, err = db.rows(ctx, `SELECT table_name, load_id FROM godwit.loaded_table WHERE table_schema = $1`, schema)
 		if err != nil {
 			return nil, fmt.Errorf("list the loaded tables of schema %s: %w", schema, err)
+		}
+		for _, row := range rows {
+			name := change.TableName{Schema: schema, Name: row[0]}
+			found[name] = standing{exists: found[name].exists, load: row[1]}
 		}
 	}
 	return found, nil
@@ -140,22 +140,19 @@ func (db *DB) own(ctx context.Context, load string, name change.TableName) error
 // What else depends on one of them keeps it, and stops the load.
 func (db *DB) drop(ctx context.Context, names []change.TableName) error {
 	for _, name := range names {
-		var foreign []string
-		err := db.Query(ctx, func(row [][]byte) error {
-			if slices.Contains(names, change.TableName{Schema: string(row[1]), Name: string(row[2])}) {
-				foreign = append(foreign, string(row[0]))
-			}
-			return nil
-		}, `SELECT k.conname, rn.nspname, r.relname FROM pg_constraint k
+		rows, err := db.rows(ctx, `SELECT k.conname, rn.nspname, r.relname FROM pg_constraint k
 			JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 			JOIN pg_class r ON r.oid = k.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace
 			WHERE k.contype = 'f' AND n.nspname = $1 AND c.relname = $2`, name.Schema, name.Name)
 		if err != nil {
 			return fmt.Errorf("list the foreign keys of table %s.%s: %w", name.Schema, name.Name, err)
 		}
-		for _, constraint := range foreign {
-			if err := db.define(ctx, "ALTER TABLE "+quote(name.Schema, name.Name)+" DROP CONSTRAINT IF EXISTS "+quote(constraint)); err != nil {
-				return fmt.Errorf("drop foreign key %s of table %s.%s: %w", constraint, name.Schema, name.Name, err)
+		for _, row := range rows {
+			if !slices.Contains(names, change.TableName{Schema: row[1], Name: row[2]}) {
+				continue
+			}
+			if err := db.define(ctx, "ALTER TABLE "+quote(name.Schema, name.Name)+" DROP CONSTRAINT IF EXISTS "+quote(row[0])); err != nil {
+				return fmt.Errorf("drop foreign key %s of table %s.%s: %w", row[0], name.Schema, name.Name, err)
 			}
 		}
 	}
