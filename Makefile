@@ -86,7 +86,7 @@ test: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.
 	go test -timeout 20m ./...
 
 bench: build/postgres.stamp ## print speeds as ratios to a limit and to a plain way, each measured in turn with the other
-	@go test -run '^$$' -bench 'ToRows|IonWalk|Import|Passes|Steps|Stream' -benchtime 9x -timeout 30m ./internal/migrate | grep -vE '^(goos|goarch|pkg|cpu|Benchmark|PASS|ok)'
+	@go test -run '^$$' -bench 'ToRows|IonWalk|Import|Passes|Steps|Stream|Snapshot' -benchtime 9x -timeout 30m ./internal/migrate | grep -vE '^(goos|goarch|pkg|cpu|Benchmark|PASS|ok)'
 
 soak: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, faults at every call of larger ledgers, SCHEDULES=2000 random schedules of streams
 	@$(MAKE) demo DOCUMENTS=1000000

@@ -9,12 +9,14 @@ import (
 	"io"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
 
 	"godwit/internal/change"
 	"godwit/internal/snapshot"
+	"godwit/internal/testdb"
 )
 
 // A sale is a row of the table that is measured, as an export writes it: 20
@@ -63,6 +65,14 @@ var saleTypes = []change.SourceColumn{
 	{Name: "day", Type: "date"},
 	{Name: "note", Type: "text"},
 	{Name: "extra", Type: "jsonb"},
+}
+
+func salesPlan() *change.TablePlan {
+	plan := &change.TablePlan{}
+	for _, c := range saleTypes {
+		plan.Columns = append(plan.Columns, change.ColumnPlan{Name: c.Name, Type: c.Type, From: []change.SourceColumn{c}, As: change.Conversion{Kind: change.AsIs}})
+	}
+	return plan
 }
 
 // sales writes a part of so many rows, compressed as exports are, in groups of
@@ -211,15 +221,11 @@ func salesPlainly(file []byte, out func([]byte)) error {
 func BenchmarkSnapshotToRows(b *testing.B) {
 	const rows = 300_000
 	file := sales(b, rows)
-	plan := &change.TablePlan{}
-	for _, c := range saleTypes {
-		plan.Columns = append(plan.Columns, change.ColumnPlan{Name: c.Name, Type: c.Type, From: []change.SourceColumn{c}, As: change.Conversion{Kind: change.AsIs}})
-	}
 	part, err := snapshot.OpenPart(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		b.Fatal(err)
 	}
-	encoder, err := snapshot.NewEncoder(plan, part.Columns())
+	encoder, err := snapshot.NewEncoder(salesPlan(), part.Columns())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -245,4 +251,62 @@ func BenchmarkSnapshotToRows(b *testing.B) {
 		contestant{name: "godwit", bytes: rows, things: "rows", run: func() error { return encode(func([]byte) {}) }},
 		contestant{name: "pages only", bytes: rows, things: "rows", least: 0.6, run: func() error { return pagesOnly(file) }},
 		contestant{name: "rows into structs", bytes: rows, things: "rows", least: 1.5, run: func() error { return salesPlainly(file, func([]byte) {}) }})
+}
+
+// An export's rows go into a table about as fast as ready lines of them would:
+// they are decoded while the server takes in those before.
+func BenchmarkSnapshotImport(b *testing.B) {
+	const rows = 100_000
+	file := sales(b, rows)
+	plan := salesPlan()
+	conn := testdb.Connect(b, testdb.New(b).AdminDSN)
+	definitions := make([]string, len(saleTypes))
+	for i, c := range saleTypes {
+		definitions[i] = c.Name + " " + c.Type
+	}
+	exec := func(sql string) error {
+		_, err := conn.Exec(b.Context(), sql)
+		return err
+	}
+	if err := exec("CREATE TABLE sales (" + strings.Join(definitions, ", ") + ")"); err != nil {
+		b.Fatal(err)
+	}
+	encode := func(out func([]byte) error) error {
+		part, err := snapshot.OpenPart(bytes.NewReader(file), int64(len(file)))
+		if err != nil {
+			return err
+		}
+		encoder, err := snapshot.NewEncoder(plan, part.Columns())
+		if err != nil {
+			return err
+		}
+		return encoder.Encode(b.Context(), part, 0, rows, func(r *snapshot.Rows) error { return out(r.Data) })
+	}
+	var lines []byte
+	if err := encode(func(d []byte) error {
+		lines = append(lines, d...)
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+	load := func(lines io.Reader) error {
+		tag, err := conn.PgConn().CopyFrom(b.Context(), lines, "COPY sales FROM STDIN")
+		if err == nil && tag.RowsAffected() != rows {
+			err = fmt.Errorf("%d rows of %d", tag.RowsAffected(), rows)
+		}
+		return err
+	}
+	before := func() error { return exec("TRUNCATE sales") }
+	race(b, fmt.Sprintf("Snapshot: %d rows of 20 columns, gzip, into a table without keys, over one connection", rows), wall(),
+		contestant{name: "godwit", bytes: rows, things: "rows", before: before, run: func() error {
+			r, w := io.Pipe()
+			go func() {
+				w.CloseWithError(encode(func(d []byte) error {
+					_, err := w.Write(d)
+					return err
+				}))
+			}()
+			return load(r)
+		}},
+		contestant{name: "COPY of the same lines", bytes: rows, things: "rows", least: 0.85, before: before, run: func() error { return load(bytes.NewReader(lines)) }})
 }
