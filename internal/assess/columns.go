@@ -211,6 +211,9 @@ func (d *decider) planColumns(t *table) {
 			}
 		}
 		p.NotNull = c.required()
+		if c == t.uuid {
+			p.Default = "gen_random_uuid()"
+		}
 		if c.catalog != nil {
 			d.planDefault(t, c, &p)
 		}

@@ -142,7 +142,7 @@ func (d *decider) decideKey(t *table) {
 		as: change.Conversion{Kind: change.AsUUID, Namespace: d.namespace, Of: t.source},
 	}
 	d.about(t, Convert, KindKeyUUID, t.uuid.name, t.keyName, fmt.Sprintf("Its key (%s) becomes the column %s, a UUID made of the values of all of them. The columns stay, unique as before.", namesOf(t.key), t.uuid.name),
-		"New rows get theirs by the rule that KeySQL writes out, or a random one.")
+		"New rows get a random one, or theirs by the rule, which the report has as SQL.")
 	if t.rule.KeepKey != "" {
 		d.about(t, Refuse, KindRule, "", t.keyName, "The mapping keeps its old key under a name, and the columns of a key of several stay anyway.", `Leave "keepKey" out.`)
 	}
@@ -225,7 +225,7 @@ func (d *decider) makeUUID(c *column, s *keySet) {
 	c.to, c.as = "uuid", change.Conversion{Kind: change.AsUUID, Namespace: d.namespace, Of: s.of}
 	switch {
 	case c.wholeKey() && s.of == t.source:
-		d.about(t, Convert, KindKeyUUID, c.source.Name, t.keyName, "The key becomes a UUID, made of its old value by the rule that KeySQL writes out.", "")
+		d.about(t, Convert, KindKeyUUID, c.source.Name, t.keyName, "The key becomes a UUID that is made of its old value.", "The report has the rule as SQL, for programs that know the old key.")
 	default:
 		d.about(t, Convert, KindKeyUUID, c.source.Name, "", fmt.Sprintf("It holds the key of %s, and becomes the same UUID.", spell(s.of)), "")
 	}
