@@ -135,7 +135,7 @@ func snapshotValues(e Environment, data *DataStack, where config.Target, role st
 // prepare makes the one function that acts as the database's administrator.
 func (s *SnapshotStack) prepare(e Environment, data *DataStack, target *TargetStack, assets string, where config.Target, g snapshotGrants) (*Function, error) {
 	if where.Kind == config.TargetDSQL {
-		where.LoaderARNs = strings.Split(roles(s.Functions, config.SnapshotPlan, config.SnapshotRows, config.SnapshotPhase, config.SnapshotTask, config.SnapshotReport), " ")
+		where.LoaderARNs = strings.Split(roles(s.Functions, config.SnapshotRows, config.SnapshotPhase, config.SnapshotTask), " ")
 	} else {
 		where.AdminSecret = target.AdminSecret.ARN
 	}

@@ -84,22 +84,24 @@ func (g snapshotGrants) catalogue(r awsiam.Role) {
 		if x.SecretARN == "" {
 			continue
 		}
-		allow(r, []string{"rds-data:ExecuteStatement"}, x.ARN)
+		// One transaction, which is rolled back: all that is read is of one moment.
+		allow(r, []string{"rds-data:BeginTransaction", "rds-data:ExecuteStatement", "rds-data:RollbackTransaction"}, x.ARN)
 		allow(r, []string{"secretsmanager:GetSecretValue"}, x.SecretARN)
 		if x.KeyARN != "" {
 			allow(r, []string{"kms:Decrypt"}, x.KeyARN)
 		}
 	}
-	g.readWork(r, mappingsPrefix+"*", snapshotExport, snapshotCatalog)
+	g.listWork(r, snapshotCatalog)
+	g.readWork(r, mappingsPrefix+"*", snapshotCatalog)
 	g.writeWork(r, snapshotCatalog)
 }
 
 func (g snapshotGrants) plan(r awsiam.Role) {
 	g.listExports(r)
 	g.readExports(r)
+	g.listWork(r, snapshotCatalog)
 	g.readWork(r, mappingsPrefix+"*", snapshotExport, snapshotCatalog)
 	g.writeWork(r, snapshotPlan, snapshotItems, snapshotsPrefix+"*/assessment.json", snapshotsPrefix+"*/assessment.html", snapshotsPrefix+"*/keys.sql")
-	g.loader(r)
 }
 
 func (g snapshotGrants) load(r awsiam.Role) {
@@ -120,7 +122,6 @@ func (g snapshotGrants) evidence(r awsiam.Role) {
 }
 
 func (g snapshotGrants) phase(r awsiam.Role) {
-	g.listWork(r, snapshotSegments, snapshotEvidence)
 	g.readWork(r, snapshotPlan, snapshotSegments, snapshotEvidence)
 	g.writeWork(r, snapshotTasks, snapshotVerdict)
 	g.loader(r)
@@ -128,15 +129,13 @@ func (g snapshotGrants) phase(r awsiam.Role) {
 
 func (g snapshotGrants) task(r awsiam.Role) {
 	g.readWork(r, snapshotPlan)
-	g.writeWork(r, snapshotEvidence)
+	g.writeWork(r, snapshotEvidence, snapshotQuarantine)
 	g.loader(r)
 }
 
 func (g snapshotGrants) report(r awsiam.Role) {
-	g.listWork(r, snapshotSegments, snapshotEvidence)
-	g.readWork(r, snapshotExport, snapshotPlan, snapshotSegments, snapshotEvidence, snapshotVerdict)
+	g.readWork(r, snapshotPlan, snapshotSegments, snapshotEvidence, snapshotVerdict)
 	g.writeWork(r, snapshotsPrefix+"*/report.json", snapshotsPrefix+"*/report.html")
-	g.loader(r)
 }
 
 // prepare acts as the database's administrator.

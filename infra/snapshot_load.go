@@ -4,27 +4,27 @@ import "godwit/internal/config"
 
 // The definition of SnapshotLoad, in JSONata throughout:
 //
-//	Preflight -> Export, until it is complete -> Catalogue -> Plan -> loaded already? ------------+
-//	                                                           |                                 |
-//	                            Assessed <- assess only? ------+                                 |
-//	                                                           v                                 v
-//	    +-------------------------------------- Prepare -> NextPhase -> any tasks? -> Map(Task) -> another phase? -no-> Report
-//	    |                                                     ^ ^                                        | |
-//	    |                                                     | +------------------------ yes -----------+ |
-//	    +-                                                    +--- Parallel { Map(Load) ; Map(Evidence) } <-+ the rows are next
+//	Preflight -> Export, until it is complete -> Catalogue -> Plan -> assess only? -> Assessed
+//	                                                                      |
+//	                                                                      v
+//	                                                                   Prepare
+//	                                                                      v
+//	                    +----------------------------------------> NextPhase -> any tasks? -> Map(Task)
+//	                    |                                             ^                          v
+//	    Parallel { Map(Load) ; Map(Evidence) } <- the rows are next --+-------------- another phase? -no-> Report
 //
 // What the functions take and give (members in PascalCase):
 //
-//	Preflight  {Input, Execution}              -> {LoadId, Warnings}
+//	Preflight  {Input, Execution}              -> {LoadId, Source, Warnings}
 //	Export     {LoadId, Input, Resume}         -> {Done, Resume?, WaitSeconds}
-//	Catalogue  {LoadId, Input}                 -> {}
-//	Plan       {LoadId, Input, Execution}      -> {LoadId, Published, Items: {Bucket, Key}, ItemCount, Assessment}
-//	Prepare    {}                              -> {}
+//	Catalogue  {LoadId, Input, Source}         -> {Known}
+//	Plan       {LoadId, Input, Execution}      -> {LoadId, Schemas, Items: {Bucket, Key}, ItemCount, Assessment}
+//	Prepare    {Schemas}                       -> {}
 //	Phase      {LoadId, Phase}                 -> {Tasks: {Bucket, Key}, Count, Next}
 //	Task       {LoadId, Items, Resume}         -> {Done, Resume?, WaitSeconds}
 //	Load       {LoadId, Items, Resume}         -> {Done, Resume?}
 //	Evidence   {LoadId, Items, Resume}         -> {Done, Resume?}
-//	Report     {LoadId, Preflight, Published, Execution} -> the execution's output
+//	Report     {LoadId, Preflight, Execution}  -> the execution's output
 //
 // Resume is null at first, then what the last answer held. Mode "assess" in the
 // input ends behind the plan, which writes the assessment, and leaves the target
@@ -62,7 +62,9 @@ func SnapshotLoadDefinition(p DefinitionProps) (string, error) {
 			"Output": "{% {'LoadId': $states.result.Payload.LoadId, 'Input': $states.input} %}",
 			"Next":   "ExportBegin",
 		}),
-		"Catalogue": with(w.call(config.SnapshotCatalog, object{"LoadId": "{% $preflight.LoadId %}", "Input": "{% $input %}"}), object{
+		"Catalogue": with(w.call(config.SnapshotCatalog, object{
+			"LoadId": "{% $preflight.LoadId %}", "Input": "{% $input %}", "Source": "{% $preflight.Source %}",
+		}), object{
 			"Comment": "Keys, foreign keys, defaults and indexes, which no export carries",
 			"Next":    "Plan",
 		}),
@@ -74,19 +76,16 @@ func SnapshotLoadDefinition(p DefinitionProps) (string, error) {
 				"load":  "{% $states.result.Payload %}",
 				"phase": "{% {'Next': '" + firstSnapshotPhase + "'} %}",
 			},
-			"Next": "Published",
+			"Next": "AssessOnly",
 		}),
-		"Published": object{
+		"AssessOnly": object{
 			"Type":    "Choice",
-			"Comment": "The same input is the same load: what is visible already is only reported",
-			"Choices": []object{
-				{"Condition": "{% $mode = 'assess' %}", "Next": "Assessed"},
-				{"Condition": "{% $load.Published %}", "Next": "Report"},
-			},
+			"Comment": "An assessment leaves the target alone",
+			"Choices": []object{{"Condition": "{% $mode = 'assess' %}", "Next": "Assessed"}},
 			"Default": "Prepare",
 		},
 		"Assessed": object{"Type": "Succeed", "Output": "{% {'LoadId': $load.LoadId, 'Assessment': $load.Assessment} %}"},
-		"Prepare": with(w.call(config.SnapshotPrepare, object{}), object{
+		"Prepare": with(w.call(config.SnapshotPrepare, object{"Schemas": "{% $load.Schemas %}"}), object{
 			"Comment": "Roles, schemas, bookkeeping. The only one that may act as the database's administrator",
 			"Next":    "NextPhase",
 		}),
@@ -126,8 +125,7 @@ func SnapshotLoadDefinition(p DefinitionProps) (string, error) {
 			"Next": "NextPhase",
 		},
 		"Report": with(w.call(config.SnapshotReport, object{
-			"LoadId": "{% $load.LoadId %}", "Preflight": "{% $preflight %}",
-			"Published": "{% $load.Published %}", "Execution": "{% $states.context.Execution.Name %}",
+			"LoadId": "{% $load.LoadId %}", "Preflight": "{% $preflight %}", "Execution": "{% $states.context.Execution.Name %}",
 		}), object{"End": true}),
 	}))
 }

@@ -185,11 +185,11 @@ func Needs(function string) []string {
 		return []string{Archives, SnapshotSources, SnapshotTarget, WorkBucket, ExportBucket, ExportKey, ExportRole}
 	case SnapshotCatalog:
 		return []string{SnapshotSources, WorkBucket}
-	case SnapshotEvidence:
+	case SnapshotEvidence, SnapshotReport:
 		return []string{WorkBucket}
 	case SnapshotPrepare:
 		return []string{SnapshotTarget}
-	case SnapshotPlan, SnapshotRows, SnapshotPhase, SnapshotTask, SnapshotReport:
+	case SnapshotPlan, SnapshotRows, SnapshotPhase, SnapshotTask:
 		return []string{SnapshotTarget, WorkBucket}
 	case StreamApply:
 		return append(target, FailureBucket)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"godwit/internal/change"
 	"godwit/internal/snapshot"
 )
 
@@ -107,12 +106,4 @@ func (o *itemParts) where(row int64) (key string, number int64) {
 		}
 	}
 	return "", row
-}
-
-// SnapshotTarget is a database that a snapshot is loaded into, as far as all kinds
-// of them are alike. Everything may be repeated after any error, and beside itself.
-type SnapshotTarget interface {
-	// Begin registers a load, or finds it and says how far it is. It refuses tables
-	// that the target has of another load, unless that may be replaced.
-	Begin(ctx context.Context, load change.TableLoad) (*change.TableLoadState, error)
 }

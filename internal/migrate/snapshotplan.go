@@ -32,7 +32,6 @@ const (
 type PlanSnapshot struct {
 	Objects    Objects
 	Ranges     Ranges
-	Target     SnapshotTarget
 	WorkBucket string
 	Profile    string // of the target
 	Cluster    string // ARN of the target
@@ -56,13 +55,13 @@ type PlanSnapshotIn struct {
 // PlanSnapshotOut names where the items lie.
 type PlanSnapshotOut struct {
 	LoadId     string
-	Published  bool // the load is visible already
+	Schemas    []string // of the target, that tables are made in
 	Items      ObjectRef
 	ItemCount  int
 	Assessment string // S3 URI
 }
 
-// A SnapshotPlan is what the load of a snapshot will do; it lies on S3 and never
+// A SnapshotPlan is what the load of a snapshot will do: plan.json, which never
 // changes.
 type SnapshotPlan struct {
 	LoadID       string
@@ -147,7 +146,9 @@ func (p *PlanSnapshot) handle(ctx context.Context, in PlanSnapshotIn) (PlanSnaps
 		return PlanSnapshotOut{}, err
 	}
 	chosen := chooseNames(tables, known)
-	decision, err := assess.Decide(assess.Input{Catalog: known, Export: assessed(chosen), Rules: run.rules, Profile: target})
+	decision, err := assess.Decide(assess.Input{
+		Catalog: known, Database: plan.Database, Export: assessed(chosen), Partial: len(in.Input.Only) > 0, Rules: run.rules, Profile: target,
+	})
 	if err != nil {
 		return PlanSnapshotOut{}, &Stop{fmt.Errorf("assess the database %s: %w", plan.Database, err)}
 	}
@@ -162,22 +163,15 @@ func (p *PlanSnapshot) handle(ctx context.Context, in PlanSnapshotIn) (PlanSnaps
 	if err := p.write(ctx, plan, items, decision, odd); err != nil {
 		return PlanSnapshotOut{}, err
 	}
+	for _, t := range plan.Plans {
+		out.Schemas = append(out.Schemas, t.Target.Schema)
+	}
+	slices.Sort(out.Schemas)
+	out.Schemas = slices.Compact(out.Schemas)
 	if in.Input.Mode == "assess" {
 		return out, nil
 	}
-	if err := refusals(decision, odd, in.Input.AcceptSkipped, out.Assessment); err != nil {
-		return PlanSnapshotOut{}, err
-	}
-	load, err := plan.load()
-	if err != nil {
-		return PlanSnapshotOut{}, err
-	}
-	state, err := p.Target.Begin(ctx, load)
-	if err != nil {
-		return PlanSnapshotOut{}, err
-	}
-	out.Published = state.Published
-	return out, nil
+	return out, refusals(decision, odd, in.Input.AcceptSkipped, out.Assessment)
 }
 
 // tables reads what the export holds of the database that is loaded.
@@ -291,8 +285,7 @@ func assessed(tables []chosenTable) []assess.Table {
 		a := assess.Table{Name: t.name}
 		for _, c := range t.table.Columns {
 			a.Columns = append(a.Columns, assess.Column{
-				Name: c.Name, OriginalType: c.Type, Exported: c.Exported,
-				CharLength: int(c.MaxLength), Precision: int(c.Precision), TimeDigits: int(c.Fraction),
+				Name: c.Name, Type: c.Type, Exported: c.Exported, MaxLength: int64(c.MaxLength), Precision: int64(c.Precision), Fraction: int64(c.Fraction),
 			})
 		}
 		list = append(list, a)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -29,6 +28,7 @@ type SnapshotPreflightIn struct {
 // SnapshotPreflightOut names the load, and what whoever pays should know.
 type SnapshotPreflightOut struct {
 	LoadId   string
+	Source   string // ARN of what the snapshot is of; "" where an export exists already
 	Warnings []string
 }
 
@@ -100,7 +100,12 @@ func (p *SnapshotPreflight) snapshot(ctx context.Context, arn string, out *Snaps
 		}
 		return nil, err
 	}
-	if !slices.ContainsFunc(p.Sources, func(x SnapshotSource) bool { return strings.HasSuffix(x.ARN, ":"+kindOf(s.Cluster)+":"+s.Source) }) {
+	for _, x := range p.Sources {
+		if strings.HasSuffix(x.ARN, ":"+kindOf(s.Cluster)+":"+s.Source) {
+			out.Source = x.ARN
+		}
+	}
+	if out.Source == "" {
 		missing = append(missing, fmt.Errorf("snapshot %s is of %s, which is no source of this environment: add its ARN to \"sources\" of \"snapshot\" in cdk.json and run make deploy", part[6], s.Source))
 	}
 	if s.Engine != "aurora-postgresql" && s.Engine != "postgres" {
@@ -120,4 +125,22 @@ func kindOf(cluster bool) string {
 		return "cluster"
 	}
 	return "db"
+}
+
+// PrepareSnapshot makes the target ready, as its administrator.
+type PrepareSnapshot struct {
+	// Target makes roles, schemas and bookkeeping that are missing; repeating it is
+	// harmless.
+	Target func(ctx context.Context, schemas []string) error
+}
+
+// PrepareSnapshotIn names the schemas that tables are made in.
+type PrepareSnapshotIn struct{ Schemas []string }
+
+// Handle prepares the database. It may be repeated.
+func (p *PrepareSnapshot) Handle(ctx context.Context, in PrepareSnapshotIn) (struct{}, error) {
+	if err := p.Target(ctx, in.Schemas); err != nil {
+		return struct{}{}, Classify(fmt.Errorf("prepare the target: %w", err))
+	}
+	return struct{}{}, nil
 }

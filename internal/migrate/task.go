@@ -62,23 +62,35 @@ func (r *RunTask) Handle(ctx context.Context, in RunTaskIn) (RunTaskOut, error) 
 	if r.Metrics != nil {
 		defer func() { r.Metrics(rows, waits) }()
 	}
+	return runTasks(in, func(t change.Task, look bool) (bool, error) {
+		done, err := r.Target.Run(ctx, in.LoadId, t, look)
+		switch {
+		case err != nil:
+		case !done:
+			waits.Values = append(waits.Values, 1)
+		case importedRows(t) > 0:
+			rows.Values = append(rows.Values, importedRows(t))
+		}
+		return done, err
+	})
+}
+
+// runTasks runs the tasks of a batch from where an earlier call stood. One that
+// goes on is asked about after a wait that grows.
+func runTasks(in RunTaskIn, run func(t change.Task, look bool) (done bool, err error)) (RunTaskOut, error) {
 	at := RunTaskResume{}
 	if in.Resume != nil {
 		at = *in.Resume
 	}
 	for ; at.Next < len(in.Items); at = (RunTaskResume{Next: at.Next + 1}) {
-		done, err := r.Target.Run(ctx, in.LoadId, in.Items[at.Next], at.Waits > 0)
+		done, err := run(in.Items[at.Next], at.Waits > 0)
 		if err != nil {
 			return RunTaskOut{}, Classify(err)
 		}
 		if !done {
 			wait := min(longestWait, 1<<min(at.Waits, 10))
 			at.Waits++
-			waits.Values = append(waits.Values, 1)
 			return RunTaskOut{Resume: &at, WaitSeconds: wait}, nil
-		}
-		if n := importedRows(in.Items[at.Next]); n > 0 {
-			rows.Values = append(rows.Values, n)
 		}
 	}
 	return RunTaskOut{Done: true}, nil

@@ -1,0 +1,75 @@
+// Package snapshots owns the wiring that the functions of SnapshotLoad share: which
+// database a snapshot is loaded into decides what a function opens.
+package snapshots
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"godwit/internal/config"
+	"godwit/internal/migrate"
+	"godwit/internal/objects"
+	"godwit/internal/target/dsql"
+)
+
+// A Setup is what a function of SnapshotLoad is made of.
+type Setup struct {
+	config.Function
+	AWS     aws.Config
+	Objects *objects.Store
+}
+
+// Read reads the configuration of a function.
+func Read(ctx context.Context, function string) (*Setup, error) {
+	c, err := config.Read(function, os.LookupEnv)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read AWS configuration: %w", err)
+	}
+	return &Setup{Function: c, AWS: cfg, Objects: objects.New(cfg)}, nil
+}
+
+// Target opens the database as the role that loads. It is the load's RowWriter,
+// too.
+func (s *Setup) Target() (Target, error) {
+	t := s.SnapshotTarget
+	if t.Kind != config.TargetDSQL {
+		return nil, fmt.Errorf("target %s is not implemented yet", t.Kind)
+	}
+	db, err := dsql.Open(dsql.Config{Endpoint: t.Endpoint, Region: s.AWS.Region, Role: t.LoaderRole, Credentials: s.AWS.Credentials})
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", t.Endpoint, err)
+	}
+	return &migrate.DSQLTarget{DSQL: db, Objects: s.Objects, WorkBucket: s.WorkBucket}, nil
+}
+
+// A Target is a database that a snapshot is loaded into, and what writes its rows.
+type Target interface {
+	migrate.SnapshotTarget
+	migrate.RowWriter
+}
+
+// Sources are the clusters and DB instances whose snapshots may be exported.
+func (s *Setup) Sources() []migrate.SnapshotSource {
+	var list []migrate.SnapshotSource
+	for _, x := range s.SnapshotSources {
+		list = append(list, migrate.SnapshotSource{ARN: x.ARN, Automated: x.Automated})
+	}
+	return list
+}
+
+// Places are where exports may lie that exist already.
+func (s *Setup) Places() []migrate.AllowedArchive {
+	var list []migrate.AllowedArchive
+	for _, a := range s.Archives {
+		list = append(list, migrate.AllowedArchive{Bucket: a.Bucket, Prefix: a.Prefix})
+	}
+	return list
+}

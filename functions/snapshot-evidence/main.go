@@ -1,0 +1,34 @@
+// Command snapshot-evidence is the Lambda function that takes the evidence of an export's rows
+// that the target is held against.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"godwit/functions/internal/snapshots"
+	"godwit/internal/config"
+	"godwit/internal/migrate"
+)
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if err := run(context.Background()); err != nil {
+		log.Error("cannot start", "err", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	s, err := snapshots.Read(ctx, config.SnapshotEvidence)
+	if err != nil {
+		return err
+	}
+	h := &migrate.DigestRows{Objects: s.Objects, Ranges: s.Objects, WorkBucket: s.WorkBucket, Now: time.Now}
+	lambda.Start(h.Handle)
+	return nil
+}

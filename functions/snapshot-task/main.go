@@ -1,0 +1,37 @@
+// Command snapshot-task is the Lambda function that does database tasks of a snapshot's load,
+// each at most once.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"godwit/functions/internal/snapshots"
+	"godwit/internal/config"
+	"godwit/internal/migrate"
+)
+
+func main() {
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	if err := run(context.Background()); err != nil {
+		log.Error("cannot start", "err", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	s, err := snapshots.Read(ctx, config.SnapshotTask)
+	if err != nil {
+		return err
+	}
+	t, err := s.Target()
+	if err != nil {
+		return err
+	}
+	h := &migrate.RunSnapshotTask{Objects: s.Objects, Target: t, WorkBucket: s.WorkBucket}
+	lambda.Start(h.Handle)
+	return nil
+}

@@ -1,0 +1,160 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"godwit/internal/change"
+	"godwit/internal/snapshot"
+)
+
+// A RowWriter stores the rows of an item in a target, or makes them ready for it.
+//
+// Load stores what is missing of an item and says how far it is; near the deadline
+// of ctx it ends without an error and leaves the rest to the next call. rows
+// yields the rows of a range in order. It may be repeated after any error and
+// beside itself: no row is stored twice.
+type RowWriter interface {
+	Load(ctx context.Context, item change.TableItem, rows func(ctx context.Context, r change.Range, yield func(change.Lines) error) error) (change.TableProgress, error)
+}
+
+// LoadRows loads the rows of an export.
+type LoadRows struct {
+	Objects    Objects
+	Ranges     Ranges
+	Writer     RowWriter
+	WorkBucket string
+	Now        func() time.Time
+}
+
+// SnapshotWorkIn is a batch of items and, when an earlier call handed on, where it
+// stood.
+type SnapshotWorkIn struct {
+	LoadId string
+	Items  []SnapshotItem
+	Resume *SnapshotResume `json:",omitempty"`
+}
+
+// SnapshotResume is where to go on.
+type SnapshotResume struct {
+	Next int // index of the first item that is not known to be done
+}
+
+// SnapshotWorkOut says whether the batch is done, or where to go on.
+type SnapshotWorkOut struct {
+	Done   bool
+	Resume *SnapshotResume `json:",omitempty"`
+}
+
+// A SnapshotSegment accounts for an item whose rows are all loaded, refused or
+// filtered out: segments/<item>.json.
+type SnapshotSegment struct {
+	Item  int
+	Table int
+	Rows  int64 // of the item
+	change.Counts
+}
+
+// Handle loads its items, one after the other, and hands on before the deadline. It
+// may be repeated with any input that it was given before.
+func (l *LoadRows) Handle(ctx context.Context, in SnapshotWorkIn) (SnapshotWorkOut, error) {
+	out, err := l.handle(ctx, in)
+	return out, Classify(err)
+}
+
+func (l *LoadRows) handle(ctx context.Context, in SnapshotWorkIn) (SnapshotWorkOut, error) {
+	plan, err := readSnapshotPlan(ctx, l.Objects, l.WorkBucket, in.LoadId)
+	if err != nil {
+		return SnapshotWorkOut{}, err
+	}
+	stop, limited := handOn(ctx, l.Now())
+	if limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, stop)
+		defer cancel()
+	}
+	at := SnapshotResume{}
+	if in.Resume != nil {
+		at = *in.Resume
+	}
+	for ; at.Next < len(in.Items); at.Next++ {
+		if limited && !l.Now().Before(stop) {
+			return SnapshotWorkOut{Resume: &at}, nil
+		}
+		done, err := l.item(ctx, plan, &in.Items[at.Next])
+		if err != nil {
+			return SnapshotWorkOut{}, err
+		}
+		if !done {
+			return SnapshotWorkOut{Resume: &at}, nil
+		}
+	}
+	return SnapshotWorkOut{Done: true}, nil
+}
+
+// item loads what is missing of an item, and accounts for it once nothing is.
+func (l *LoadRows) item(ctx context.Context, plan *SnapshotPlan, item *SnapshotItem) (done bool, err error) {
+	table := &plan.Plans[item.Table]
+	parts, err := openItem(ctx, l.Ranges, plan.Place.Bucket, item)
+	if err != nil {
+		return false, err
+	}
+	segment := SnapshotSegment{Item: item.Item, Table: item.Table, Rows: parts.rows()}
+	work := change.TableItem{Load: plan.LoadID, ID: fmt.Sprint(item.Item), Table: table, Rows: change.Range{First: 0, Last: parts.rows() - 1}}
+	progress, err := l.Writer.Load(ctx, work, func(ctx context.Context, r change.Range, yield func(change.Lines) error) error {
+		return encode(ctx, table, parts, r, yield)
+	})
+	if err != nil {
+		return false, fmt.Errorf("load item %d of table %s.%s: %w", item.Item, table.Source.Schema, table.Source.Name, err)
+	}
+	if len(progress.Left) > 0 {
+		return false, nil
+	}
+	segment.Counts = progress.Counts
+	if c := segment.Counts; c.Loaded+c.Refused+c.Filtered != segment.Rows {
+		return false, &Stop{fmt.Errorf("item %d of table %s.%s has %d rows, and %d loaded + %d refused + %d filtered are accounted for: please report this", item.Item, table.Source.Schema, table.Source.Name, segment.Rows, c.Loaded, c.Refused, c.Filtered)}
+	}
+	return true, putJSON(ctx, l.Objects, l.WorkBucket, snapshotSegmentKey(plan.LoadID, item.Item), segment)
+}
+
+// encode yields the rows of a range of an item as lines of COPY.
+func encode(ctx context.Context, table *change.TablePlan, parts *itemParts, r change.Range, yield func(change.Lines) error) error {
+	var encoder *snapshot.Encoder
+	var ends []int
+	var refused []change.Refusal
+	return parts.each(r.First, r.Last+1, func(p *snapshot.Part, from, to, add int64) error {
+		if encoder == nil {
+			var err error
+			if encoder, err = snapshot.NewEncoder(table, p.Columns()); err != nil {
+				return &Stop{fmt.Errorf("table %s.%s: %w", table.Source.Schema, table.Source.Name, err)}
+			}
+		}
+		return encoder.Encode(ctx, p, from, to, func(rows *snapshot.Rows) error {
+			// A row without a line ends where the row before it does.
+			ends = ends[:0]
+			line, end := 0, 0
+			for n := rows.First; n < rows.First+rows.Count; n++ {
+				if line < len(rows.Numbers) && rows.Numbers[line] == n {
+					end = rows.Ends[line]
+					line++
+				}
+				ends = append(ends, end)
+			}
+			refused = refused[:0]
+			for _, x := range rows.Refused {
+				refused = append(refused, change.Refusal{Row: x.Row + add, Column: x.Column, Reason: x.Reason})
+			}
+			return yield(change.Lines{First: rows.First + add, Data: rows.Data, Ends: ends, Refused: refused})
+		})
+	})
+}
+
+func snapshotSegmentKey(load string, item int) string {
+	return snapshotKey(load, fmt.Sprintf("segments/%08d.json", item))
+}
+
+func readSnapshotPlan(ctx context.Context, o Objects, bucket, load string) (*SnapshotPlan, error) {
+	plan := &SnapshotPlan{}
+	return plan, readJSON(ctx, o, bucket, snapshotKey(load, planFile), plan)
+}
