@@ -52,6 +52,7 @@ type Options struct {
 	NoDatabase bool
 	Stream     StreamOptions
 	Snapshots  SnapshotOptions
+	DSQL       DSQLOptions
 	Events     EventOptions
 	Clock      asl.Clock // nil: waits of state machines and of streams are leapt over
 	Logs       io.Writer // of the functions; nil drops them
@@ -75,6 +76,7 @@ type Cloud struct {
 	RDS       *rds.Service
 	Data      *rdsdata.Server  // nil without a database, as is RDS
 	Postgres  *postgres.Server // nil without a cluster in the stacks
+	DSQL      *DSQLCluster     // the same
 	Clock     asl.Clock
 	Kinesis   *kinesis.Service
 	Mappings  *esm.Service
@@ -113,7 +115,7 @@ func Start(ctx context.Context, o Options) (_ *Cloud, err error) {
 	}
 	c.closers = append(c.closers, func() { _ = c.Gateway.Close() }) // nothing to save
 	steps := []func(context.Context, Options) error{
-		c.startClock, c.startS3, c.startQLDB, c.startKinesis, c.startSecrets, c.startRDS, c.startDatabase, c.startFunctions, c.startMappings, c.startMachines, c.startEvents,
+		c.startClock, c.startS3, c.startQLDB, c.startKinesis, c.startSecrets, c.startRDS, c.startDatabase, c.startDSQL, c.startFunctions, c.startMappings, c.startMachines, c.startEvents,
 	}
 	for _, step := range steps {
 		if err := step(ctx, o); err != nil {
@@ -317,6 +319,7 @@ func (c *Cloud) startFunctions(_ context.Context, o Options) error {
 		if c.QLDB == nil {
 			env["AWS_ENDPOINT_URL_QLDB"] = noQLDB
 		}
+		c.DSQL.resolve(env)
 		f := &lambda.Function{
 			ARN: r.ARN(), Name: r.ID, Role: p.Role, Bootstrap: filepath.Join(r.Asset, "bootstrap"), Env: env,
 			Timeout: time.Duration(p.Timeout) * time.Second, MemoryMB: p.MemorySize, Region: r.Stack.Region,
