@@ -166,9 +166,11 @@ func BenchmarkVerifiedJSONToRows(b *testing.B) {
 	oneProcessor(b)
 	objects, size := benchObjects(b, ledgergen.JSON)
 	l := newLiner(b, true)
+	chain := verified(objects, size, l, &proof.Verifier{ChainOnly: true})
+	chain.goal = 100
 	var out bytes.Buffer
 	race(b, fmt.Sprintf("JSON Lines, the chain verified and mapped to rows: %d bytes, CPU time of one core", size), cpu,
-		verified(objects, size, l, &proof.Verifier{ChainOnly: true}),
+		chain,
 		contestant{name: "encoding/json into structs, no hash", bytes: size, run: every(objects, func(o []byte) error { out.Reset(); return plainJSON(o, &out) })},
 		contestant{name: "godwit, not verified", bytes: size, run: every(objects, func(o []byte) error { out.Reset(); return l.lines(o, &out) })},
 	)
@@ -207,5 +209,5 @@ func BenchmarkProvenJSONToRows(b *testing.B) {
 		return err
 	}
 	race(b, fmt.Sprintf("JSON Lines, every revision proven and mapped to rows: %d bytes, CPU time of one core", size), cpu, full, chain)
-	fmt.Printf("  %.0f revisions/s (60,000 are asked for)\n", middle(took))
+	fmt.Printf("  %.0f revisions/s proven; at least 60,000: %s\n", middle(took), verdict(middle(took) >= 60_000))
 }
