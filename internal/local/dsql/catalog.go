@@ -12,7 +12,8 @@ type revision struct {
 	by      *session // nil is the cluster itself
 }
 
-// changed notes that objects of the catalog are other ones now.
+// changed notes that objects of the catalog, those that are true, are other ones
+// now.
 func (c *Cluster) changed(names map[string]bool, by *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -20,8 +21,10 @@ func (c *Cluster) changed(names map[string]bool, by *session) {
 	if c.catalog.changes == nil {
 		c.catalog.changes = map[string]revision{}
 	}
-	for n := range names {
-		c.catalog.changes[n] = revision{c.catalog.version, by}
+	for n, changed := range names {
+		if changed {
+			c.catalog.changes[n] = revision{c.catalog.version, by}
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package dsql_test
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,7 +46,10 @@ func TestSessionWithAnOlderCatalogHearsOfItOnce(t *testing.T) {
 	d := testdb.NewDSQL(t)
 	a, b := connect(t, d, "admin"), connect(t, d, "admin")
 	do(t, a, `CREATE TABLE t (id bigint PRIMARY KEY, v text)`, `CREATE TABLE other (id bigint PRIMARY KEY)`, `CREATE ROLE r`)
-	do(t, b, `SELECT count(*) FROM pg_tables`)
+	_, err := b.Exec(t.Context(), `SELECT count(*) FROM t`)
+	wantRefusal(t, err, "40001", oc001)
+	do(t, a, `CREATE TABLE IF NOT EXISTS t (id bigint)`) // changes nothing
+	do(t, b, `SELECT count(*) FROM t`)
 	for _, sql := range []string{`ALTER TABLE t ADD COLUMN w int`, `GRANT SELECT ON t TO r`} {
 		do(t, a, sql, `SELECT count(*) FROM t`) // its own change is no surprise
 		_, err := b.Exec(t.Context(), `SELECT count(*) FROM t WHERE id = $1`, 1)
@@ -53,7 +57,7 @@ func TestSessionWithAnOlderCatalogHearsOfItOnce(t *testing.T) {
 		do(t, b, `SELECT count(*) FROM t`)
 	}
 	waitForJob(t, a, job(t, a, `CREATE INDEX ASYNC ON t (v)`))
-	_, err := b.Exec(t.Context(), `INSERT INTO t VALUES (1)`)
+	_, err = b.Exec(t.Context(), `INSERT INTO t VALUES (1)`)
 	wantRefusal(t, err, "40001", oc001)
 	do(t, b, `INSERT INTO t VALUES (1)`)
 	// A table that nobody changed is read in peace.
@@ -76,9 +80,12 @@ func TestSessionWithAnOlderCatalogHearsOfItOnce(t *testing.T) {
 // whichever way the rows came.
 func TestFaultsAtACommit(t *testing.T) {
 	ctx := t.Context()
+	var mu sync.Mutex
 	var fault dsql.Fault
 	var commits []int
 	d := testdb.NewDSQLWith(t, dsql.Config{Fault: func(e dsql.Event) dsql.Effect {
+		mu.Lock()
+		defer mu.Unlock()
 		if e.Moment != dsql.Commit || e.Verb != "insert" && e.Verb != "copy" {
 			return dsql.Effect{}
 		}
@@ -118,7 +125,9 @@ func TestFaultsAtACommit(t *testing.T) {
 		for _, way := range ways {
 			name := test.fault.String() + ", " + way.name
 			c := connect(t, d, "admin")
+			mu.Lock()
 			fault, commits = test.fault, nil
+			mu.Unlock()
 			err := way.write(c, name)
 			var e *pgconn.PgError
 			switch {
@@ -134,9 +143,11 @@ func TestFaultsAtACommit(t *testing.T) {
 			if c.IsClosed() == test.open {
 				t.Errorf("%s: the connection is closed: %t", name, c.IsClosed())
 			}
+			mu.Lock()
 			if len(commits) != 1 {
 				t.Errorf("%s: asked for commits %v, want one", name, commits)
 			}
+			mu.Unlock()
 			var there bool
 			if err := look.QueryRow(ctx, `SELECT EXISTS (SELECT FROM t WHERE id = $1)`, name).Scan(&there); err != nil || there != test.effect {
 				t.Errorf("%s: the row is there: %t, %v", name, there, err)
@@ -146,19 +157,27 @@ func TestFaultsAtACommit(t *testing.T) {
 }
 
 func TestFaultsAtConnectionsAndStatements(t *testing.T) {
+	var mu sync.Mutex
 	var next dsql.Effect
 	var seen []string
+	will := func(e dsql.Effect) {
+		mu.Lock()
+		defer mu.Unlock()
+		next = e
+	}
 	d := testdb.NewDSQLWith(t, dsql.Config{Fault: func(e dsql.Event) dsql.Effect {
+		mu.Lock()
+		defer mu.Unlock()
 		seen = append(seen, fmt.Sprintf("%s %d %d %s %s", e.Moment, e.Conn, e.Seq, e.User, e.Verb))
 		effect := next
 		next = dsql.Effect{}
 		return effect
 	}})
-	next = dsql.Effect{Fault: dsql.Throttle}
+	will(dsql.Effect{Fault: dsql.Throttle})
 	_, err := pgx.ConnectConfig(t.Context(), settings(t, d, "admin"))
 	wantRefusal(t, err, "53400", "Unable to accept connection, rate exceeded.")
 	for _, f := range []dsql.Fault{dsql.CutBefore, dsql.CutAfter} {
-		next = dsql.Effect{Fault: f}
+		will(dsql.Effect{Fault: f})
 		_, err := pgx.ConnectConfig(t.Context(), settings(t, d, "admin"))
 		var e *pgconn.PgError
 		if err == nil || errors.As(err, &e) {
@@ -166,22 +185,24 @@ func TestFaultsAtConnectionsAndStatements(t *testing.T) {
 		}
 	}
 	c := connect(t, d, "admin")
-	next = dsql.Effect{Fault: dsql.Conflict}
+	will(dsql.Effect{Fault: dsql.Conflict})
 	_, err = c.Exec(t.Context(), `SELECT 1`)
 	wantRefusal(t, err, "40001", oc000)
-	next = dsql.Effect{Fault: dsql.SchemaChanged}
+	will(dsql.Effect{Fault: dsql.SchemaChanged})
 	_, err = c.Exec(t.Context(), `SELECT $1::int`, 1)
 	wantRefusal(t, err, "40001", oc001)
-	next = dsql.Effect{Delay: 30 * time.Millisecond}
+	will(dsql.Effect{Delay: 30 * time.Millisecond})
 	began := time.Now()
 	do(t, c, `SELECT 1`)
 	if took := time.Since(began); took < 30*time.Millisecond {
 		t.Errorf("a delay of 30 ms took %s", took)
 	}
-	next = dsql.Effect{Fault: dsql.CutAfter}
+	will(dsql.Effect{Fault: dsql.CutAfter})
 	if _, err := c.Exec(t.Context(), `SELECT 1`); err == nil || !c.IsClosed() {
 		t.Errorf("got %v, want an end", err)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if len(seen) != 8 || seen[0] != "connect 1 1 admin " || seen[4] != "statement 4 1 admin select" {
 		t.Errorf("got moments %q", seen)
 	}

@@ -43,7 +43,7 @@ func skip(list []token, i int, words ...string) int {
 // catalog: the table of an index, the one that is granted on, the one dropped.
 func (s *statement) objects() []string {
 	t := s.tokens
-	at := -1
+	var at int
 	switch s.verb {
 	case "create index", "create unique", "create trigger":
 		at = find(t, "on") + 1
@@ -113,7 +113,7 @@ func (s *statement) createTable() *Error {
 func (s *statement) tablePart(part []token) *Error {
 	switch {
 	case begins(part, "like"):
-		return unsupported("LIKE not supported for CREATE TABLE")
+		return nil
 	case begins(part, "exclude"), begins(part, "constraint", "?", "exclude"):
 		return unsupported("EXCLUDE constraint not supported")
 	case begins(part, "constraint"), begins(part, "primary"), begins(part, "unique"), begins(part, "check"), begins(part, "foreign"):

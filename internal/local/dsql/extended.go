@@ -31,8 +31,9 @@ func (s *statement) columns() []pgproto3.FieldDescription {
 		return []pgproto3.FieldDescription{column("job_id", textOID, -1)}
 	case waitForJob:
 		return []pgproto3.FieldDescription{column("succeeded", 16, 1)}
+	default:
+		return nil
 	}
-	return nil
 }
 
 // refuse fails an exchange of the extended protocol: what follows is dropped
@@ -48,7 +49,12 @@ func (s *session) pass(m pgproto3.FrontendMessage, ddl bool) (bool, error) {
 	if err := s.tx.start(s); err != nil {
 		return false, err
 	}
-	failure, err := s.ask(func(m pgproto3.BackendMessage) error { return s.send(m) }, m, &pgproto3.Sync{})
+	failure, err := s.ask(func(m pgproto3.BackendMessage) error {
+		if complete, ok := m.(*pgproto3.CommandComplete); ok {
+			s.tag = append(s.tag[:0], complete.CommandTag...)
+		}
+		return s.send(m)
+	}, m, &pgproto3.Sync{})
 	if err != nil {
 		return false, err
 	}
@@ -182,10 +188,15 @@ func (s *session) execute(m *pgproto3.Execute) error {
 	case done:
 		return s.send(&pgproto3.CommandComplete{CommandTag: tag})
 	}
-	if ok, err := s.pass(m, p.stmt.defines()); !ok || err != nil {
+	ok, err := s.pass(m, p.stmt.defines())
+	if !ok || err != nil {
 		return err
 	}
-	return s.after(p.stmt)
+	failure, err = s.after(p.stmt, s.tag)
+	if failure != nil {
+		return s.refuse(failure)
+	}
+	return err
 }
 
 func (s *session) close(m *pgproto3.Close) error {
@@ -199,10 +210,14 @@ func (s *session) close(m *pgproto3.Close) error {
 		}
 		delete(s.portals, m.Name)
 	}
-	if p == nil || p.own || s.tx.failed {
+	if p == nil || p.own {
 		return s.send(&pgproto3.CloseComplete{})
 	}
-	_, err := s.pass(m, false)
+	// It needs no transaction, and goes well in a failed one.
+	failure, err := s.ask(func(m pgproto3.BackendMessage) error { return s.send(m) }, m, &pgproto3.Sync{})
+	if failure != nil {
+		return s.refuse(failure)
+	}
 	return err
 }
 

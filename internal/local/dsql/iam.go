@@ -38,9 +38,9 @@ func (s *session) mapRole(stmt *statement) ([]byte, *pgproto3.ErrorResponse, err
 			return &Error{Code: "42704", Message: fmt.Sprintf("role %q does not exist", role)}
 		}
 		if stmt.kind == iamGrant {
-			return s.exec("INSERT INTO sys.iam_pg_role_mappings (arn, pg_role_name) VALUES (" + sqlText(arn) + ", " + sqlText(role) + ") ON CONFLICT DO NOTHING")
+			return s.exec("INSERT INTO sys.iam_grant (arn, role) VALUES (" + sqlText(arn) + ", " + sqlText(identifier(role)) + "::regrole) ON CONFLICT DO NOTHING")
 		}
-		return s.exec("DELETE FROM sys.iam_pg_role_mappings WHERE arn = " + sqlText(arn) + " AND pg_role_name = " + sqlText(role))
+		return s.exec("DELETE FROM sys.iam_grant WHERE arn = " + sqlText(arn) + " AND role = " + sqlText(identifier(role)) + "::regrole")
 	})
 	if err != nil {
 		failure, err := answerOf(err)

@@ -9,12 +9,15 @@ CREATE SCHEMA sys;
 GRANT USAGE ON SCHEMA sys TO PUBLIC;
 
 -- AWS IAM GRANT and REVOKE.
-CREATE TABLE sys.iam_pg_role_mappings (
+CREATE TABLE sys.iam_grant (
+    number bigint GENERATED ALWAYS AS IDENTITY,
     arn text,
-    pg_role_name text,
-    grantor_pg_role_name text DEFAULT 'admin',
-    PRIMARY KEY (arn, pg_role_name)
+    role oid,
+    PRIMARY KEY (arn, role)
 );
+CREATE VIEW sys.iam_pg_role_mappings AS
+    SELECT g.number::oid AS iam_oid, g.arn, r.oid AS pg_role_oid, r.rolname AS pg_role_name, a.oid AS grantor_pg_role_oid, a.rolname AS grantor_pg_role_name
+    FROM sys.iam_grant g JOIN pg_catalog.pg_roles r ON r.oid = g.role JOIN pg_catalog.pg_roles a ON a.rolname = 'admin';
 GRANT SELECT ON sys.iam_pg_role_mappings TO PUBLIC;
 
 -- Asynchronous jobs. The cluster's keeper carries them out.
@@ -211,6 +214,20 @@ CREATE FUNCTION sys.sized(rel oid) RETURNS text LANGUAGE sql STABLE
     FROM pg_index i WHERE i.indrelid = rel AND NOT i.indisprimary
     $$;
 
+-- count_rows adds rows to those of the transaction, and refuses too many.
+CREATE FUNCTION sys.count_rows(n bigint) RETURNS void LANGUAGE plpgsql
+    SET search_path = pg_catalog
+    AS $$
+    DECLARE
+        total bigint := n + ('0' || coalesce(current_setting('dsql.rows', true), ''))::bigint;
+    BEGIN
+        PERFORM set_config('dsql.rows', total::text, true);
+        IF total > sys.max_of('Rows') THEN
+            RAISE EXCEPTION 'transaction row limit exceeded' USING ERRCODE = '54000';
+        END IF;
+    END
+    $$;
+
 -- account counts what a statement changed, cascades included, and refuses rows,
 -- values and keys that are too large. The number of rows is refused here; their
 -- size when the session commits.
@@ -234,12 +251,9 @@ CREATE FUNCTION sys.account() RETURNS trigger LANGUAGE plpgsql
         IF n = 0 THEN
             RETURN NULL;
         END IF;
-        n := n + ('0' || coalesce(current_setting('dsql.rows', true), ''))::bigint;
-        size := size + ('0' || coalesce(current_setting('dsql.bytes', true), ''))::bigint;
-        PERFORM set_config('dsql.rows', n::text, true), set_config('dsql.bytes', size::text, true);
-        IF n > sys.max_of('Rows') THEN
-            RAISE EXCEPTION 'transaction row limit exceeded' USING ERRCODE = '54000';
-        ELSIF largest > sys.max_of('RowBytes') THEN
+        PERFORM sys.count_rows(n);
+        PERFORM set_config('dsql.bytes', (size + ('0' || coalesce(current_setting('dsql.bytes', true), ''))::bigint)::text, true);
+        IF largest > sys.max_of('RowBytes') THEN
             RAISE EXCEPTION 'maximum row size exceeded' USING ERRCODE = '54000';
         ELSIF TG_OP = 'DELETE' OR largest <= sys.max_of('KeyBytes') AND largest <= 4096 AND largest <= sys.max_of('ValueBytes') THEN
             RETURN NULL;

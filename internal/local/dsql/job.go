@@ -295,6 +295,21 @@ func (s *session) addJob(id, kind, class, oid, object, table, statement string) 
 		", pg_catalog.current_setting('search_path'))")
 }
 
+// unbuilt refuses to drop an index whose job has not begun: the service cancels
+// the job, local does not know how.
+func (s *session) unbuilt(stmt *statement) (*pgproto3.ErrorResponse, error) {
+	for _, n := range stmt.objects() {
+		rows, err := s.rows("SELECT FROM sys.jobs WHERE status = 'submitted' AND job_type = 'INDEX_BUILD' AND object_name LIKE '%.' || pg_catalog.quote_ident(" + sqlText(n) + ")")
+		if err != nil {
+			return answerOf(err)
+		}
+		if len(rows) > 0 {
+			return unknown("DROP INDEX of %q, which is still to be built,", n).response(), nil
+		}
+	}
+	return nil, nil
+}
+
 // tellTime tells the session's server the cluster's clock.
 func (s *session) tellTime() error {
 	return s.exec("SELECT pg_catalog.set_config('dsql.now', " + sqlText(s.cluster.config.Now().UTC().Format(time.RFC3339Nano)) + ", false)")

@@ -50,7 +50,8 @@ func TestTransactionChangesAtMost3000Rows(t *testing.T) {
 	d := testdb.NewDSQL(t)
 	c := connect(t, d, "admin")
 	ctx := t.Context()
-	do(t, c, `CREATE TABLE t (id bigint PRIMARY KEY, v text)`, `CREATE TABLE child (id bigint PRIMARY KEY, t bigint REFERENCES t ON DELETE CASCADE)`)
+	do(t, c, `CREATE TABLE t (id bigint PRIMARY KEY, v text)`, `CREATE TABLE child (id bigint PRIMARY KEY, t bigint REFERENCES t ON DELETE CASCADE)`,
+		`CREATE FUNCTION touch() RETURNS void LANGUAGE sql AS $$ UPDATE t SET v = v WHERE id BETWEEN 1 AND 1500 $$`)
 	exec := func(sql string) func() error {
 		return func() error { _, err := c.Exec(ctx, sql); return err }
 	}
@@ -67,6 +68,8 @@ func TestTransactionChangesAtMost3000Rows(t *testing.T) {
 		{"COPY and INSERT", []func() error{func() error { return copyRows(ctx, c, `COPY t FROM STDIN`, lines(30001, 3000, "x")) }, exec(`INSERT INTO child VALUES (1, 1)`)}, false},
 		{"UPDATE", []func() error{exec(`UPDATE t SET v = 'y' WHERE id <= 3000`), exec(`UPDATE t SET v = 'z' WHERE id = 20001`)}, false},
 		{"DELETE", []func() error{exec(`DELETE FROM t WHERE id <= 20001`)}, false},
+		{"rows that are locked", []func() error{exec(`SELECT * FROM t WHERE id <= 3000 FOR KEY SHARE`), exec(`UPDATE t SET v = 'z' WHERE id = 20001`)}, false},
+		{"a function", []func() error{exec(`SELECT touch(), touch(), touch()`)}, false},
 		{"DELETE in a query", []func() error{exec(`WITH gone AS (DELETE FROM t WHERE id <= 20001 RETURNING 1) SELECT count(*) FROM gone`)}, false},
 		{"children", []func() error{exec(`INSERT INTO child SELECT g, 1 FROM generate_series(1, 2999) g`)}, true},
 		{"cascade of 2999", []func() error{exec(`DELETE FROM t WHERE id = 1`)}, true},
@@ -261,10 +264,10 @@ func TestTransactionLasts300Seconds(t *testing.T) {
 	d := testdb.NewDSQLWith(t, dsql.Config{Now: clock.Now})
 	c := connect(t, d, "admin")
 	do(t, c, `CREATE TABLE t (id bigint PRIMARY KEY)`)
-	for seconds, ok := range map[time.Duration]bool{300: true, 301: false} {
+	for lasts, ok := range map[time.Duration]bool{300 * time.Second: true, 301 * time.Second: false} {
 		err := in(t.Context(), c, func() error {
-			_, err := c.Exec(t.Context(), `INSERT INTO t VALUES ($1)`, int64(seconds))
-			clock.Advance(seconds * time.Second)
+			_, err := c.Exec(t.Context(), `INSERT INTO t VALUES ($1)`, int64(lasts))
+			clock.Advance(lasts)
 			return err
 		})
 		if ok {

@@ -44,7 +44,6 @@ func (c *Cluster) serve(conn net.Conn) {
 		return // a client that speaks another protocol, asks to cancel, or left
 	}
 	defer secured.Close()
-	s.conn = secured
 	s.client = pgproto3.NewBackend(secured, secured)
 	s.client.SetMaxBodyLen(c.config.Limits.MessageBytes)
 	refusal, err := s.login()
@@ -57,6 +56,9 @@ func (c *Cluster) serve(conn net.Conn) {
 	}
 	defer c.leave(s)
 	defer s.server.Close()
+	// A statement must not keep the cluster from closing.
+	stop := context.AfterFunc(c.ctx, func() { s.server.Close() })
+	defer stop()
 	_ = conn.SetDeadline(time.Time{})
 	s.run()
 }
@@ -152,6 +154,10 @@ func (s *session) login() (*Error, error) {
 		s.cluster.leave(s)
 		s.die(fault)
 		return nil, errGone
+	case None, CutAfter, KillAfter:
+	default:
+		s.cluster.leave(s)
+		return unknown("the fault %q at a connection", fault), nil
 	}
 	if err := s.open(parameters); err != nil {
 		s.cluster.leave(s)

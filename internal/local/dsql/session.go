@@ -19,7 +19,7 @@ import (
 // whichever of the protocol's ways the client chose.
 type session struct {
 	cluster    *Cluster
-	conn       net.Conn // to the client
+	conn       net.Conn // to the client, below TLS
 	client     *pgproto3.Backend
 	server     net.Conn
 	backend    *pgproto3.Frontend // to the server
@@ -35,13 +35,15 @@ type session struct {
 	out  int // bytes sent to the client since the last flush
 
 	pending Fault // of the statement that runs, for when it has run
+	skipped bool  // its definition: what it makes exists
 
 	prepared map[string]*prepared
 	portals  map[string]*portal
-	skip     bool // what comes before the next Sync
+	skip     bool   // what comes before the next Sync
+	tag      []byte // of the last statement in the extended protocol
 }
 
-// cut ends the connection without a word.
+// cut ends the connection without a word, not even one of TLS.
 func (s *session) cut() { _ = s.conn.Close() }
 
 // die carries a fault's end out.
@@ -171,6 +173,9 @@ func (s *session) ask(answer func(pgproto3.BackendMessage) error, messages ...pg
 			copied := *m
 			failure = &copied
 		case *pgproto3.NotificationResponse:
+		case *pgproto3.NoticeResponse:
+			s.skipped = s.skipped || m.Code == "42P06" || m.Code == "42P07" // IF NOT EXISTS
+			s.client.Send(m)
 		case *pgproto3.ParameterStatus:
 			// A change of who the session is on the server is not the client's.
 			if m.Name == "session_authorization" || m.Name == "is_superuser" {
@@ -318,7 +323,8 @@ func (s *session) simple(stmt *statement) ([]byte, *pgproto3.ErrorResponse, erro
 	if failure != nil {
 		return nil, translate(failure, stmt.defines()), nil
 	}
-	return tag, nil, s.after(stmt)
+	failure, err = s.after(stmt, tag)
+	return tag, failure, err
 }
 
 // copyIn hands the client's rows on to the server.
@@ -342,7 +348,7 @@ func (s *session) copyIn() error {
 				}
 			}
 		case *pgproto3.CopyDone, *pgproto3.CopyFail:
-			s.backend.Send(m.(pgproto3.FrontendMessage))
+			s.backend.Send(m)
 			return s.backend.Flush()
 		case *pgproto3.Flush, *pgproto3.Sync:
 		default:

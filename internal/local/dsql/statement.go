@@ -29,6 +29,7 @@ type statement struct {
 	names  map[string]bool // identifiers that it mentions
 	args   []token         // of kinds that the cluster carries out itself
 	job    *jobRequest     // of indexJob and validateJob
+	locks  bool            // the rows that it reads
 }
 
 // defines says whether a transaction may hold no other statement beside it.
@@ -36,8 +37,9 @@ func (s *statement) defines() bool {
 	switch s.kind {
 	case definition, indexJob, validateJob, iamGrant, iamRevoke:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // changes says whether a statement writes rows.
@@ -192,6 +194,8 @@ func (s *statement) clauses() *Error {
 			return unsupported("locking clause FOR SHARE not supported")
 		case begins(rest, "for", "no", "key", "update"):
 			return unsupported("locking clause FOR NO KEY UPDATE not supported")
+		case begins(rest, "for", "update"), begins(rest, "for", "key", "share"):
+			s.locks = s.kind == read
 		case begins(rest, "set_config", "("):
 			return unsupported("setting configuration parameter %q not supported", literalAfter(rest))
 		case begins(rest, "wait_for_job", "("):

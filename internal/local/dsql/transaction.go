@@ -3,6 +3,7 @@ package dsql
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -77,13 +78,16 @@ func (t *transaction) commit(s *session) (*pgproto3.ErrorResponse, error) {
 		return refuse(e)
 	}
 	fault := None
-	if t.dml || t.ddl {
-		if e, err := t.tooLarge(s); e != nil || err != nil {
-			if err != nil {
-				return nil, err
-			}
-			return refuse(e)
-		}
+	rows, size, err := s.counted()
+	if err != nil {
+		return nil, err
+	}
+	if most := s.cluster.config.Limits.Bytes; size > most {
+		e := limit("transaction size limit %gmb exceeded", megabytes(most))
+		e.Detail = fmt.Sprintf("Current transaction size %.2fmb > %gmb", megabytes(size), megabytes(most))
+		return refuse(e)
+	}
+	if rows > 0 || t.ddl {
 		fault = s.fault(Commit, t.verb)
 	}
 	switch fault {
@@ -135,24 +139,22 @@ func (t *transaction) tooOld(s *session) *Error {
 	return e
 }
 
-// tooLarge is the refusal of a transaction that changed too much, which the
-// service finds at the commit.
-func (t *transaction) tooLarge(s *session) (*Error, error) {
-	rows, err := s.rows("SELECT pg_catalog.current_setting('dsql.bytes', true)")
+// counted is how many rows the transaction has changed, and their size in bytes.
+func (s *session) counted() (rows, size int64, err error) {
+	got, err := s.rows("SELECT '0' || pg_catalog.current_setting('dsql.rows', true), '0' || pg_catalog.current_setting('dsql.bytes', true)")
 	if err != nil {
-		return nil, err
+		return 0, 0, err
 	}
-	size, err := strconv.ParseInt("0"+rows[0][0], 10, 64)
+	// What was never set is NULL, and so is what is joined to it.
+	rows, err = strconv.ParseInt("0"+got[0][0], 10, 64)
 	if err != nil {
-		return nil, err
+		return 0, 0, fmt.Errorf("read the rows of a transaction: %w", err)
 	}
-	most := s.cluster.config.Limits.Bytes
-	if size <= most {
-		return nil, nil
+	size, err = strconv.ParseInt("0"+got[0][1], 10, 64)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read the size of a transaction: %w", err)
 	}
-	e := limit("transaction size limit %gmb exceeded", megabytes(most))
-	e.Detail = fmt.Sprintf("Current transaction size %.2fmb > %gmb", megabytes(size), megabytes(most))
-	return e, nil
+	return rows, size, nil
 }
 
 func megabytes(n int64) float64 { return float64(n) / (1 << 20) }
@@ -173,6 +175,7 @@ func (s *session) before(stmt *statement, parameters []string, o output) (tag []
 			s.client.Send(&pgproto3.NoticeResponse{Severity: "WARNING", SeverityUnlocalized: "WARNING", Code: "25P01", Message: "there is no transaction in progress"})
 		}
 		return []byte("ROLLBACK"), nil, true, t.end(s)
+	default:
 	}
 	if t.failed {
 		return refuse(&Error{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"})
@@ -189,6 +192,7 @@ func (s *session) before(stmt *statement, parameters []string, o output) (tag []
 	case stmt.defines() && t.dml, stmt.changes() && t.ddl:
 		return refuse(unsupported("ddl and dml are not supported in the same transaction"))
 	}
+	s.skipped = false
 	switch f := s.fault(Statement, stmt.verb); f {
 	case None, CutAfter, KillAfter:
 		s.pending = f
@@ -214,6 +218,11 @@ func (s *session) before(stmt *statement, parameters []string, o output) (tag []
 			return nil, nil, true, err
 		}
 	}
+	if stmt.verb == "drop index" {
+		if e, err := s.unbuilt(stmt); e != nil || err != nil {
+			return nil, e, true, err
+		}
+	}
 	switch stmt.kind {
 	case iamGrant, iamRevoke:
 		tag, failure, err = s.mapRole(stmt)
@@ -223,31 +232,39 @@ func (s *session) before(stmt *statement, parameters []string, o output) (tag []
 		return nil, nil, false, nil
 	}
 	if failure == nil && err == nil {
-		err = s.after(stmt)
+		failure, err = s.after(stmt, tag)
 	}
 	return tag, failure, true, err
 }
 
 // after notes what a statement did.
-func (s *session) after(stmt *statement) error {
+func (s *session) after(stmt *statement, tag []byte) (*pgproto3.ErrorResponse, error) {
 	if s.pending != None {
 		s.die(s.pending)
-		return errGone
+		return nil, errGone
 	}
 	t := &s.tx
-	if stmt.changes() {
-		t.dml, t.verb = true, stmt.verb
+	if t.verb == "" || stmt.changes() || stmt.defines() {
+		t.verb = stmt.verb
+	}
+	t.dml = t.dml || stmt.changes()
+	if stmt.locks {
+		// Rows that are locked count like those that are changed.
+		rows, _ := strings.CutPrefix(string(tag), "SELECT ")
+		if err := s.exec("SELECT sys.count_rows(" + sqlText(rows) + ")"); err != nil {
+			return answerOf(err)
+		}
 	}
 	if stmt.defines() {
-		t.ddl, t.verb = true, stmt.verb
+		t.ddl = true
 		if t.changed == nil {
 			t.changed = map[string]bool{}
 		}
 		for _, n := range stmt.objects() {
-			t.changed[n] = true
+			t.changed[n] = !s.skipped
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 func (s *session) begin(stmt *statement) ([]byte, *pgproto3.ErrorResponse, bool, error) {
