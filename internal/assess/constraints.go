@@ -41,19 +41,10 @@ func (d *decider) planKey(t *table) {
 	if limit := d.profile.Limit(profile.KeyColumns); int64(len(t.key)) > limit.Value {
 		d.about(t, Refuse, KindKey, "", t.keyName, fmt.Sprintf("The primary key has %d columns, and the target takes %d%s.", len(t.key), limit.Value, by(limit.Fact)), `Let it become a UUID: "key": "uuid".`)
 	}
-	d.aboutSequentialKey(t)
 	for _, c := range t.key {
 		if c.keep != nil {
 			t.plan.Indexes = append(t.plan.Indexes, change.IndexPlan{Name: cut(t.plan.Target.Name + "_" + c.keep.name + "_key"), Unique: true, Keys: []string{c.keep.name}})
 		}
-	}
-}
-
-func (d *decider) aboutSequentialKey(t *table) {
-	feature := d.profile.Feature(profile.SequentialKeys)
-	if first := t.key[0]; !feature.Has && slices.Contains([]string{"smallint", "integer", "bigint"}, first.to) {
-		d.about(t, Keep, KindSequentialKey, first.source.Name, t.keyName, "The key begins with a number. Where numbers grow, all new rows go to one place of the target, which spreads rows by their keys"+by(feature.Fact)+".",
-			`Let the key become a UUID, "key": "uuid", if the table is written to often; foreign keys follow.`)
 	}
 }
 

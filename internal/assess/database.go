@@ -18,6 +18,7 @@ func (d *decider) aboutDatabase() {
 		Kind: KindNotCarried, Verdict: Lost, Why: "An export has rows alone: privileges, owners, comments, statistics and storage parameters stay behind.",
 		Do: "Grant your readers and writers what they need after the load.",
 	})
+	d.aboutSequentialKeys()
 	if d.in.Catalog == nil {
 		d.add(Finding{
 			Kind: KindNoCatalog, Verdict: Lost,
@@ -29,6 +30,28 @@ func (d *decider) aboutDatabase() {
 	d.aboutServer()
 	d.aboutObjects()
 	d.aboutSequences()
+}
+
+// aboutSequentialKeys tells of tables whose key begins with a number.
+func (d *decider) aboutSequentialKeys() {
+	feature := d.profile.Feature(profile.SequentialKeys)
+	var names []string
+	for _, t := range d.tables {
+		if len(t.plan.Key) == 0 {
+			continue
+		}
+		if c := planned(t, t.plan.Key[0]); c != nil && slices.Contains([]string{"smallint", "integer", "bigint"}, c.Type) {
+			names = append(names, spell(t.source))
+		}
+	}
+	if feature.Has || len(names) == 0 {
+		return
+	}
+	d.add(Finding{
+		Kind: KindSequentialKey, Verdict: Keep,
+		Why: fmt.Sprintf("The keys of %d tables begin with a number: %s. Where numbers grow, all new rows go to one place of the target, which spreads rows by their keys%s.", len(names), list(names), by(feature.Fact)),
+		Do:  `Let the keys of tables that are written to often become UUIDs, "key": "uuid"; foreign keys follow.`,
+	})
 }
 
 func (d *decider) aboutServer() {

@@ -82,9 +82,10 @@ func (d *decider) placeTables() {
 			}
 		}
 	}
-	if limit := d.profile.Limit(profile.Schemas); limit.Value > 0 && int64(len(schemas)) > limit.Value {
+	// One schema is the bookkeeping's.
+	if limit := d.profile.Limit(profile.Schemas); limit.Value > 0 && int64(len(schemas))+1 > limit.Value {
 		d.add(Finding{
-			Kind: KindSchemas, Verdict: Refuse, Why: fmt.Sprintf("The tables come into %d schemas, and the target has at most %d%s; one of them may be taken by the bookkeeping.", len(schemas), limit.Value, by(limit.Fact)),
+			Kind: KindSchemas, Verdict: Refuse, Why: fmt.Sprintf("The tables come into %d schemas, the bookkeeping of loads into one more, and the target has at most %d%s.", len(schemas), limit.Value, by(limit.Fact)),
 			Do: `Bring several of them into one: "schemas" in the mapping.`,
 		})
 	}

@@ -203,7 +203,7 @@ func (d *decider) isLoaded(t *catalog.Table, exported map[change.TableName]*Tabl
 		return false
 	}
 	if children := d.children(name); len(children) > 0 && !ruled {
-		finding(Refuse, KindInherited, fmt.Sprintf("%s inherit from it, and whether the export has their rows in this table, too, is not documented: they may come twice.", strings.Join(children, ", ")),
+		finding(Refuse, KindInherited, fmt.Sprintf("Other tables inherit from it (%s), and whether the export has their rows in this table, too, is not documented: they may come twice.", list(children)),
 			"Compare the counts, and name the table in the mapping to load what the export has of it.")
 	}
 	if len(t.Inherits) > 0 {

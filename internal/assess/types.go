@@ -114,7 +114,8 @@ func sameType(t catalog.Type, exported string) bool {
 		return t.Class == catalog.Array && name == "array"
 	case t.Builtin && t.Class != catalog.Composite:
 		base := baseType(t.Name)
-		return base == name || base == "bpchar" && name == "character" || base == `"char"` && name == "character" || !slices.Contains(builtinNames, name)
+		padded := []string{"character", "bpchar", `"char"`} // all of them called char by somebody
+		return base == name || slices.Contains(padded, base) && slices.Contains(padded, name) || !slices.Contains(builtinNames, name)
 	}
 	return !slices.Contains(builtinNames, name)
 }
