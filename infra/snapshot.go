@@ -48,7 +48,7 @@ func NewSnapshotStack(app awscdk.App, id string, e Environment, data *DataStack,
 	s := &SnapshotStack{Stack: newStack(app, id, e, "godwit: SnapshotLoad, a snapshot of PostgreSQL into Aurora")}
 	g := snapshotGrants{grants: grants{e: e, data: data, target: target, partition: *s.Partition()}, stack: s.Stack}
 	g.role = g.exportRole()
-	where := config.Target{Kind: e.Snapshot.Target, Readers: e.Snapshot.Readers}
+	where := config.Target{Kind: e.Snapshot.Target}
 	if where.Kind == config.TargetDSQL {
 		where.Profile, where.LoaderRole = "aurora-dsql", dsqlLoader
 		where.Cluster, where.Endpoint = s.dsql(e, data)
@@ -107,7 +107,11 @@ func NewSnapshotStack(app awscdk.App, id string, e Environment, data *DataStack,
 func snapshotValues(e Environment, data *DataStack, where config.Target, role string) (map[string]string, error) {
 	sources := make([]config.SnapshotSource, 0, len(e.Snapshot.Sources))
 	for _, x := range e.Snapshot.Sources {
-		sources = append(sources, config.SnapshotSource{ARN: x.ARN, Automated: x.Automated, SecretARN: x.SecretARN, Database: x.Database})
+		source := config.SnapshotSource{ARN: x.ARN, Automated: x.Automated, SecretARN: x.SecretARN, Database: x.Database}
+		if x.Mapping != "" {
+			source.Mapping = "s3://" + *data.Work.BucketName() + "/" + mappingsPrefix + x.Mapping
+		}
+		sources = append(sources, source)
 	}
 	list, err := json.Marshal(sources)
 	if err != nil {

@@ -13,7 +13,6 @@ type Snapshot struct {
 	DSQL    *DSQL            `json:"dsql"`    // with target dsql
 	Sources []SnapshotSource `json:"sources"` // whose snapshots may be exported
 	Exports []Archive        `json:"exports"` // optional: where exports lie that exist already
-	Readers []string         `json:"readers"` // optional: roles of the target's database that are let in once a load is complete
 }
 
 // A DSQL is the Aurora DSQL cluster of a target: exactly one of its members is given.
@@ -42,6 +41,9 @@ type SnapshotSource struct {
 	SecretARN string `json:"secretArn"`
 	KeyARN    string `json:"keyArn"`   // optional: the customer key of that secret
 	Database  string `json:"database"` // with SecretARN
+	// Mapping is optional: the file below mappings/ of the work bucket with the rules
+	// that loads go by which an event starts.
+	Mapping string `json:"mapping"`
 }
 
 // What snapshots are loaded into.
@@ -54,7 +56,7 @@ var (
 	sourceRule   = regexp.MustCompile(`^arn:[a-z-]+:rds:([a-z0-9-]+):([0-9]{12}):(cluster|db):[A-Za-z0-9-]+$`)
 	dsqlRule     = regexp.MustCompile(`^arn:[a-z-]+:dsql:[a-z0-9-]+:[0-9]{12}:cluster/[a-z0-9]{26}$`)
 	hostRule     = regexp.MustCompile(`^[a-z0-9-]+(\.[a-z0-9-]+)+$`)
-	readerRule   = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+	mappingRule  = regexp.MustCompile(`^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$`)
 	snapshotsOf  = map[string]string{"cluster": "cluster-snapshot", "db": "snapshot"}
 	targetsKnown = []string{targetAurora, targetDSQL}
 )
@@ -83,14 +85,14 @@ func (s Snapshot) validate(e Environment, wrong func(ok bool, member, format str
 		if source.SecretARN != "" {
 			matches(secretRule, at+"secretArn", source.SecretARN, "the ARN of a secret")
 		}
+		if source.Mapping != "" {
+			matches(mappingRule, at+"mapping", source.Mapping, "the name of a file below mappings/ of the work bucket")
+		}
 		if source.KeyARN != "" {
 			matches(keyRule, at+"keyArn", source.KeyARN, "the ARN of a KMS key (not of an alias)")
 		}
 	}
 	for i, a := range s.Exports {
 		a.validate(fmt.Sprintf("snapshot.exports[%d].", i), wrong, matches)
-	}
-	for i, r := range s.Readers {
-		matches(readerRule, fmt.Sprintf("snapshot.readers[%d]", i), r, "the lower-case name of a role")
 	}
 }

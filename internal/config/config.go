@@ -99,6 +99,9 @@ type SnapshotSource struct {
 	// Data API; without them it is given in the input, or there is none.
 	SecretARN string `json:"secretArn,omitempty"`
 	Database  string `json:"database,omitempty"`
+	// Mapping is the S3 URI of the rules that loads go by which an event starts; ""
+	// is none.
+	Mapping string `json:"mapping,omitempty"`
 }
 
 // The kinds of a Target.
@@ -109,10 +112,9 @@ const (
 
 // A Target is the database that snapshots are loaded into.
 type Target struct {
-	Kind    string   `json:"kind"`              // TargetAurora or TargetDSQL
-	Profile string   `json:"profile"`           // what it can do: aurora-postgresql-17, aurora-dsql
-	Cluster string   `json:"cluster"`           // ARN
-	Readers []string `json:"readers,omitempty"` // roles of the database that are let in once a load is complete
+	Kind    string `json:"kind"`    // TargetAurora or TargetDSQL
+	Profile string `json:"profile"` // what it can do: aurora-postgresql-17, aurora-dsql
+	Cluster string `json:"cluster"` // ARN
 
 	Database     string `json:"database,omitempty"`     // TargetAurora
 	LoaderSecret string `json:"loaderSecret,omitempty"` // TargetAurora: ARN

@@ -20,7 +20,8 @@ import (
 // allows to be exported.
 type SnapshotSource struct {
 	ARN       string
-	Automated bool // its automated snapshots as well
+	Automated bool   // its automated snapshots as well
+	Mapping   string // S3 URI of the rules that loads go by which an event starts; "" is none
 }
 
 // Snapshots is RDS, as far as snapshots and their exports go. Everything may be

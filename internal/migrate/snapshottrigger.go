@@ -83,7 +83,7 @@ func (t *SnapshotTrigger) look(ctx context.Context, source SnapshotSource, told 
 			out.Untold++
 			continue
 		}
-		started, err := t.start(ctx, s.ARN)
+		started, err := t.start(ctx, source, s.ARN)
 		switch {
 		case err != nil:
 			errs = append(errs, err)
@@ -98,8 +98,11 @@ func (t *SnapshotTrigger) look(ctx context.Context, source SnapshotSource, told 
 
 // start starts the load of a snapshot, under a name made of the snapshot and the
 // target alone, and with an input that is the same each time.
-func (t *SnapshotTrigger) start(ctx context.Context, arn string) (bool, error) {
-	input, err := json.Marshal(struct{ Snapshot string }{arn})
+func (t *SnapshotTrigger) start(ctx context.Context, source SnapshotSource, arn string) (bool, error) {
+	input, err := json.Marshal(struct {
+		Snapshot string
+		Mapping  string `json:",omitempty"`
+	}{arn, source.Mapping})
 	if err != nil {
 		return false, err
 	}

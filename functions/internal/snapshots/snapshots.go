@@ -60,7 +60,7 @@ type Target interface {
 func (s *Setup) Sources() []migrate.SnapshotSource {
 	var list []migrate.SnapshotSource
 	for _, x := range s.SnapshotSources {
-		list = append(list, migrate.SnapshotSource{ARN: x.ARN, Automated: x.Automated})
+		list = append(list, migrate.SnapshotSource{ARN: x.ARN, Automated: x.Automated, Mapping: x.Mapping})
 	}
 	return list
 }

@@ -38,7 +38,8 @@ func run(ctx context.Context, args []string) error {
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	j := local.Job{Out: os.Stdout}
-	var format, layout, load, stream string
+	var format, layout, load, stream, route string
+	var rows int
 	var generate ledgergen.Options
 	var row migrate.ProveRowIn
 	source := func() {
@@ -63,6 +64,8 @@ func run(ctx context.Context, args []string) error {
 		source()
 		target()
 		flags.BoolVar(&j.Tamper, "tamper", false, "change one letter of the archive between export and load, which must find it")
+		flags.StringVar(&route, "route", "ledger", "ledger: a ledger, or what a stream brings; snapshot: a PostgreSQL database by its snapshot")
+		flags.IntVar(&rows, "rows", 20000, "rows of the database, about, with -route snapshot")
 		flags.StringVar(&stream, "source", "qldb", "qldb: a ledger; dms or dsql: a PostgreSQL database that AWS DMS or Aurora DSQL streams, whose customers -documents counts")
 	case "load":
 		target()
@@ -104,6 +107,14 @@ func run(ctx context.Context, args []string) error {
 	generate.Format, generate.Layout = ledgergen.Format(format), ledgergen.Layout(layout)
 	switch args[0] {
 	case "demo":
+		switch route {
+		case "ledger":
+		case "snapshot":
+			shot := local.SnapshotJob{Assembly: j.Assembly, Rows: rows, Seed: generate.Seed, Folder: j.Folder, Out: j.Out}
+			return shot.Run(ctx)
+		default:
+			return fmt.Errorf("no route is named %s: say ledger or snapshot", route)
+		}
 		if stream != change.SourceQLDB {
 			if j.Keep || j.Tamper {
 				return errors.New("-keep and -tamper are of the ledger's demo: leave them out, or -source")

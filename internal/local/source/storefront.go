@@ -86,3 +86,9 @@ func OpenWeb(ctx context.Context, db *pgx.Conn, tables, n int, seed uint64) erro
 	}
 	return nil
 }
+
+// StorefrontRules are the rules that the storefront is loaded by: every key becomes
+// a UUID.
+//
+//go:embed storefront.json
+var StorefrontRules []byte

@@ -251,3 +251,11 @@ func newName() string {
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
+
+// Executions returns the executions of a machine, by its ARN, the first first; those
+// that were not started through the service are not among them.
+func (s *Service) Executions(machineARN string) []*asl.Execution {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.order), func(x *asl.Execution) bool { return x.MachineARN != machineARN })
+}

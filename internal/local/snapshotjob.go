@@ -1,0 +1,128 @@
+package local
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"godwit/internal/local/asl"
+	"godwit/internal/local/s3"
+	"godwit/internal/local/source"
+	"godwit/internal/migrate"
+)
+
+// A SnapshotJob is a storefront's database that moves by a snapshot, as a person at
+// a terminal sees it.
+type SnapshotJob struct {
+	Assembly string // folder of the synthesized stacks
+	Rows     int    // of the storefront's tables, about
+	Seed     uint64
+	Folder   string // for the report and the functions' log
+	Out      io.Writer
+}
+
+// Run runs the job. An error means that the target does not hold what the source
+// held when its snapshot was taken.
+func (j *SnapshotJob) Run(ctx context.Context) (err error) {
+	if err := os.MkdirAll(j.Folder, 0o755); err != nil {
+		return err
+	}
+	logs, err := os.Create(filepath.Join(j.Folder, "functions.log"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, logs.Close()) }()
+	bar := newProgress(j.Out)
+	fmt.Fprintln(j.Out, "starting the stacks of", j.Assembly)
+	c, err := Start(ctx, Options{Assembly: j.Assembly, Logs: logs, Progress: bar.event})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	began := time.Now()
+	s, err := c.OpenStorefront(ctx, StorefrontOptions{Rows: j.Rows, Seed: j.Seed})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	fmt.Fprintf(j.Out, "a storefront in PostgreSQL, about %d rows, made in %.1f s\n", j.Rows, time.Since(began).Seconds())
+	if err := j.run(ctx, c, s, bar); err != nil {
+		return fmt.Errorf("%w\n(the functions' log is %s)", err, logs.Name())
+	}
+	return c.Gateway.Err()
+}
+
+func (j *SnapshotJob) run(ctx context.Context, c *Cloud, s *Storefront, bar *progress) error {
+	work, err := c.workBucket()
+	if err != nil {
+		return err
+	}
+	if err := c.S3.Put(work, "mappings/storefront.json", source.StorefrontRules, s3.Options{}); err != nil {
+		return err
+	}
+	began := time.Now()
+	x, err := s.Load(ctx, "nightly")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(j.Out, "a snapshot with the tag godwit=export: its event started SnapshotLoad, execution %s\n", x.Name)
+	r, err := x.Wait(ctx)
+	bar.end()
+	if err != nil {
+		return err
+	}
+	if err := c.Gateway.Err(); err != nil {
+		return fmt.Errorf("the local AWS does not know what the stacks ask for: %w", err)
+	}
+	if r.Status != asl.Succeeded {
+		return fmt.Errorf("SnapshotLoad %s: %s", strings.ToLower(string(r.Status)), Cause(x))
+	}
+	var out migrate.ReportSnapshotOut
+	if err := json.Unmarshal(r.Output, &out); err != nil {
+		return fmt.Errorf("read the output of SnapshotLoad: %w", err)
+	}
+	fmt.Fprintf(j.Out, "loaded and verified: %d rows of %d tables in %.1f s\n", out.Rows, out.Tables, time.Since(began).Seconds())
+	return nil
+}
+
+// Load takes a snapshot with the tag that has it loaded, and returns the execution
+// that its event starts.
+func (s *Storefront) Load(ctx context.Context, id string) (*asl.Execution, error) {
+	c := s.cloud
+	machine, err := c.Machine("SnapshotLoad")
+	if err != nil {
+		return nil, err
+	}
+	before := len(c.States.Executions(machine.ARN))
+	if _, err := s.Snapshot(ctx, id, map[string]string{"godwit": "export"}); err != nil {
+		return nil, err
+	}
+	if err := c.Events.Wait(ctx); err != nil {
+		return nil, err
+	}
+	list := c.States.Executions(machine.ARN)
+	if len(list) != before+1 {
+		return nil, fmt.Errorf("the snapshot's event started %d executions of SnapshotLoad%s", len(list)-before, c.undelivered())
+	}
+	return list[before], nil
+}
+
+// undelivered says what became of events that no target took.
+func (c *Cloud) undelivered() string {
+	var texts []string
+	for _, d := range c.Events.Deliveries() {
+		if d.Err != nil {
+			texts = append(texts, fmt.Sprintf("%s: %v", d.Rule, d.Err))
+		}
+	}
+	if len(texts) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(texts, "; ")
+}
