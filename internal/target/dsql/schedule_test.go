@@ -191,8 +191,6 @@ func (f *faulty) schedule(t *testing.T, seed uint64) map[string]int {
 	s.trouble = 0.02 + 0.1*s.random.Float64()
 	plan := f.plans[min(1, s.random.IntN(3))]
 	rows := s.rows()
-	piece, connections := 1+s.random.IntN(200), 1+s.random.IntN(4)
-	limits := dsql.Limits{TransactionRows: 60 + s.random.IntN(2)*30, TransactionBytes: 16 << 10 << s.random.IntN(2)}
 	work := item("l", fmt.Sprint("seed ", seed), &plan, rows)
 
 	f.mu.Lock()
@@ -211,10 +209,15 @@ func (f *faulty) schedule(t *testing.T, seed uint64) map[string]int {
 		done := make([]bool, functions)
 		var running sync.WaitGroup
 		for i := range functions {
-			delay, hurried := time.Duration(s.chanceOf(20))*time.Millisecond, s.chance(6)
+			// Each cuts the rows at other places, and the second comes while the first
+			// is at work.
+			delay, hurried, piece := time.Duration(s.chanceOf(20))*time.Millisecond, s.chance(6), 1+s.chanceOf(200)
+			config := dsql.Config{Role: loaderRole, Connections: 1 + s.chanceOf(4), Limits: dsql.Limits{
+				TransactionRows: 10 + s.chanceOf(80), TransactionBytes: 8 << 10 << s.chanceOf(3),
+			}}
 			running.Go(func() {
 				time.Sleep(time.Duration(i) * delay)
-				done[i] = s.function(work, source(rows, piece), connections, limits, hurried)
+				done[i] = s.function(work, source(rows, piece), config, hurried)
 			})
 		}
 		running.Wait()
@@ -271,20 +274,19 @@ func randomText(random *rand.Rand, n int) []byte {
 }
 
 // function runs one Lambda function's call, and reports whether the item is done.
-func (s *schedule) function(work change.TableItem, rows dsql.Source, connections int, limits dsql.Limits, hurried bool) bool {
+func (s *schedule) function(work change.TableItem, rows dsql.Source, config dsql.Config, hurried bool) bool {
 	ctx, kill := context.WithCancel(context.Background())
 	defer kill()
 	s.mu.Lock()
 	s.kill = append(s.kill, kill)
 	s.mu.Unlock()
-	handOn := time.Duration(0)
 	if hurried {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Minute)
 		defer cancel()
-		handOn = time.Minute - time.Duration(s.chanceOf(60))*time.Millisecond
+		config.HandOn = time.Minute - time.Duration(s.chanceOf(60))*time.Millisecond
 	}
-	db := s.open(dsql.Config{Role: loaderRole, Connections: connections, Limits: limits, HandOn: handOn})
+	db := s.open(config)
 	defer db.Close()
 	p, err := db.Load(ctx, work, rows)
 	s.mu.Lock()
