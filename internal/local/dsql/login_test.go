@@ -186,8 +186,8 @@ func TestIAMJudgesConnections(t *testing.T) {
 		t.Errorf("got call %+v", last)
 	}
 	// The gateway's faults are a connection's.
-	killed := false
-	k := g.Issue(role, func() { killed = true })
+	var killed atomic.Bool
+	k := g.Issue(role, func() { killed.Store(true) })
 	for f, code := range map[gateway.Fault]string{gateway.KillBefore: "", gateway.Lose: "", gateway.Throttle: "53400"} {
 		c := settings(t, d, "loader")
 		if c.Password, err = auth.GenerateDbConnectAuthToken(t.Context(), d.Endpoint(), testdb.Region, provider(k)); err != nil {
@@ -199,7 +199,7 @@ func TestIAMJudgesConnections(t *testing.T) {
 			t.Errorf("fault %d: got %v", f, err)
 		}
 		if f == gateway.KillBefore {
-			if !killed {
+			if !killed.Load() {
 				t.Error("the process was not killed")
 			}
 			k = g.Issue(role, nil) // the dead are not served
