@@ -139,10 +139,11 @@ func (s *session) bind(m *pgproto3.Bind) error {
 
 func (s *session) describe(m *pgproto3.Describe) error {
 	p := s.prepared[m.Name]
+	var formats []int16
 	if m.ObjectType == 'P' {
 		p = nil
 		if q := s.portals[m.Name]; q != nil {
-			p = q.prepared
+			p, formats = q.prepared, q.formats
 		}
 	}
 	if p == nil || !p.own {
@@ -163,10 +164,14 @@ func (s *session) describe(m *pgproto3.Describe) error {
 		}
 		s.client.Send(d)
 	}
-	if c := p.stmt.columns(); c != nil {
-		return s.send(&pgproto3.RowDescription{Fields: c})
+	c := p.stmt.columns()
+	if c == nil {
+		return s.send(&pgproto3.NoData{})
 	}
-	return s.send(&pgproto3.NoData{})
+	if len(formats) > 0 {
+		c[0].Format = formats[0] // there is one column
+	}
+	return s.send(&pgproto3.RowDescription{Fields: c})
 }
 
 func (s *session) execute(m *pgproto3.Execute) error {
