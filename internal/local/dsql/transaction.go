@@ -106,12 +106,13 @@ func (t *transaction) commit(s *session) (*pgproto3.ErrorResponse, error) {
 	default:
 		return refuse(unknown("the fault %q at a commit", fault))
 	}
-	failure, err := s.ask(nil, &pgproto3.Query{String: "COMMIT"})
-	if err != nil {
-		return nil, err
-	}
+	err = s.exec("COMMIT")
 	t.open = false
-	if failure != nil {
+	if err != nil {
+		failure, err := answerOf(err)
+		if err != nil {
+			return nil, err
+		}
 		return translate(failure, t.ddl), t.end(s)
 	}
 	if len(t.changed) > 0 {
