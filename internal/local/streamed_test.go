@@ -176,6 +176,5 @@ func followed(t *testing.T) *local.Cloud {
 
 func TestStreamFollowsALoad(t *testing.T) {
 	t.Parallel()
-	t.Parallel()
 	followed(t)
 }
