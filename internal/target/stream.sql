@@ -212,7 +212,7 @@ CREATE OR REPLACE FUNCTION godwit.note(p_stream text, p_generation bigint, p_not
 DECLARE
   r record;
 BEGIN
-  SET CONSTRAINTS ALL IMMEDIATE; -- a fault that the commit finds would be no message's
+  SET CONSTRAINTS ALL IMMEDIATE; -- nobody could tell which message a fault is of that the commit finds
   SELECT * INTO r FROM json_to_record(p_notes) AS x (major bigint, minor bigint, tie text, at timestamptz, shards json, asides json);
   UPDATE godwit.stream x SET applied_at = clock_timestamp(), last_at = greatest(x.last_at, r.at),
     (last_major, last_minor, last_tie) = (
