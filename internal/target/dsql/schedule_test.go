@@ -207,17 +207,32 @@ func (f *faulty) schedule(t *testing.T, seed uint64) map[string]int {
 			s.met["two functions"]++
 		}
 		done := make([]bool, functions)
+		// The second begins to read while the first does, and cuts the rows at other
+		// places.
 		var running sync.WaitGroup
+		var reads [2]chan struct{}
+		var began [2]func()
+		for i := range reads {
+			reads[i] = make(chan struct{})
+			began[i] = sync.OnceFunc(func() { close(reads[i]) })
+		}
 		for i := range functions {
-			// Each cuts the rows at other places, and the second comes while the first
-			// is at work.
-			delay, hurried, piece := time.Duration(s.chanceOf(20))*time.Millisecond, s.chance(6), 1+s.chanceOf(200)
+			hurried, piece := s.chance(6), 1+s.chanceOf(50)
 			config := dsql.Config{Role: loaderRole, Connections: 1 + s.chanceOf(4), Limits: dsql.Limits{
 				TransactionRows: 10 + s.chanceOf(80), TransactionBytes: 8 << 10 << s.chanceOf(3),
 			}}
+			if i == 1 {
+				<-reads[0]
+			}
+			read := during(source(rows, piece), func() {
+				began[i]()
+				if i+1 < functions {
+					<-reads[1]
+				}
+			})
 			running.Go(func() {
-				time.Sleep(time.Duration(i) * delay)
-				done[i] = s.function(work, source(rows, piece), config, hurried)
+				defer began[i]()
+				done[i] = s.function(work, read, config, hurried)
 			})
 		}
 		running.Wait()
