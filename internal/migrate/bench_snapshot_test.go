@@ -234,8 +234,8 @@ func BenchmarkSnapshotToRows(b *testing.B) {
 		if err != nil {
 			return err
 		}
-		return encoder.Encode(b.Context(), part, 0, part.Rows(), func(r *snapshot.Rows) error {
-			out(r.Data)
+		return encoder.Encode(b.Context(), part, 0, part.Rows(), func(l change.Lines) error {
+			out(l.Data)
 			return nil
 		})
 	}
@@ -280,7 +280,7 @@ func BenchmarkSnapshotImport(b *testing.B) {
 		if err != nil {
 			return err
 		}
-		return encoder.Encode(b.Context(), part, 0, rows, func(r *snapshot.Rows) error { return out(r.Data) })
+		return encoder.Encode(b.Context(), part, 0, rows, func(l change.Lines) error { return out(l.Data) })
 	}
 	var lines []byte
 	if err := encode(func(d []byte) error {

@@ -57,8 +57,8 @@ type itemParts struct {
 	first  []int64 // number of each part's first row, and behind them the number of rows
 }
 
-// openItem opens the parts of an item. Only their footers stay in memory, and
-// objects of up to 16 MiB whole: an item has some 128 MiB at most.
+// openItem opens the parts of an item. Only what their footers say stays in
+// memory.
 func openItem(ctx context.Context, ranges Ranges, bucket string, item *SnapshotItem) (*itemParts, error) {
 	open := &itemParts{bucket: bucket, ranges: item.Parts, first: []int64{0}}
 	for _, p := range item.Parts {

@@ -121,8 +121,6 @@ func (l *LoadRows) item(ctx context.Context, plan *SnapshotPlan, item *SnapshotI
 // encode yields the rows of a range of an item as lines of COPY.
 func encode(ctx context.Context, table *change.TablePlan, parts *itemParts, r change.Range, yield func(change.Lines) error) error {
 	var encoder *snapshot.Encoder
-	var ends []int
-	var refused []change.Refusal
 	return parts.each(r.First, r.Last+1, func(p *snapshot.Part, from, to, add int64) error {
 		if encoder == nil {
 			var err error
@@ -130,22 +128,12 @@ func encode(ctx context.Context, table *change.TablePlan, parts *itemParts, r ch
 				return &Stop{fmt.Errorf("table %s.%s: %w", table.Source.Schema, table.Source.Name, err)}
 			}
 		}
-		return encoder.Encode(ctx, p, from, to, func(rows *snapshot.Rows) error {
-			// A row without a line ends where the row before it does.
-			ends = ends[:0]
-			line, end := 0, 0
-			for n := rows.First; n < rows.First+rows.Count; n++ {
-				if line < len(rows.Numbers) && rows.Numbers[line] == n {
-					end = rows.Ends[line]
-					line++
-				}
-				ends = append(ends, end)
+		return encoder.Encode(ctx, p, from, to, func(lines change.Lines) error {
+			lines.First += add
+			for i := range lines.Refused {
+				lines.Refused[i].Row += add
 			}
-			refused = refused[:0]
-			for _, x := range rows.Refused {
-				refused = append(refused, change.Refusal{Row: x.Row + add, Column: x.Column, Reason: x.Reason})
-			}
-			return yield(change.Lines{First: rows.First + add, Data: rows.Data, Ends: ends, Refused: refused})
+			return yield(lines)
 		})
 	})
 }

@@ -121,6 +121,7 @@ func (e *Encoder) converter(from change.SourceColumn) (*converter, error) {
 		if want == Bytes {
 			c.write, c.text = writeBytes, false
 		}
+	case Other: // no type wants it
 	}
 	if c.read = slices.Index(e.reads, i); c.read < 0 {
 		c.read = len(e.reads)

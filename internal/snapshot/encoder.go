@@ -13,33 +13,14 @@ const (
 	// that a window's text stays in the processor's cache.
 	windowRows  = 1024
 	windowBytes = 1 << 20
-	// How much Rows hold before they are yielded, unless Limit says otherwise.
+	// How much Lines hold before they are yielded, unless Limit says otherwise;
+	// and how many rows, if they have no lines.
 	batchRows  = 16 << 10
+	mostRows   = 64 << 10
 	batchBytes = 1 << 20
 	// short is how many bytes are moved at once.
 	short = 16
 )
-
-// Rows are rows of a part, in its order, as lines of COPY text. They are valid
-// until the function that was given them returns.
-type Rows struct {
-	First int64 // number of the first row that was read for them
-	Count int64 // of rows that were read: lines, refused and filtered ones
-	Data  []byte
-	// Ends is where each line ends in Data, Numbers its row's number.
-	Ends     []int
-	Numbers  []int64
-	Refused  []Refusal // by row
-	Filtered int64
-}
-
-// A Refusal is a row that has no line, because the target cannot hold a value of
-// it as it is. The reason never quotes the value.
-type Refusal struct {
-	Row    int64
-	Column string // of the target
-	Reason string // "does not fit numeric(12,2)"
-}
 
 // An Encoder makes COPY text of the parts of one table. It keeps its buffers from
 // part to part and may not be used concurrently.
@@ -58,7 +39,8 @@ type Encoder struct {
 	maxRows    int
 	maxBytes   int
 
-	rows    Rows
+	lines   change.Lines
+	full    int    // of lines' rows that have one
 	lengths []int  // of the window's lines
 	states  []cell // of the window's rows: at is the column, end what became of it
 }
@@ -101,14 +83,15 @@ func NewEncoder(plan *change.TablePlan, columns []Column) (*Encoder, error) {
 // column list.
 func (e *Encoder) Columns() []string { return e.names }
 
-// Limit sets the most lines that Rows have, and the bytes after whose passing
-// they end: Rows hold more by less than a line.
+// Limit sets the most lines that are yielded at once, and the bytes after whose
+// passing they are: what is yielded has more by less than a line.
 func (e *Encoder) Limit(rows, bytes int) { e.maxRows, e.maxBytes = max(rows, 1), max(bytes, 1) }
 
-// Encode yields the rows [from, to) of a part. What was yielded stays true after
-// an error: *DamagedError, the reader's, the context's or yield's own. It can be
-// repeated, from any row on.
-func (e *Encoder) Encode(ctx context.Context, p *Part, from, to int64, yield func(*Rows) error) error {
+// Encode yields the rows [from, to) of a part, numbered as the part does, in its
+// order. Reasons of refusals never quote a value. What was yielded stays true
+// after an error: *DamagedError, the reader's, the context's or yield's own. It
+// can be repeated, from any row on.
+func (e *Encoder) Encode(ctx context.Context, p *Part, from, to int64, yield func(change.Lines) error) error {
 	if from < 0 || from > to || to > p.rows {
 		return fmt.Errorf("encode rows %d to %d of table %s: the part has %d", from, to, e.table.Name, p.rows)
 	}
@@ -150,7 +133,7 @@ func (e *Encoder) same(columns []Column) error {
 	return fmt.Errorf("it has %d columns, or in another order than other parts of its table, which have %d", len(columns), len(e.columns))
 }
 
-func (e *Encoder) encodeGroup(ctx context.Context, p *Part, g int, from, to int64, yield func(*Rows) error) error {
+func (e *Encoder) encodeGroup(ctx context.Context, p *Part, g int, from, to int64, yield func(change.Lines) error) error {
 	group := p.groups[g]
 	sources, err := p.group(g, e.reads)
 	if err != nil {
@@ -197,7 +180,7 @@ func (e *Encoder) window(n int) (int, error) {
 }
 
 // convert makes the lines of the next n rows.
-func (e *Encoder) convert(row int64, n int, yield func(*Rows) error) error {
+func (e *Encoder) convert(row int64, n int, yield func(change.Lines) error) error {
 	for _, c := range e.converters {
 		c.run(&e.readers[c.read], n)
 	}
@@ -246,22 +229,21 @@ func (e *Encoder) refuse(row int, column, reason uint32) {
 	e.states[row] = cell{column<<16 | reason, isRefused}
 }
 
-// gather appends the window's lines to the rows, and yields those when they are
-// full.
-func (e *Encoder) gather(row int64, yield func(*Rows) error) error {
-	r := &e.rows
+// gather appends the window's lines, and yields what there is when it is enough.
+func (e *Encoder) gather(row int64, yield func(change.Lines) error) error {
+	l := &e.lines
 	for i, length := range e.lengths {
-		r.Count++
+		at := len(l.Data)
 		switch state := e.states[i]; state.end {
 		case isOut:
-			r.Filtered++
+			l.Ends = append(l.Ends, at)
 			continue
 		case isRefused:
-			r.Refused = append(r.Refused, Refusal{row + int64(i), e.outs[state.at>>16].name, e.reasons[state.at&0xffff]})
+			l.Ends = append(l.Ends, at)
+			l.Refused = append(l.Refused, change.Refusal{Row: row + int64(i), Column: e.outs[state.at>>16].name, Reason: e.reasons[state.at&0xffff]})
 			continue
 		}
-		at := len(r.Data)
-		line := slices.Grow(r.Data, length+short)[:at+length+short]
+		line := slices.Grow(l.Data, length+short)[:at+length+short]
 		for j := range e.outs {
 			o := &e.outs[j]
 			switch c := o.cells[i]; {
@@ -278,31 +260,35 @@ func (e *Encoder) gather(row int64, yield func(*Rows) error) error {
 			line[at] = '\t'
 			at++
 		}
-		r.Data = line[:len(r.Data)+length]
-		r.Data[len(r.Data)-1] = '\n'
-		r.Ends = append(r.Ends, len(r.Data))
-		r.Numbers = append(r.Numbers, row+int64(i))
-		if len(r.Ends) >= e.maxRows || len(r.Data) >= e.maxBytes {
+		line[at-1] = '\n'
+		l.Data = line[:at]
+		l.Ends = append(l.Ends, at)
+		if e.full++; e.full >= e.maxRows || at >= e.maxBytes {
 			if err := e.flush(yield); err != nil {
 				return err
 			}
 		}
 	}
+	if len(l.Ends) >= mostRows {
+		return e.flush(yield)
+	}
 	return nil
 }
 
 func (e *Encoder) begin(first int64) {
-	r := &e.rows
-	*r = Rows{First: first, Data: r.Data[:0], Ends: r.Ends[:0], Numbers: r.Numbers[:0], Refused: r.Refused[:0]}
+	l := &e.lines
+	*l = change.Lines{First: first, Data: l.Data[:0], Ends: l.Ends[:0], Refused: l.Refused[:0]}
+	e.full = 0
 }
 
-func (e *Encoder) flush(yield func(*Rows) error) error {
-	if e.rows.Count == 0 {
+func (e *Encoder) flush(yield func(change.Lines) error) error {
+	n := len(e.lines.Ends)
+	if n == 0 {
 		return nil
 	}
-	if err := yield(&e.rows); err != nil {
+	if err := yield(e.lines); err != nil {
 		return err
 	}
-	e.begin(e.rows.First + e.rows.Count)
+	e.begin(e.lines.First + int64(n))
 	return nil
 }

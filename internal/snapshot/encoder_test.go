@@ -245,7 +245,7 @@ func TestEncodeEndsWithItsContextAndItsCaller(t *testing.T) {
 	e := encoder(t, samplePlan, p)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := e.Encode(ctx, p, 0, 100, func(*snapshot.Rows) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := e.Encode(ctx, p, 0, 100, func(change.Lines) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v after the context's end", err)
 	}
 	if err := p.Values(ctx, 0, 100, []string{"a"}, func(int64, []change.Value) error { return nil }); !errors.Is(err, context.Canceled) {
@@ -254,7 +254,7 @@ func TestEncodeEndsWithItsContextAndItsCaller(t *testing.T) {
 	e.Limit(10, 1<<20)
 	stop := errors.New("stop")
 	calls := 0
-	err := e.Encode(t.Context(), p, 0, 100, func(*snapshot.Rows) error {
+	err := e.Encode(t.Context(), p, 0, 100, func(change.Lines) error {
 		if calls++; calls == 3 {
 			return stop
 		}
@@ -270,5 +270,20 @@ func TestEncodeEndsWithItsContextAndItsCaller(t *testing.T) {
 	}
 	if err := p.Values(t.Context(), 0, 100, []string{"a"}, func(int64, []change.Value) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("error %v of values", err)
+	}
+}
+
+// Rows without lines are told of, too, before there are too many of them.
+func TestRowsWithoutLinesAreYielded(t *testing.T) {
+	var rows [][]any
+	for range 200_000 {
+		rows = append(rows, []any{true})
+	}
+	p := open(t, write(t, []column{{name: "b", kind: snapshot.Bool}}, rows))
+	plan := keep("b", "boolean")
+	plan.Filter = []change.Condition{{Column: "b", Null: true}}
+	got, err := encode(t, encoder(t, plan, p), p, 0, p.Rows())
+	if err != nil || got.filtered != p.Rows() || got.calls < 3 {
+		t.Errorf("%d filtered in %d calls: %v", got.filtered, got.calls, err)
 	}
 }

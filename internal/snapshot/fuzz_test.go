@@ -32,8 +32,8 @@ func FuzzPart(f *testing.F) {
 			return
 		}
 		var rows, values int64
-		err1 := e.Encode(context.Background(), p, 0, p.Rows(), func(r *snapshot.Rows) error {
-			rows += r.Count
+		err1 := e.Encode(context.Background(), p, 0, p.Rows(), func(l change.Lines) error {
+			rows += int64(len(l.Ends))
 			return nil
 		})
 		err2 := p.Values(context.Background(), 0, p.Rows(), []string{"a", "b", "c", "d", "e", "f", "g", "h"}, func(int64, []change.Value) error {

@@ -103,8 +103,8 @@ func TestReadsOnePart(t *testing.T) {
 		names = append(names, c.Name)
 	}
 	if *partWay == "lines" {
-		err = encoder(t, plan, p).Encode(t.Context(), p, 0, p.Rows(), func(r *snapshot.Rows) error {
-			rows += r.Count
+		err = encoder(t, plan, p).Encode(t.Context(), p, 0, p.Rows(), func(l change.Lines) error {
+			rows += int64(len(l.Ends))
 			return nil
 		})
 	} else {

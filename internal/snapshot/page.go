@@ -180,7 +180,7 @@ func (r *reader) lookUp(page parquet.Page, dict parquet.Dictionary, count int) e
 func (v *values) set(kind Kind, page parquet.Page, count int) error {
 	data := page.Data()
 	*v = values{count: count}
-	have := 0
+	var have int
 	switch kind {
 	case Bool:
 		v.bits = data.Boolean()
@@ -237,7 +237,7 @@ func (r *reader) close() {
 	var err error
 	defer contain(&err) // what an earlier panic left may panic again
 	r.release()
-	r.pages.Close()
+	_ = r.pages.Close() // it reads no more: nothing is lost
 	r.pages, r.dict = nil, nil
 }
 

@@ -121,7 +121,7 @@ func encoder(t testing.TB, plan *change.TablePlan, p *snapshot.Part) *snapshot.E
 type encoded struct {
 	lines    []string
 	numbers  []int64
-	refused  []snapshot.Refusal
+	refused  []change.Refusal
 	filtered int64
 	calls    int
 }
@@ -129,26 +129,28 @@ type encoded struct {
 func encode(t testing.TB, e *snapshot.Encoder, p *snapshot.Part, from, to int64) (all encoded, err error) {
 	t.Helper()
 	next := from
-	err = e.Encode(context.Background(), p, from, to, func(r *snapshot.Rows) error {
-		if r.First != next || r.Count != int64(len(r.Ends)+len(r.Refused))+r.Filtered || len(r.Ends) != len(r.Numbers) {
-			t.Errorf("rows from %d, %d of them, after row %d: %d lines, %d numbers, %d refused, %d filtered", r.First, r.Count, next, len(r.Ends), len(r.Numbers), len(r.Refused), r.Filtered)
+	err = e.Encode(context.Background(), p, from, to, func(l change.Lines) error {
+		if l.First != next || len(l.Ends) == 0 {
+			t.Errorf("%d rows from %d after row %d", len(l.Ends), l.First, next)
 		}
-		next += r.Count
-		at := 0
-		for i, end := range r.Ends {
-			line := string(r.Data[at:end])
-			if strings.IndexByte(line, '\n') != len(line)-1 {
-				t.Errorf("row %d is not one line: %q", r.Numbers[i], line)
+		at, lines := 0, len(all.lines)
+		for i, end := range l.Ends {
+			if end == at {
+				continue // no line
 			}
-			all.lines = append(all.lines, line)
+			line := string(l.Data[at:end])
+			if strings.IndexByte(line, '\n') != len(line)-1 {
+				t.Errorf("row %d is not one line: %q", l.First+int64(i), line)
+			}
+			all.lines, all.numbers = append(all.lines, line), append(all.numbers, l.First+int64(i))
 			at = end
 		}
-		if at != len(r.Data) {
-			t.Errorf("%d bytes behind the last line", len(r.Data)-at)
+		if at != len(l.Data) {
+			t.Errorf("%d bytes behind the last line", len(l.Data)-at)
 		}
-		all.numbers = append(all.numbers, r.Numbers...)
-		all.refused = append(all.refused, r.Refused...)
-		all.filtered += r.Filtered
+		next += int64(len(l.Ends))
+		all.refused = append(all.refused, l.Refused...)
+		all.filtered += int64(len(l.Ends) - len(l.Refused) - len(all.lines) + lines)
 		all.calls++
 		return nil
 	})

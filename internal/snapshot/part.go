@@ -82,9 +82,10 @@ func contain(err *error) {
 	}
 }
 
-// OpenPart reads the footer of a part of size bytes. Objects of up to 16 MiB are
-// read whole, by one call of ReadAt; of others, the footer now and the row groups
-// when they are asked for. An error is a *DamagedError or the reader's own.
+// OpenPart reads the footer of a part of size bytes, mostly by one call of ReadAt,
+// and holds no more of it: row groups are read when they are asked for, each by
+// one call, or by some when it is large. An error is a *DamagedError or the
+// reader's own, after which the part has to be opened anew.
 func OpenPart(r io.ReaderAt, size int64) (*Part, error) {
 	s, err := openSource(r, size)
 	if err != nil {
@@ -94,6 +95,7 @@ func OpenPart(r io.ReaderAt, size int64) (*Part, error) {
 	if err := p.open(); err != nil {
 		return nil, s.blame("", err)
 	}
+	s.held = nil
 	return p, nil
 }
 
@@ -152,6 +154,7 @@ func kindOf(c *parquet.Column) Kind {
 		case *format.StringType, *format.JsonType, *format.EnumType:
 			return Text
 		}
+	case parquet.Int96, parquet.FixedLenByteArray:
 	}
 	return Other
 }

@@ -171,12 +171,12 @@ func run(t testing.TB, conn *pgx.Conn, sql string) {
 }
 
 // load copies the rows of a part into a table.
-func load(t testing.TB, conn *pgx.Conn, e *snapshot.Encoder, p *snapshot.Part, table string) (refused []snapshot.Refusal) {
+func load(t testing.TB, conn *pgx.Conn, e *snapshot.Encoder, p *snapshot.Part, table string) (refused []change.Refusal) {
 	t.Helper()
 	var data bytes.Buffer
-	err := e.Encode(t.Context(), p, 0, p.Rows(), func(r *snapshot.Rows) error {
-		data.Write(r.Data)
-		refused = append(refused, r.Refused...)
+	err := e.Encode(t.Context(), p, 0, p.Rows(), func(l change.Lines) error {
+		data.Write(l.Data)
+		refused = append(refused, l.Refused...)
 		return nil
 	})
 	if err != nil {
@@ -363,7 +363,7 @@ func TestFitsWhatTheServerKeeps(t *testing.T) {
 				if err := conn.QueryRow(t.Context(), "SELECT kept($1, $2, $3)", text, c.source, c.target).Scan(&want); err != nil {
 					t.Fatal(err)
 				}
-				got := !slices.ContainsFunc(refused, func(r snapshot.Refusal) bool { return r.Row == int64(i) })
+				got := !slices.ContainsFunc(refused, func(r change.Refusal) bool { return r.Row == int64(i) })
 				if got != want {
 					t.Errorf("%s fits %s: %v, the server keeps it: %v", text, c.target, got, want)
 				}

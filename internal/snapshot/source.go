@@ -10,11 +10,8 @@ import (
 )
 
 const (
-	// whole is the size up to which an object is read by one request: AWS's parts
-	// have 1 to 10 MB.
-	whole = 16 << 20
-	// tail is read of larger ones, in the hope that it holds the footer.
-	tail = 256 << 10
+	// tail is read of an object first, in the hope that it holds the footer.
+	tail = 64 << 10
 	// ahead is how much is held of a row group before it is decoded: all of it in one
 	// piece, or the windows of its columns, which have at least minWindow.
 	ahead     = 32 << 20
@@ -27,7 +24,7 @@ type source struct {
 	r    io.ReaderAt
 	size int64
 
-	held    []byte // bytes of the object, from heldAt on: the whole, or its end
+	held    []byte // bytes of the object, from heldAt on
 	heldAt  int64
 	mu      sync.Mutex
 	failure error
@@ -44,9 +41,6 @@ func openSource(r io.ReaderAt, size int64) (*source, error) {
 		return nil, damaged("it has %d bytes, less than an empty one", size)
 	}
 	n := min(size, tail)
-	if size <= whole {
-		n = size
-	}
 	if err := s.hold(size-n, n); err != nil {
 		return nil, err
 	}
@@ -129,17 +123,14 @@ func (p *Part) group(g int, columns []int) ([]io.ReaderAt, error) {
 		first, last = min(first, from), max(last, to)
 		readers[i] = &window{source: s, last: to, size: max(ahead/int64(len(columns)), minWindow)}
 	}
-	shared := s
-	if n := last - first; s.heldAt > 0 && n > 0 && n <= ahead {
-		shared = &source{r: s, size: s.size}
+	if n := last - first; n > 0 && n <= ahead {
+		shared := &source{r: s.r, size: s.size}
 		if err := shared.hold(first, n); err != nil {
 			return nil, err
 		}
-	} else if s.heldAt > 0 {
-		return readers, nil
-	}
-	for i := range readers {
-		readers[i] = shared
+		for i := range readers {
+			readers[i] = shared
+		}
 	}
 	return readers, nil
 }
