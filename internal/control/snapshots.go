@@ -22,7 +22,7 @@ func (c *RDS) Snapshots(ctx context.Context, source string) ([]change.DBSnapshot
 	var list []change.DBSnapshot
 	switch {
 	case len(part) == 7 && part[5] == "cluster":
-		pages := rds.NewDescribeDBClusterSnapshotsPaginator(c.API, &rds.DescribeDBClusterSnapshotsInput{DBClusterIdentifier: aws.String(source)})
+		pages := rds.NewDescribeDBClusterSnapshotsPaginator(c.API, &rds.DescribeDBClusterSnapshotsInput{DBClusterIdentifier: aws.String(part[6])})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
@@ -33,7 +33,7 @@ func (c *RDS) Snapshots(ctx context.Context, source string) ([]change.DBSnapshot
 			}
 		}
 	case len(part) == 7 && part[5] == "db":
-		pages := rds.NewDescribeDBSnapshotsPaginator(c.API, &rds.DescribeDBSnapshotsInput{DBInstanceIdentifier: aws.String(source)})
+		pages := rds.NewDescribeDBSnapshotsPaginator(c.API, &rds.DescribeDBSnapshotsInput{DBInstanceIdentifier: aws.String(part[6])})
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
@@ -55,7 +55,7 @@ func (c *RDS) Snapshot(ctx context.Context, arn string) (change.DBSnapshot, erro
 	var list []change.DBSnapshot
 	switch {
 	case len(part) == 7 && part[5] == "cluster-snapshot":
-		out, err := c.API.DescribeDBClusterSnapshots(ctx, &rds.DescribeDBClusterSnapshotsInput{DBClusterSnapshotIdentifier: aws.String(arn)})
+		out, err := c.API.DescribeDBClusterSnapshots(ctx, &rds.DescribeDBClusterSnapshotsInput{DBClusterSnapshotIdentifier: aws.String(arn), SnapshotType: automated(part[6])})
 		if err != nil {
 			return change.DBSnapshot{}, fmt.Errorf("describe snapshot %s: %w", arn, err)
 		}
@@ -63,7 +63,7 @@ func (c *RDS) Snapshot(ctx context.Context, arn string) (change.DBSnapshot, erro
 			list = append(list, clusterSnapshot(s))
 		}
 	case len(part) == 7 && part[5] == "snapshot":
-		out, err := c.API.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: aws.String(arn)})
+		out, err := c.API.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: aws.String(arn), SnapshotType: automated(part[6])})
 		if err != nil {
 			return change.DBSnapshot{}, fmt.Errorf("describe snapshot %s: %w", arn, err)
 		}
@@ -77,6 +77,16 @@ func (c *RDS) Snapshot(ctx context.Context, arn string) (change.DBSnapshot, erro
 		return change.DBSnapshot{}, fmt.Errorf("describe snapshot %s: %d snapshots answer to it", arn, len(list))
 	}
 	return list[0], nil
+}
+
+// automated is the type that RDS wants to be told with the name of an automated
+// snapshot, which begins with rds:; nil is every type.
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBClusterSnapshots.html
+func automated(id string) *string {
+	if strings.HasPrefix(id, "rds:") {
+		return aws.String("automated")
+	}
+	return nil
 }
 
 func clusterSnapshot(s types.DBClusterSnapshot) change.DBSnapshot {

@@ -322,6 +322,9 @@ func (s *Service) selected(in request, cluster bool, id, source, prefix string) 
 	if id != "" && source != "" {
 		return nil, "", fail("InvalidParameterCombination", "An identifier of a snapshot and of its source cannot be given together")
 	}
+	if strings.Contains(source, ":") { // a filter takes ARNs, the parameter does not
+		return nil, "", fail("InvalidParameterValue", "Invalid identifier: %s", source)
+	}
 	among := func(filter string, values ...string) bool {
 		want, given := in.filter(filter)
 		return !given || slices.ContainsFunc(values, func(v string) bool { return slices.Contains(want, v) })
@@ -337,7 +340,7 @@ func (s *Service) selected(in request, cluster bool, id, source, prefix string) 
 			kind == "" && is == "shared" && in.get("IncludeShared") != "true",
 			kind == "" && is == "automated" && id != "",
 			id != "" && !strings.EqualFold(id, x.ID) && id != x.arn,
-			source != "" && !strings.EqualFold(source, x.source()) && source != x.SourceARN,
+			source != "" && !strings.EqualFold(source, x.source()),
 			!among(sourceFilter, x.source(), x.SourceARN), !among(snapshotFilter, x.ID), !among("snapshot-type", is), !among("engine", x.Engine):
 		default:
 			found = append(found, x)

@@ -77,6 +77,8 @@ func TestSnapshotsAreFoundAsByTheService(t *testing.T) {
 	}
 	_, err := w.client().DescribeDBClusterSnapshots(t.Context(), &sdk.DescribeDBClusterSnapshotsInput{DBClusterIdentifier: aws.String("a"), DBClusterSnapshotIdentifier: aws.String("b")})
 	refused(t, "both", err, "InvalidParameterCombination", "together")
+	_, err = w.client().DescribeDBClusterSnapshots(t.Context(), &sdk.DescribeDBClusterSnapshotsInput{DBClusterIdentifier: aws.String(source)})
+	refused(t, "an ARN for an identifier", err, "InvalidParameterValue", source)
 }
 
 func TestSnapshotIsDescribed(t *testing.T) {
