@@ -72,6 +72,11 @@ owned AS ( -- sequences that a column owns: 'i' of an identity, 'a' of a serial 
   FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
   WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i')
 ),
+serials AS (
+  SELECT DISTINCT ON (o.rel, o.attnum) o.rel, o.attnum, jsonb_build_object('Schema', n.nspname, 'Name', s.relname) AS seq
+  FROM owned o JOIN pg_class s ON s.oid = o.seq JOIN pg_namespace n ON n.oid = s.relnamespace
+  ORDER BY o.rel, o.attnum, o.seq
+),
 cols AS (
   SELECT a.attrelid AS rel, jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
       'name', a.attname,
@@ -89,9 +94,7 @@ cols AS (
       'default', CASE WHEN f.oid IS NOT NULL THEN jsonb_build_object('sql', pg_get_expr(f.adbin, f.adrelid), 'columns', x.columns, 'uses', x.uses) END,
       'generated', CASE to_jsonb(a)->>'attgenerated' WHEN 's' THEN 'stored' WHEN 'v' THEN 'virtual' END,
       'identity', CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' END,
-      'sequence', (SELECT jsonb_build_object('Schema', n.nspname, 'Name', s.relname)
-        FROM owned o JOIN pg_class s ON s.oid = o.seq JOIN pg_namespace n ON n.oid = s.relnamespace
-        WHERE o.rel = a.attrelid AND o.attnum = a.attnum ORDER BY s.oid LIMIT 1),
+      'sequence', serials.seq,
       'collation', CASE WHEN a.attcollation <> 0 AND a.attcollation <> own.typcollation THEN quote_ident(cn.nspname) || '.' || quote_ident(co.collname) END,
       'nondeterministic', NULLIF(to_jsonb(co)->>'collisdeterministic' = 'false', false)
     )) ORDER BY a.attnum) AS list
@@ -109,6 +112,7 @@ cols AS (
   CROSS JOIN LATERAL (SELECT CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'c' THEN 'composite' WHEN 'r' THEN 'range' WHEN 'm' THEN 'range' ELSE 'base' END AS name) class
   CROSS JOIN LATERAL (SELECT CASE e.typtype WHEN 'e' THEN 'enum' WHEN 'c' THEN 'composite' WHEN 'r' THEN 'range' WHEN 'm' THEN 'range' ELSE 'base' END AS name) eclass
   LEFT JOIN LATERAL (SELECT jsonb_agg(l.enumlabel ORDER BY l.enumsortorder) AS list FROM pg_enum l WHERE l.enumtypid = t.oid) labels ON true
+  LEFT JOIN serials ON serials.rel = a.attrelid AND serials.attnum = a.attnum
   LEFT JOIN pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
   LEFT JOIN expressions x ON x.oid = f.oid AND x.class = 'pg_attrdef'::regclass
   LEFT JOIN pg_collation co ON co.oid = a.attcollation
@@ -117,7 +121,8 @@ cols AS (
   GROUP BY a.attrelid
 ),
 cons AS ( -- keys, foreign keys, checks and exclusions, without the copies that partitions have
-  SELECT k.*, to_jsonb(k) AS j, names.list AS columns, others.list AS refs
+  SELECT k.oid AS id, k.conname, k.contype, k.conrelid, k.conindid, k.confrelid, k.condeferrable, k.condeferred, k.convalidated,
+    k.confupdtype, k.confdeltype, k.confmatchtype, k.conbin, to_jsonb(k) AS j, names.list AS columns, others.list AS refs
   FROM pg_constraint k JOIN rels ON rels.oid = k.conrelid
   LEFT JOIN LATERAL (SELECT jsonb_agg(a.attname ORDER BY o.n) AS list FROM unnest(k.conkey) WITH ORDINALITY o (num, n) JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = o.num) names ON true
   LEFT JOIN LATERAL (SELECT jsonb_agg(a.attname ORDER BY o.n) AS list FROM unnest(k.confkey) WITH ORDINALITY o (num, n) JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = o.num) others ON true
@@ -141,7 +146,7 @@ fks AS (
       'match', CASE k.confmatchtype WHEN 'f' THEN 'FULL' WHEN 'p' THEN 'PARTIAL' ELSE 'SIMPLE' END,
       'deferrable', NULLIF(k.condeferrable, false), 'deferred', NULLIF(k.condeferred, false),
       'notValid', NULLIF(NOT k.convalidated OR COALESCE(k.j->>'conenforced' = 'false', false), false),
-      'period', NULLIF(k.j->>'conperiod' = 'true', false))) ORDER BY k.conname COLLATE "C") AS list
+      'period', NULLIF(k.j->>'conperiod' = 'true', false))) ORDER BY k.conname) AS list
   FROM cons k JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN (VALUES ('a', 'NO ACTION'), ('r', 'RESTRICT'), ('c', 'CASCADE'), ('n', 'SET NULL'), ('d', 'SET DEFAULT')) up (code, name) ON up.code = k.confupdtype::text
   JOIN (VALUES ('a', 'NO ACTION'), ('r', 'RESTRICT'), ('c', 'CASCADE'), ('n', 'SET NULL'), ('d', 'SET DEFAULT')) del (code, name) ON del.code = k.confdeltype::text
@@ -156,8 +161,8 @@ fks AS (
 checks AS (
   SELECT k.conrelid AS rel, jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
       'name', k.conname, 'sql', pg_get_expr(k.conbin, k.conrelid), 'columns', x.columns, 'uses', x.uses,
-      'notValid', NULLIF(NOT k.convalidated OR COALESCE(k.j->>'conenforced' = 'false', false), false))) ORDER BY k.conname COLLATE "C") AS list
-  FROM cons k LEFT JOIN expressions x ON x.oid = k.oid AND x.class = 'pg_constraint'::regclass
+      'notValid', NULLIF(NOT k.convalidated OR COALESCE(k.j->>'conenforced' = 'false', false), false))) ORDER BY k.conname) AS list
+  FROM cons k LEFT JOIN expressions x ON x.oid = k.id AND x.class = 'pg_constraint'::regclass
   WHERE k.contype = 'c'
   GROUP BY k.conrelid
 ),
@@ -184,7 +189,7 @@ indexes AS (
       'name', c.relname, 'method', am.amname, 'unique', NULLIF(i.indisunique, false), 'keys', k.list, 'include', included.list, 'uses', w.uses,
       'where', CASE WHEN i.indpred IS NOT NULL THEN jsonb_build_object('sql', pg_get_expr(i.indpred, i.indrelid), 'columns', w.columns) END,
       'nullsNotDistinct', NULLIF(to_jsonb(i)->>'indnullsnotdistinct' = 'true', false),
-      'invalid', NULLIF(NOT i.indisvalid OR NOT i.indisready, false))) ORDER BY c.relname COLLATE "C") AS list
+      'invalid', NULLIF(NOT i.indisvalid OR NOT i.indisready, false))) ORDER BY c.relname) AS list
   FROM pg_index i JOIN rels ON rels.oid = i.indrelid
   JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am am ON am.oid = c.relam
   JOIN indexkeys k ON k.indexrelid = i.indexrelid
@@ -206,9 +211,9 @@ tables AS (
       'rowSecurity', NULLIF(r.relrowsecurity, false), 'extension', m.extname,
       'columns', COALESCE(cols.list, '[]'),
       'key', (SELECT k.key FROM keys k WHERE k.rel = r.oid AND k.contype = 'p'),
-      'uniques', (SELECT jsonb_agg(k.key ORDER BY k.conname COLLATE "C") FROM keys k WHERE k.rel = r.oid AND k.contype = 'u'),
+      'uniques', (SELECT jsonb_agg(k.key ORDER BY k.conname) FROM keys k WHERE k.rel = r.oid AND k.contype = 'u'),
       'foreign', fks.list, 'checks', checks.list,
-      'exclusions', (SELECT jsonb_agg(k.conname ORDER BY k.conname COLLATE "C") FROM cons k WHERE k.conrelid = r.oid AND k.contype = 'x'),
+      'exclusions', (SELECT jsonb_agg(k.conname ORDER BY k.conname) FROM cons k WHERE k.conrelid = r.oid AND k.contype = 'x'),
       'indexes', indexes.list,
       'rows', r.reltuples::bigint, 'bytes', COALESCE(pg_table_size(r.oid), 0))) AS tab
   FROM rels r
@@ -253,7 +258,7 @@ others AS ( -- what rows do not carry
 objects AS (
   SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('kind', o.kind, 'schema', n.nspname, 'name', o.name,
       'table', CASE WHEN r.oid IS NOT NULL THEN jsonb_build_object('Schema', n.nspname, 'Name', r.relname) END))
-    ORDER BY o.kind, n.nspname COLLATE "C", o.name COLLATE "C", r.relname COLLATE "C") AS list
+    ORDER BY o.kind, n.nspname, o.name::text COLLATE "C", r.relname) AS list
   FROM others o LEFT JOIN pg_namespace n ON n.oid = o.nsp LEFT JOIN pg_class r ON r.oid = o.rel
   WHERE (n.nspname IS NULL OR n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
     AND NOT EXISTS (SELECT FROM members m WHERE m.classid = o.class AND m.objid = o.oid)
@@ -267,7 +272,7 @@ SELECT jsonb_strip_nulls(jsonb_build_object(
   'collate', (SELECT d.datcollate FROM pg_database d WHERE d.datname = current_database()),
   'monetary', current_setting('lc_monetary'),
   'largeObjects', (SELECT NULLIF(count(*), 0) FROM pg_largeobject_metadata),
-  'tables', (SELECT COALESCE(jsonb_agg(t.tab ORDER BY t.nspname COLLATE "C", t.relname COLLATE "C"), '[]') FROM tables t),
-  'sequences', (SELECT jsonb_agg(s.seq ORDER BY s.nspname COLLATE "C", s.relname COLLATE "C") FROM seqs s),
+  'tables', (SELECT COALESCE(jsonb_agg(t.tab ORDER BY t.nspname, t.relname), '[]') FROM tables t),
+  'sequences', (SELECT jsonb_agg(s.seq ORDER BY s.nspname, s.relname) FROM seqs s),
   'objects', (SELECT o.list FROM objects o)))
 ) END AS catalog

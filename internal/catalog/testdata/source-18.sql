@@ -1,0 +1,2 @@
+CREATE TABLE app.newest (id int, at int4range, v int GENERATED ALWAYS AS (id + 1), w int CONSTRAINT w_soft CHECK (w > 0) NOT ENFORCED, CONSTRAINT newest_key PRIMARY KEY (id, at WITHOUT OVERLAPS));
+CREATE TABLE app.newest_of (id int, at int4range, w int, CONSTRAINT of_period FOREIGN KEY (id, PERIOD at) REFERENCES app.newest (id, PERIOD at), CONSTRAINT of_soft FOREIGN KEY (w) REFERENCES app.parent NOT ENFORCED, x int CONSTRAINT named NOT NULL);

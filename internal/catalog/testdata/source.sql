@@ -1,0 +1,43 @@
+CREATE SCHEMA "Odd schema";
+CREATE SCHEMA app;
+CREATE TYPE app.mood AS ENUM ('sad', 'it''s ok', 'happy');
+CREATE TYPE app.pair AS (a int, b text);
+CREATE TYPE app.floats AS RANGE (subtype = float8);
+CREATE DOMAIN app.positive AS numeric(10,2) CONSTRAINT above CHECK (VALUE > 0);
+CREATE DOMAIN app.required AS app.positive NOT NULL;
+CREATE DOMAIN app.list AS int[];
+CREATE SEQUENCE app.shared AS int INCREMENT BY 7 CACHE 5 CYCLE;
+CREATE FUNCTION app.fold(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
+CREATE TABLE "Odd schema"."select" ("From" serial CONSTRAINT "the ""key" PRIMARY KEY, "ümlaut" text CHECK ("ümlaut" <> ''), gone int, "Where" int REFERENCES "Odd schema"."select");
+ALTER TABLE "Odd schema"."select" DROP COLUMN gone;
+CREATE INDEX "an ""index" ON "Odd schema"."select" (lower("ümlaut"), "From" DESC) WHERE "Where" > 0;
+CREATE TABLE app.a (
+  id bigint GENERATED ALWAYS AS IDENTITY (START WITH 5 INCREMENT BY 3), tenant char(4) NOT NULL, e app.mood DEFAULT 'sad', p app.pair, r app.floats, ea app.mood[], n numeric(12,2)[], d app.required, l app.list, dl app.positive[],
+  s int DEFAULT nextval('app.shared'), at timestamp(3) with time zone DEFAULT CURRENT_TIMESTAMP, iv interval day to second(2), c text COLLATE "C", b bit(3), j jsonb, f text,
+  PRIMARY KEY (tenant, id), CONSTRAINT a_u UNIQUE (c, at) INCLUDE (id) DEFERRABLE, EXCLUDE USING btree (s WITH =), CONSTRAINT a_f CHECK (app.fold(c) <> c), CONSTRAINT a_row CHECK (tableoid <> 0));
+CREATE UNIQUE INDEX a_x ON app.a USING btree (c text_pattern_ops DESC NULLS LAST, f COLLATE "POSIX" NULLS FIRST) INCLUDE (j, b);
+CREATE INDEX a_fold ON app.a (app.fold(c), (s + id));
+CREATE INDEX a_gin ON app.a USING gin (j jsonb_path_ops);
+CREATE TABLE app.b (x bigint, y char(4), self int UNIQUE, selfs int, CONSTRAINT b_x_y_fkey FOREIGN KEY (x, y) REFERENCES app.a (id, tenant) MATCH FULL ON UPDATE CASCADE ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED);
+ALTER TABLE app.b ADD CONSTRAINT b_self FOREIGN KEY (selfs) REFERENCES app.b (self) NOT VALID, ADD CONSTRAINT b_old CHECK (x > 0) NOT VALID;
+CREATE UNLOGGED TABLE app.u (id int);
+CREATE TABLE app.parent (id int PRIMARY KEY, note text);
+CREATE TABLE app.child (more int) INHERITS (app.parent);
+CREATE TABLE app.parted (id int, at date, v text) PARTITION BY RANGE (at);
+CREATE TABLE app.parted_1 PARTITION OF app.parted FOR VALUES FROM ('2020-01-01') TO ('2021-01-01') PARTITION BY LIST (id);
+CREATE TABLE app.parted_1_1 PARTITION OF app.parted_1 FOR VALUES IN (1);
+CREATE INDEX parted_v ON app.parted (v);
+CREATE FOREIGN DATA WRAPPER w;
+CREATE SERVER s FOREIGN DATA WRAPPER w;
+CREATE FOREIGN TABLE app.far (id int) SERVER s;
+CREATE VIEW app.seen AS SELECT id FROM app.a;
+CREATE MATERIALIZED VIEW app.seen_before AS SELECT id FROM app.a;
+CREATE FUNCTION app.tr() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE PROCEDURE app.p() LANGUAGE sql AS 'SELECT 1';
+CREATE TRIGGER tr BEFORE INSERT ON app.b FOR EACH ROW EXECUTE FUNCTION app.tr();
+CREATE RULE ru AS ON DELETE TO app.b DO INSTEAD NOTHING;
+ALTER TABLE app.b ENABLE ROW LEVEL SECURITY;
+CREATE POLICY po ON app.b USING (x > 0);
+SELECT lo_create(0);
+SELECT nextval('app.shared'), nextval('"Odd schema"."select_From_seq"');
+CREATE TEMP TABLE never_seen (id int);
