@@ -27,6 +27,11 @@ KEEP ?=
 SCHEDULES ?= 2000
 # Who writes what the demo's target follows: qldb, dms or dsql.
 SOURCE ?= qldb
+# What the demo moves: ledger, or snapshot: a PostgreSQL database of about ROWS rows,
+# by its snapshot, into TARGET: aurora or dsql.
+ROUTE ?= ledger
+TARGET ?= dsql
+ROWS ?= 20000
 # An environment of cdk.json.
 ENV ?=
 # The load that `make unload` removes, or that `make receipt` goes by.
@@ -45,8 +50,8 @@ GOARCH_x86_64 := amd64
 # The demo environments run on this machine, the others on Graviton.
 ARCHITECTURE = $(if $(filter demo demo-%,$(ENV)),$(HOST),arm64)
 
-# The stacks that the demo of a source runs.
-DEMO := build/cdk.out$(if $(filter-out qldb,$(SOURCE)),.$(SOURCE))
+# The stacks that the demo runs.
+DEMO := build/cdk.out$(if $(filter snapshot,$(ROUTE)),.snapshot$(if $(filter dsql,$(TARGET)),-dsql,$(if $(filter aurora,$(TARGET)),,$(error no target is named '$(TARGET)': say aurora or dsql))),$(if $(filter-out qldb,$(SOURCE)),.$(SOURCE)))
 
 sources = $(shell find $(1) -name node_modules -prune -o -name testdata -prune -o -type f -not -name '*_test.go' -not -name '*.md' -print)
 FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal/local internal/ledgergen internal/plainproof internal/receiptcheck internal/testdb internal/imports_test.go,$(wildcard internal/*)))
@@ -61,8 +66,8 @@ help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do printf '  %-10s %s\n' "$$target" "$$text"; done
 	@echo 'Variables: ENV=$(ENV) DOCUMENTS=$(DOCUMENTS) FORMAT=$(FORMAT) LAYOUT=$(LAYOUT) SEED=$(SEED) KEEP=$(KEEP) ARCHIVE=$(ARCHIVE) MAPPING=$(MAPPING) SCHEMA=$(SCHEMA) INPUT=$(INPUT)'
 
-demo: $(DEMO)/manifest.json build/godwit-local build/postgres.stamp ## export, load and follow a made-up ledger on this machine: DOCUMENTS= FORMAT=ION_BINARY|ION_TEXT|JSON LAYOUT=aws-sample SEED= KEEP=1 TAMPER=1; or follow a PostgreSQL database: SOURCE=dms|dsql DOCUMENTS= SEED=
-	@build/godwit-local demo -source '$(SOURCE)' -assembly $(DEMO) -documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)' $(if $(KEEP),-keep) $(if $(TAMPER),-tamper)
+demo: $(DEMO)/manifest.json build/godwit-local build/postgres.stamp ## export, load and follow a made-up ledger on this machine: DOCUMENTS= FORMAT=ION_BINARY|ION_TEXT|JSON LAYOUT=aws-sample SEED= KEEP=1 TAMPER=1; or follow a PostgreSQL database: SOURCE=dms|dsql DOCUMENTS= SEED=; or move one by its snapshot: ROUTE=snapshot TARGET=dsql|aurora ROWS= SEED=
+	@build/godwit-local demo -route '$(ROUTE)' -rows '$(ROWS)' -source '$(SOURCE)' -assembly $(DEMO) -documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)' $(if $(KEEP),-keep) $(if $(TAMPER),-tamper)
 
 load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## load your own archive into a database on this machine: ARCHIVE=./folder MAPPING=file SCHEMA=name INPUT=json KEEP=1
 	@[ -n '$(ARCHIVE)' ] || { echo 'which archive? make load ARCHIVE=./folder [MAPPING=file] [SCHEMA=name] [INPUT=json] [KEEP=1]' >&2; exit 2; }

@@ -88,7 +88,63 @@ func (j *SnapshotJob) run(ctx context.Context, c *Cloud, s *Storefront, bar *pro
 		return fmt.Errorf("read the output of SnapshotLoad: %w", err)
 	}
 	fmt.Fprintf(j.Out, "loaded and verified: %d rows of %d tables in %.1f s\n", out.Rows, out.Tables, time.Since(began).Seconds())
+	if err := j.reports(c, work, out.LoadId); err != nil {
+		return err
+	}
+	return j.compare(ctx, c, s, work, out.LoadId)
+}
+
+// reports brings what people read to the folder, because the local S3 ends with the
+// job.
+func (j *SnapshotJob) reports(c *Cloud, work, load string) error {
+	for _, name := range []string{"assessment.json", "report.json"} {
+		body, _, err := c.S3.Get(work, "snapshots/"+load+"/"+name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(j.Folder, name), body, 0o644); err != nil { //nolint:gosec // for whoever ran the job
+			return err
+		}
+	}
+	fmt.Fprintf(j.Out, "  what became of every column: %s\n  report:                      %s\n", filepath.Join(j.Folder, "assessment.json"), filepath.Join(j.Folder, "report.json"))
 	return nil
+}
+
+// compare holds the target against the source once more, by other means.
+func (j *SnapshotJob) compare(ctx context.Context, c *Cloud, s *Storefront, work, load string) error {
+	body, _, err := c.S3.Get(work, "snapshots/"+load+"/plan.json")
+	if err != nil {
+		return err
+	}
+	var plan migrate.SnapshotPlan
+	if err := json.Unmarshal(body, &plan); err != nil {
+		return fmt.Errorf("read the plan: %w", err)
+	}
+	to, err := c.snapshotTarget()
+	if err != nil {
+		return err
+	}
+	found, err := s.Compare(ctx, plan.Plans, to)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(j.Out, "compared with the source, row by row and in SQL: %d rows of %d tables, %d differences\n", found.Rows, found.Tables, len(found.Differences))
+	if len(found.Differences) > 0 {
+		return fmt.Errorf("the target is not what the source holds; first: %s", found.Differences[0])
+	}
+	return nil
+}
+
+// snapshotTarget connects to the database that snapshots are loaded into, as its
+// administrator.
+func (c *Cloud) snapshotTarget() (string, error) {
+	switch {
+	case c.DSQL != nil:
+		return c.DSQL.DSN, nil
+	case c.Postgres != nil:
+		return c.Postgres.AdminDSN(c.Database) + "&timezone=UTC", nil
+	}
+	return "", errors.New("the stacks have no target of snapshots")
 }
 
 // Load takes a snapshot with the tag that has it loaded, and returns the execution
