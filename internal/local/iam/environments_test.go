@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"testing"
 
+	"godwit/internal/local/events"
 	"godwit/internal/local/iam"
 	"godwit/internal/local/template"
 )
@@ -20,9 +21,9 @@ func assembly(t *testing.T, environment string) string {
 	t.Helper()
 	dir, entries, files := t.TempDir(), map[string]any{}, map[string]any{}
 	before := []string{"assets"}
-	for _, stack := range []string{"data", "target", "stream", "ledger", "prove", "export"} {
+	for _, stack := range []string{"data", "target", "stream", "ledger", "snapshot", "prove", "export"} {
 		text, err := os.ReadFile(filepath.Join(golden, environment, stack+".json"))
-		if stack == "stream" && os.IsNotExist(err) {
+		if stack != "data" && os.IsNotExist(err) {
 			continue
 		}
 		if err != nil {
@@ -134,7 +135,12 @@ func TestEveryEnvironmentIsKnownToLocal(t *testing.T) {
 					}
 				}
 			}
-			want := 1                  // that it writes exports with
+			want := 0
+			for _, s := range stacks {
+				if s.Name == "godwit-"+environment+"-export" { // that it writes exports with
+					want++
+				}
+			}
 			if environment == "demo" { // a ledger writes to its stream
 				want++
 			}
@@ -148,6 +154,77 @@ func TestEveryEnvironmentIsKnownToLocal(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEventsReachTheirFunctions: EventBridge may call the target of every rule by
+// that rule, and by no other.
+func TestEventsReachTheirFunctions(t *testing.T) {
+	found := 0
+	for _, environment := range environments(t) {
+		stacks, err := template.Load(assembly(t, environment), template.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j, err := iam.FromStacks(stacks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range template.ByType(stacks, "AWS::Events::Rule") {
+			rule, err := events.RuleOf(r)
+			if err != nil || rule == nil {
+				t.Errorf("%s: rule %s: %v, %v", environment, r.LogicalID, rule, err)
+				continue
+			}
+			for _, target := range rule.Targets {
+				found++
+				for source, want := range map[string]string{rule.ARN: "allow", rule.ARN + "-other": "deny"} {
+					about := map[string]string{"aws:SourceArn": source, "aws:SourceAccount": r.Stack.Account}
+					if err := j.AuthorizeService("events.amazonaws.com", "lambda:InvokeFunction", target.ARN, about); verdict(err) != want {
+						t.Errorf("%s: rule %s: %v, want %s", environment, source, err, want)
+					}
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no environment has a rule")
+	}
+}
+
+// TestRDSWritesExportsForOneAccount: the role that RDS writes exports with is
+// assumed for snapshots of the environment's account, and by RDS alone.
+func TestRDSWritesExportsForOneAccount(t *testing.T) {
+	found := 0
+	for _, environment := range environments(t) {
+		stacks, err := template.Load(assembly(t, environment), template.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j, err := iam.FromStacks(stacks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, role := range template.ByType(stacks, "AWS::IAM::Role") {
+			ours := map[string]string{"aws:SourceAccount": role.Stack.Account}
+			if verdict(j.CanAssume(role.ARN(), "export.rds.amazonaws.com", ours)) != "allow" {
+				continue
+			}
+			found++
+			for _, account := range []string{"999999999999", ""} {
+				if err := j.CanAssume(role.ARN(), "export.rds.amazonaws.com", map[string]string{"aws:SourceAccount": account}); verdict(err) != "deny" {
+					t.Errorf("%s: role %s for account %q: %v", environment, role.LogicalID, account, err)
+				}
+			}
+			for _, other := range []string{"rds.amazonaws.com", "lambda.amazonaws.com"} {
+				if err := j.CanAssume(role.ARN(), other, ours); verdict(err) != "deny" {
+					t.Errorf("%s: role %s for %s: %v", environment, role.LogicalID, other, err)
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no environment has a role that RDS writes exports with")
 	}
 }
 
