@@ -145,13 +145,8 @@ func (c *Cluster) Close() error {
 	if c.ctx.Err() != nil {
 		return nil
 	}
-	c.cancel()
+	c.cancel() // ends the connections, too
 	err := c.listener.Close()
-	c.mu.Lock()
-	for s := range c.sessions {
-		s.cut()
-	}
-	c.mu.Unlock()
 	c.served.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -193,12 +188,14 @@ func (c *Cluster) enter(s *session) *Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.ctx.Err() != nil || c.failure != nil:
+	case c.failure != nil:
+		return denied(c.failure.Error())
+	case c.ctx.Err() != nil:
 		return denied("the cluster is closing")
 	case !c.bucket.take(c.config.Now(), c.config.Limits):
-		return &Error{Code: "53400", Message: "Unable to accept connection, rate exceeded.", fatal: true}
+		return throttled()
 	case len(c.sessions) >= c.config.Limits.Connections:
-		return &Error{Code: "53300", Message: "Unable to accept connection, too many open connections.", fatal: true}
+		return tooMany()
 	}
 	c.conns++
 	s.number, s.opened, s.seen = c.conns, c.config.Now(), c.catalog.version

@@ -12,8 +12,9 @@
 // Promises: no statement runs outside of a transaction that the session began,
 // so that age, size and faults are judged at one commit, whichever way of the
 // protocol a client chose; what is not on the list of statements that DSQL has
-// is refused, with DSQL's words where they are known, and else by name with "is
-// not known to local"; a Cluster may be used concurrently.
+// is refused, with DSQL's SQLSTATE and words where it is known to refuse it, and
+// else by name as an internal error (XX000, "is not known to local"); a Cluster may
+// be used concurrently.
 //
 // Where it differs from the service:
 //
@@ -28,6 +29,8 @@
 //     compressed to; a key may have the documented 1 KiB, where about 1,981
 //     bytes were measured. The size of a transaction is a model made after two
 //     measurements (see sys.sized and sys.account).
+//   - The clock of a test moves connections, transactions, jobs and throttling;
+//     now() in SQL is the host's.
 //   - Memory and storage are not limited, and CDC is not here.
 //   - A statement that mentions the name of a table that another session has
 //     changed meets OC001, even if it means a column by it.

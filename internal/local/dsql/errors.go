@@ -32,10 +32,10 @@ func unsupported(format string, a ...any) *Error {
 	return &Error{Code: "0A000", Message: fmt.Sprintf(format, a...)}
 }
 
-// unknown is the refusal of what Aurora DSQL may have, but local does not know:
-// loud, so that nobody takes it for the service's answer.
+// unknown is the refusal of what Aurora DSQL may have, but local does not know: an
+// internal error, so that nobody takes it for the service's answer.
 func unknown(format string, a ...any) *Error {
-	return &Error{Code: "0A000", Message: fmt.Sprintf(format, a...) + " is not known to local"}
+	return &Error{Code: "XX000", Message: fmt.Sprintf(format, a...) + " is not known to local"}
 }
 
 // limit is the refusal of what is beyond a limit.

@@ -60,7 +60,7 @@ func TestIndexIsBuiltByAJob(t *testing.T) {
 		t.Errorf("IF NOT EXISTS: %s, %v", tag, err)
 	}
 	_, err = c.Exec(t.Context(), `DROP INDEX s."I"`)
-	wantRefusal(t, err, "0A000", `DROP INDEX of "I", which is still to be built, is not known to local`)
+	wantRefusal(t, err, "XX000", `DROP INDEX of "I", which is still to be built, is not known to local`)
 	await := func(status string) {
 		t.Helper()
 		deadline := time.Now().Add(20 * time.Second)

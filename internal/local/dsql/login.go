@@ -33,9 +33,20 @@ func denied(why string) *Error {
 	return &Error{Code: "08006", Message: "unable to accept connection, access denied", Hint: why, fatal: true}
 }
 
+// throttled and tooMany are the refusals of connections beyond the quotas.
+func throttled() *Error {
+	return &Error{Code: "53400", Message: "Unable to accept connection, rate exceeded.", fatal: true}
+}
+
+func tooMany() *Error {
+	return &Error{Code: "53300", Message: "Unable to accept connection, too many open connections.", fatal: true}
+}
+
 // serve takes one connection from its first byte to its last.
 func (c *Cluster) serve(conn net.Conn) {
 	defer conn.Close()
+	// Neither a client nor a statement may keep the cluster from closing.
+	defer context.AfterFunc(c.ctx, func() { conn.Close() })()
 	s := &session{cluster: c, conn: conn}
 	// A client that says nothing must not stay for ever.
 	_ = conn.SetDeadline(time.Now().Add(loginTimeout))
@@ -56,9 +67,7 @@ func (c *Cluster) serve(conn net.Conn) {
 	}
 	defer c.leave(s)
 	defer s.server.Close()
-	// A statement must not keep the cluster from closing.
-	stop := context.AfterFunc(c.ctx, func() { s.server.Close() })
-	defer stop()
+	defer context.AfterFunc(c.ctx, func() { s.server.Close() })()
 	_ = conn.SetDeadline(time.Time{})
 	s.run()
 }
@@ -149,7 +158,7 @@ func (s *session) login() (*Error, error) {
 	switch fault {
 	case Throttle:
 		s.cluster.leave(s)
-		return &Error{Code: "53400", Message: "Unable to accept connection, rate exceeded.", fatal: true}, nil
+		return throttled(), nil
 	case CutBefore, KillBefore:
 		s.cluster.leave(s)
 		s.die(fault)
@@ -161,6 +170,10 @@ func (s *session) login() (*Error, error) {
 	}
 	if err := s.open(parameters); err != nil {
 		s.cluster.leave(s)
+		var full *pgconn.PgError
+		if errors.As(err, &full) && full.Code == "53300" {
+			return tooMany(), nil // the server behind the cluster takes fewer
+		}
 		return &Error{Code: "08006", Message: "unable to accept connection, " + err.Error(), fatal: true}, nil
 	}
 	if fault == CutAfter || fault == KillAfter {
