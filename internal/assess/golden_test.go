@@ -44,7 +44,8 @@ func parseTxtar(text string) (comment string, sections []section) {
 // sections source.sql (run on a real PostgreSQL by its administrator, whose
 // catalog is then read), mapping.json, export.json (tables of the export's
 // metadata; "partial" says that it was asked for some), no-catalog, and want. What
-// it plans is made on a real PostgreSQL, unless it is refused.
+// it plans is made on a real PostgreSQL, and given to the encoder, unless it is
+// refused.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -120,6 +121,7 @@ func decideCase(t *testing.T, files map[string]string) string {
 		}
 		if len(d.Refused()) == 0 {
 			makeTables(t, testdb.New(t), d.Plans)
+			encode(t, d.Plans)
 		}
 	}
 	return b.String()

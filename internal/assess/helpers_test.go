@@ -12,6 +12,7 @@ import (
 	"godwit/internal/change"
 	"godwit/internal/mapping"
 	"godwit/internal/profile"
+	"godwit/internal/snapshot"
 	"godwit/internal/testdb"
 )
 
@@ -174,6 +175,37 @@ func makeTables(t testing.TB, db *testdb.DB, plans []change.TablePlan) {
 	for i := range plans {
 		for j := range plans[i].Foreign {
 			exec(t, c, addForeign(&plans[i], &plans[i].Foreign[j]))
+		}
+	}
+}
+
+// encode prepares snapshot's encoder for plans, and the parts that an export makes
+// of their sources, so that every conversion is one that it takes.
+func encode(t testing.TB, plans []change.TablePlan) {
+	t.Helper()
+	kinds := map[string]snapshot.Kind{
+		"smallint": snapshot.Int32, "integer": snapshot.Int32, "bigint": snapshot.Int64, "real": snapshot.Float, "double precision": snapshot.Double,
+		"boolean": snapshot.Bool, "bytea": snapshot.Bytes,
+	}
+	for i := range plans {
+		var columns []snapshot.Column
+		seen := map[string]bool{}
+		for _, c := range plans[i].Columns {
+			for _, f := range c.From {
+				if kind, ok := kinds[f.Type]; !seen[f.Name] {
+					if !ok {
+						kind = snapshot.Text
+					}
+					columns = append(columns, snapshot.Column{Name: f.Name, Kind: kind, Optional: true})
+				}
+				seen[f.Name] = true
+			}
+		}
+		e, err := snapshot.NewEncoder(&plans[i], columns)
+		if err != nil {
+			t.Errorf("the encoder refuses the plan: %v", err)
+		} else if got := e.Columns(); len(got) != len(plans[i].Columns) {
+			t.Errorf("a line has the columns %q, and the table %d", got, len(plans[i].Columns))
 		}
 	}
 }

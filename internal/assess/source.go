@@ -93,10 +93,9 @@ func (d *decider) addTable(name change.TableName, cat *catalog.Table, exp *Table
 	if t.rule == nil {
 		t.rule = &mapping.TableRule{Source: name}
 	}
-	switch {
-	case cat != nil:
+	if cat != nil {
 		d.catalogColumns(t, exp)
-	default:
+	} else {
 		for i := range exp.Columns {
 			d.exportColumn(t, &exp.Columns[i])
 		}
@@ -133,7 +132,7 @@ func (d *decider) catalogColumns(t *table, exp *Table) {
 			c.skipped = true
 			d.about(t, Refuse, KindNotExported, cat.Name, "", "The catalog has this column and the export does not: it was added after the snapshot, or its type is not exported.",
 				`Take another snapshot, or leave the column out: "skip": true.`)
-		case !sameType(cat.Type, exp.Columns[j].Type):
+		case !d.sameType(cat.Type, exp.Columns[j].Type):
 			d.about(t, Refuse, KindTypeChanged, cat.Name, "", fmt.Sprintf("The catalog says that its type is %s, and the export was made of %s: the column was altered between the two.", cat.Type.Name, exp.Columns[j].Type),
 				"Take another snapshot, or give the catalog that was read when this one was taken.")
 		}
@@ -151,7 +150,7 @@ func (d *decider) catalogColumns(t *table, exp *Table) {
 
 // exportColumn takes a column of the export's metadata, where there is no catalog.
 func (d *decider) exportColumn(t *table, e *Column) {
-	name := typeOfExport(e)
+	name := d.typeOfExport(e)
 	switch name {
 	case "array", "other":
 		// What it is an array of, or whose labels it has, the metadata does not say;

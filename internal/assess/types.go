@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"godwit/internal/catalog"
+	"godwit/internal/profile"
 )
 
 // baseType returns a type's name without its modifiers: timestamp with time zone
@@ -68,22 +69,19 @@ func longName(name string) string {
 	return lower
 }
 
-// builtinNames are the types that an export's metadata may name without saying
-// more: what is not among them is of the database's own making.
-var builtinNames = []string{
-	"smallint", "integer", "bigint", "real", "double precision", "numeric", "boolean", "character varying", "character", "bpchar", "text", "name", "bytea", "uuid",
-	"date", "time without time zone", "time with time zone", "timestamp without time zone", "timestamp with time zone", "interval", "json", "jsonb", "jsonpath", "xml",
-	"money", "bit", "bit varying", "inet", "cidr", "macaddr", "macaddr8", "pg_lsn", "tsvector", "tsquery", "oid", "regclass", "regproc", "regtype", "xid", "xid8",
-	"point", "line", "lseg", "box", "path", "polygon", "circle", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange",
-	"int4multirange", "int8multirange", "nummultirange", "datemultirange", "tsmultirange", "tstzmultirange", "txid_snapshot", "pg_snapshot", `"char"`,
+// builtin says whether a type's name, without modifiers, is one of PostgreSQL's own
+// and tells all of it.
+func (d *decider) builtin(name string) bool {
+	_, ok := d.profile.Type(name)
+	return ok && !slices.Contains([]string{profile.AnyArray, profile.AnyEnum, profile.AnyComposite, profile.AnyRange, profile.AnyOther}, name)
 }
 
 // typeOfExport returns the type of a column of an export's metadata as format_type
 // spells it; array or other where the metadata does not tell it. A numeric's scale
 // is not told, so that it is one without precision, which holds every number.
-func typeOfExport(e *Column) string {
+func (d *decider) typeOfExport(e *Column) string {
 	name := longName(e.Type)
-	if !slices.Contains(builtinNames, name) && name != "array" {
+	if !d.builtin(name) && name != "array" {
 		return "other"
 	}
 	switch name {
@@ -107,7 +105,7 @@ func typeOfExport(e *Column) string {
 
 // sameType says whether a type of the catalog may be what the export's metadata
 // names: it has no modifiers that could be compared, and no names of users' types.
-func sameType(t catalog.Type, exported string) bool {
+func (d *decider) sameType(t catalog.Type, exported string) bool {
 	name := longName(exported)
 	switch {
 	case t.Class == catalog.Array, name == "array":
@@ -115,9 +113,9 @@ func sameType(t catalog.Type, exported string) bool {
 	case t.Builtin && t.Class != catalog.Composite:
 		base := baseType(t.Name)
 		padded := []string{"character", "bpchar", `"char"`} // all of them called char by somebody
-		return base == name || slices.Contains(padded, base) && slices.Contains(padded, name) || !slices.Contains(builtinNames, name)
+		return base == name || slices.Contains(padded, base) && slices.Contains(padded, name) || !d.builtin(name)
 	}
-	return !slices.Contains(builtinNames, name)
+	return !d.builtin(name)
 }
 
 // keyFamily returns what two columns must share for equal values of them to have

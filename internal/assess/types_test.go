@@ -74,6 +74,7 @@ func TestEveryTypeOfPostgreSQLIsKeptConvertedOrRefused(t *testing.T) {
 				converted++
 			}
 		}
+		encode(t, d.Plans)
 		t.Logf("%s: %d kept, %d converted, %d refused of %d", target, kept, converted, refused, 3*made+1)
 		if kept < 20 || converted == 0 || refused == 0 {
 			t.Errorf("%s: a class is empty", target)
