@@ -20,7 +20,8 @@ type batch struct {
 	data    []byte // the lines
 	ends    []int  // as change.Lines has them
 	refused []change.Refusal
-	lines   int // rows that have one
+	lines   int  // rows that have one
+	full    bool // cut because no more went in
 }
 
 // add appends the row that comes next, which has no line where line is empty.
@@ -200,6 +201,7 @@ func (c *cutter) add(l change.Lines) error {
 			lines++
 		}
 		if lines+entries > 1 && !c.measure.takes(lines, len(c.batch.data)+len(line), entries) {
+			c.batch.full = true
 			if err := c.flush(); err != nil {
 				return err
 			}

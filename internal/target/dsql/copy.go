@@ -18,7 +18,8 @@ import (
 type stage int
 
 const (
-	noting     stage = iota // BEGIN, the claim, the batch's own row
+	connecting stage = iota // which is tried again there, and not here
+	noting                  // BEGIN, the claim, the batch's own row
 	copying                 // the rows
 	committing              // COMMIT: from here on, a lost connection leaves the outcome unknown
 )
@@ -29,17 +30,16 @@ const (
 func (l *loader) store(ctx context.Context, b *batch) error {
 	unknown, losses := false, 0
 	for try := 0; ; try++ {
-		began := l.db.cfg.Now()
 		at, err := l.attempt(ctx, b)
-		took := l.db.cfg.Now().Sub(began)
-		if err == nil {
+		switch {
+		case err == nil:
 			l.db.stats.Transactions.Add(1)
-			l.db.pace.stored(took)
 			l.record(b)
 			return nil
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return ctx.Err()
+		case at == connecting:
+			return err
 		}
 		l.db.note(err)
 		pieces := 1
@@ -48,8 +48,6 @@ func (l *loader) store(ctx context.Context, b *batch) error {
 			if pieces = l.exceeds(b, err); pieces == 0 {
 				continue // the row that was too large is refused now
 			}
-		case state == "40001":
-			l.db.pace.conflicted(took)
 		case state == "08006" && at == committing:
 			l.db.stats.Unknown.Add(1)
 			unknown = true
@@ -120,11 +118,19 @@ func (l *loader) exceeds(b *batch, err error) (pieces int) {
 func (l *loader) attempt(ctx context.Context, b *batch) (stage, error) {
 	s, err := l.db.take(ctx)
 	if err != nil {
-		return noting, err
+		return connecting, err
 	}
+	began := l.db.cfg.Now()
 	at, err := l.run(ctx, s, b)
+	took := l.db.cfg.Now().Sub(began)
 	l.db.give(s)
 	state := stateOf(err)
+	switch {
+	case err == nil:
+		l.db.pace.stored(took, b.full)
+	case state == "40001":
+		l.db.pace.conflicted(took)
+	}
 	if state != "23505" && (at != committing || state != "08006") {
 		return at, err
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"godwit/internal/profile"
 )
 
 // Admin is the role that DSQL makes with a cluster. It may do everything; only
@@ -40,13 +42,12 @@ type Config struct {
 	Random func() float64
 }
 
-// Limits are what a cluster takes. A zero is the value that was documented in
-// September 2026.
+// Limits are what a cluster takes. A zero is what the profile aurora-dsql says.
 type Limits struct {
-	TransactionRows  int           // rows that a transaction may change; 3,000
-	TransactionBytes int64         // of their stored size, with indexes; 10 MiB
-	ConnectionLife   time.Duration // 60 min
-	ConnectionRate   float64       // new connections a second; 100
+	TransactionRows  int   // that a transaction may change
+	TransactionBytes int64 // of their stored size, with indexes
+	ConnectionLife   time.Duration
+	ConnectionRate   float64 // new connections a second
 }
 
 // A DB is one role's way to one cluster, with the connections that it keeps. It
@@ -90,17 +91,23 @@ func Open(cfg Config) (*DB, error) {
 	if c.Connections <= 0 {
 		c.Connections = 8
 	}
-	if c.Limits.TransactionRows <= 0 {
-		c.Limits.TransactionRows = 3000
+	known, err := profile.Lookup("aurora-dsql")
+	if err != nil {
+		return nil, err
 	}
-	if c.Limits.TransactionBytes <= 0 {
-		c.Limits.TransactionBytes = 10 << 20
+	of := func(name profile.LimitName) int64 { return known.Limit(name).Value }
+	l := &c.Limits
+	if l.TransactionRows <= 0 {
+		l.TransactionRows = int(of(profile.RowsPerTransaction))
 	}
-	if c.Limits.ConnectionLife <= 0 {
-		c.Limits.ConnectionLife = time.Hour
+	if l.TransactionBytes <= 0 {
+		l.TransactionBytes = of(profile.BytesPerTransaction)
 	}
-	if c.Limits.ConnectionRate <= 0 {
-		c.Limits.ConnectionRate = 100
+	if l.ConnectionLife <= 0 {
+		l.ConnectionLife = time.Duration(of(profile.ConnectionMinutes)) * time.Minute
+	}
+	if l.ConnectionRate <= 0 {
+		l.ConnectionRate = float64(of(profile.ConnectionsPerSecond))
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -19,10 +19,10 @@ const (
 	forget = 0.02
 )
 
-// A pace says how many transactions may be under way at once: one at first,
-// twice as many with each round until something is in the way, then one more with
-// each round, half after a conflict, a little less after a slow one. It is shared by all loads of
-// one function, and knows nothing of other functions.
+// A pace says how many transactions may be under way at once: one at first, twice
+// as many with each round until something is in the way, then one more with each
+// round, half after a conflict, a little less after a slow one. It is shared by all
+// loads of one function, and knows nothing of other functions.
 type pace struct {
 	most int
 	now  func() time.Time
@@ -85,16 +85,20 @@ func (p *pace) wake() {
 	}
 }
 
-// stored learns from a transaction that committed.
-func (p *pace) stored(took time.Duration) {
+// stored learns from a transaction that committed. Only full ones are alike, so
+// that their times can be compared.
+func (p *pace) stored(took time.Duration, full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	seconds := took.Seconds()
-	if p.best == 0 || seconds < p.best {
-		p.best = seconds
+	slow := false
+	if full {
+		seconds := took.Seconds()
+		if p.best == 0 || seconds < p.best {
+			p.best = seconds
+		}
+		slow = seconds > slower*p.best
+		p.best += forget * (seconds - p.best)
 	}
-	slow := seconds > slower*p.best
-	p.best += forget * (seconds - p.best)
 	switch {
 	case slow:
 		p.less(ease, took)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/feature/dsql/auth"
@@ -12,8 +13,9 @@ import (
 )
 
 const (
-	// connectTries is how often a connection is tried before the caller hears of it.
-	connectTries = 10
+	// connectTries is how often a connection is tried before the caller hears of
+	// it: with the pauses between them, some twenty seconds.
+	connectTries = 12
 	// dialTimeout is of one try: name, TCP, TLS and start-up.
 	dialTimeout = 15 * time.Second
 	// rollbackTimeout is what leaving a failed transaction may take before its
@@ -71,6 +73,16 @@ func (db *DB) dial(ctx context.Context) (*session, error) {
 	cfg.Fallbacks = nil
 	now := db.cfg.Now()
 	conn, err := pgconn.ConnectConfig(ctx, cfg)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "08006" && strings.HasPrefix(strings.ToLower(pg.Message), "unable to accept connection") {
+		// DSQL gives what it thinks of the token and the role the code of a broken
+		// connection, which would be tried again.
+		e := &Error{State: "28000", Message: pg.Message}
+		if pg.Hint != "" {
+			e.Message += ": " + pg.Hint
+		}
+		return nil, e
+	}
 	if err != nil {
 		return nil, wrap(err)
 	}
