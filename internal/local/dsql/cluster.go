@@ -3,6 +3,7 @@ package dsql
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	_ "embed"
 	"encoding/json"
@@ -21,7 +22,8 @@ import (
 // Config is what a cluster needs.
 type Config struct {
 	// DSN connects as a superuser to the database postgres of a server that is
-	// the cluster's alone: its roles are the cluster's.
+	// the cluster's alone: its roles are the cluster's. It is empty, or an earlier
+	// cluster's, with which this one goes on.
 	DSN string
 	// ID is the cluster's identifier, 26 of a-z and 0-9; "" makes one.
 	ID              string
@@ -71,8 +73,8 @@ var install string
 // name, which it would not do with an address.
 const endpointHost = "localhost"
 
-// Start makes a cluster in an empty database and serves it on a free port of
-// 127.0.0.1. Close it before the server behind it. ctx bounds the start only.
+// Start serves a cluster on a free port of 127.0.0.1. Close it before the server
+// behind it. ctx bounds the start only.
 func Start(ctx context.Context, c Config) (*Cluster, error) {
 	if c.Account == "" || c.Region == "" || c.Gateway == nil {
 		return nil, errors.New("start a DSQL cluster: it needs an account, a region and a gateway")
@@ -99,8 +101,8 @@ func Start(ctx context.Context, c Config) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the database behind the cluster: %w", err)
 	}
-	if _, err := admin.Exec(ctx, install); err != nil {
-		return nil, errors.Join(fmt.Errorf("make the cluster in its database: %w", err), admin.Close(ctx))
+	if err := prepare(ctx, admin); err != nil {
+		return nil, errors.Join(err, admin.Close(ctx))
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -117,6 +119,47 @@ func Start(ctx context.Context, c Config) (*Cluster, error) {
 	go s.accept()
 	go s.keep()
 	return s, nil
+}
+
+// prepare makes what a cluster has in an empty database, or readies one that an
+// earlier cluster has left. It may be repeated: all of it or nothing is there.
+func prepare(ctx context.Context, admin *pgx.Conn) error {
+	version := fmt.Sprintf("%x", sha256.Sum256([]byte(install)))
+	var made string
+	if err := admin.QueryRow(ctx, `SELECT coalesce(pg_catalog.obj_description(pg_catalog.to_regnamespace('sys'), 'pg_namespace'), '')`).Scan(&made); err != nil {
+		return fmt.Errorf("look for a cluster in the database: %w", err)
+	}
+	switch made {
+	case version:
+		// A build that a crash broke off begins anew.
+		rows, err := admin.Query(ctx, `UPDATE sys.job SET status = 'submitted' WHERE status = 'processing' RETURNING object_name, job_type = 'INDEX_BUILD'`)
+		if err != nil {
+			return fmt.Errorf("look for jobs of an earlier cluster: %w", err)
+		}
+		var index string
+		var build bool
+		var builds []string
+		if _, err := pgx.ForEachRow(rows, []any{&index, &build}, func() error {
+			if build {
+				builds = append(builds, index)
+			}
+			return nil
+		}); err != nil {
+			return fmt.Errorf("look for jobs of an earlier cluster: %w", err)
+		}
+		for _, index := range builds { // quoted already
+			if _, err := admin.Exec(ctx, "DROP INDEX IF EXISTS "+index); err != nil {
+				return fmt.Errorf("remove the part of an index: %w", err)
+			}
+		}
+		return nil
+	case "":
+		if _, err := admin.Exec(ctx, install+"COMMENT ON SCHEMA sys IS '"+version+"';"); err != nil {
+			return fmt.Errorf("make the cluster in its database: %w", err)
+		}
+		return nil
+	}
+	return errors.New("the database was made by another version of the local DSQL: remove it and start again")
 }
 
 // ID is the cluster's identifier.

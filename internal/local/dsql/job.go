@@ -34,7 +34,7 @@ func (c *Cluster) keep() {
 	defer c.served.Done()
 	t := time.NewTicker(tick)
 	defer t.Stop()
-	open := false // jobs that have not ended
+	open := true // jobs that have not ended: those of an earlier cluster
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -121,8 +121,8 @@ func (c *Cluster) work() (progress, error) {
 		if _, err := c.admin.Exec(c.ctx, "SELECT pg_catalog.set_config('search_path', $1, false)", path); err != nil {
 			return idle, err
 		}
-		// A crash here leaves the job to the next who starts, and there is none: the
-		// cluster's data do not outlive it.
+		// A crash here leaves a job that is processing, and perhaps a part of an
+		// index: see prepare.
 		if _, err := c.admin.Exec(c.ctx, statement); err != nil {
 			var server *pgconn.PgError
 			if !errors.As(err, &server) {

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"godwit/internal/local/dsql"
 	"godwit/internal/testdb"
 )
 
@@ -153,5 +154,49 @@ func TestCloseEndsWhatRuns(t *testing.T) {
 	}
 	if err := d.Close(); err != nil {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// A cluster that is started again has its tables, roles and jobs.
+func TestClusterGoesOn(t *testing.T) {
+	clock := newClock()
+	config := dsql.Config{Now: clock.Now, JobDelay: time.Minute}
+	d := testdb.NewDSQLWith(t, config)
+	c := connect(t, d, "admin")
+	do(t, c, `CREATE TABLE t (id bigint PRIMARY KEY, v text)`, `INSERT INTO t VALUES (1, 'v')`, `CREATE ROLE r WITH LOGIN`, `AWS IAM GRANT r TO '`+d.Role+`'`)
+	broken, waiting := job(t, c, `CREATE INDEX ASYNC broken ON t (v)`), job(t, c, `CREATE INDEX ASYNC waiting ON t (v)`)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	look := testdb.Connect(t, d.SuperuserDSN)
+	for _, sql := range []string{
+		`UPDATE sys.job SET status = 'processing' WHERE object_name = 'public.broken'`, `CREATE INDEX broken ON t (id)`,
+		`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass`,
+	} {
+		if _, err := look.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config.DSN, config.Gateway, config.Account, config.Region, config.JobDelay = d.SuperuserDSN, d.Gateway, testdb.Account, testdb.Region, 0
+	var err error
+	if d.Cluster, err = dsql.Start(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	c = connect(t, d, "admin")
+	if !waitForJob(t, c, broken) || !waitForJob(t, c, waiting) || valid(t, c, "broken") != "valid" || valid(t, c, "waiting") != "valid" {
+		t.Error("jobs were lost")
+	}
+	do(t, connect(t, d, "r"), `SELECT 1`)
+	var v string
+	if err := connect(t, d, "admin").QueryRow(t.Context(), `SELECT v FROM t`).Scan(&v); err != nil || v != "v" {
+		t.Errorf("got %q, %v, want v", v, err)
+	}
+	// A database of another version is left alone.
+	if _, err := look.Exec(t.Context(), `COMMENT ON SCHEMA sys IS 'other'`); err != nil {
+		t.Fatal(err)
+	}
+	if other, err := dsql.Start(t.Context(), config); err == nil {
+		t.Errorf("got a cluster over another version's database, %v", other.Close())
 	}
 }
