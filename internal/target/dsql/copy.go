@@ -49,7 +49,6 @@ func (l *loader) store(ctx context.Context, b *batch) error {
 				continue // the row that was too large is refused now
 			}
 		case state == "08006" && at == committing:
-			l.db.stats.Unknown.Add(1)
 			unknown = true
 		case state == "08006" && at == copying:
 			// A message that is too large ends the connection without a word.
@@ -133,6 +132,9 @@ func (l *loader) attempt(ctx context.Context, b *batch) (stage, error) {
 	}
 	if state != "23505" && (at != committing || state != "08006") {
 		return at, err
+	}
+	if state == "08006" {
+		l.db.stats.Unknown.Add(1)
 	}
 	// The key of the batch's row is there already, or a commit was not answered.
 	stored, look := l.stored(ctx, b)

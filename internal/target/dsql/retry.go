@@ -25,8 +25,8 @@ type Stats struct {
 	Throttled    atomic.Int64 // connections refused for their number or rate
 	Transactions atomic.Int64 // of rows, that committed
 	Data, Schema atomic.Int64 // conflicts: with other rows (OC000), with a change of the schema (OC001)
-	Lost         atomic.Int64 // connections that ended in a transaction
-	Unknown      atomic.Int64 // of those, while it committed
+	Lost         atomic.Int64 // connections that ended in a transaction that is then done again
+	Unknown      atomic.Int64 // commits of rows that were not answered
 	// Transactions that were refused for their number of rows, their size or their
 	// age, and done again in parts.
 	Rows, Size, Age atomic.Int64
