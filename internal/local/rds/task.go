@@ -163,10 +163,13 @@ func (s *Service) rights(caller string, t *task) error {
 	bucket := "arn:aws:s3:::" + t.bucket
 	object := bucket + "/" + path.Join(t.prefix, t.id, "export_info_"+t.id+".json")
 	// What comes, and what RDS looks at and clears away.
-	for _, need := range [][2]string{
-		{"s3:PutObject", object}, {"s3:GetObject", object}, {"s3:DeleteObject", object}, {"s3:ListBucket", bucket}, {"s3:GetBucketLocation", bucket},
+	for _, need := range []struct {
+		action, resource string
+		condition        map[string]string
+	}{
+		{"s3:PutObject", object, t.encryption()}, {"s3:GetObject", object, nil}, {"s3:DeleteObject", object, nil}, {"s3:ListBucket", bucket, nil}, {"s3:GetBucketLocation", bucket, nil},
 	} {
-		if err := s.config.Judge.Authorize(t.role, need[0], need[1], nil); err != nil {
+		if err := s.config.Judge.Authorize(t.role, need.action, need.resource, need.condition); err != nil {
 			return denied(err, "IamRoleMissingPermissions", "The IAM role "+t.role+" requires additional permissions to export to the bucket "+t.bucket)
 		}
 	}
@@ -306,16 +309,18 @@ func (s *Service) extract(ctx context.Context, t *task) (export.Result, error) {
 	return result, s.config.Clock.Sleep(ctx, s.config.Extracting)
 }
 
+// encryption is what S3 is asked for with every object, as policies see it.
+func (t *task) encryption() map[string]string {
+	return map[string]string{"s3:x-amz-server-side-encryption": "aws:kms", "s3:x-amz-server-side-encryption-aws-kms-key-id": t.key}
+}
+
 // put stores an object with the rights of the task's role. RDS uses the key by the
 // grant, so that the role needs none on it.
 func (s *Service) put(ctx context.Context, t *task, key string, body []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := s.config.Judge.Authorize(t.role, "s3:PutObject", "arn:aws:s3:::"+t.bucket+"/"+key, map[string]string{
-		"s3:x-amz-server-side-encryption": "aws:kms", "s3:x-amz-server-side-encryption-aws-kms-key-id": t.key,
-	})
-	if err != nil {
+	if err := s.config.Judge.Authorize(t.role, "s3:PutObject", "arn:aws:s3:::"+t.bucket+"/"+key, t.encryption()); err != nil {
 		return fmt.Errorf("write s3://%s/%s: %w", t.bucket, key, err)
 	}
 	return s.config.Objects.Put(t.bucket, key, body, s3.Options{KMSKey: t.key})

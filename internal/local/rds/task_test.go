@@ -214,6 +214,36 @@ func TestCallerNeedsTheRightsOfStarting(t *testing.T) {
 	}
 }
 
+// TestBucketsPolicyIsAskedToo: it may deny what the role's own policy allows, and
+// sees how objects are encrypted.
+func TestBucketsPolicyIsAskedToo(t *testing.T) {
+	w := start(t)
+	arn := w.snapshot("nightly")
+	deny := func(condition any) any {
+		return map[string]any{"Statement": map[string]any{"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::exports/*", "Condition": condition}}
+	}
+	w.must(w.judge.AddResource("arn:aws:s3:::exports", "", deny(map[string]any{"StringNotEquals": map[string]any{"s3:x-amz-server-side-encryption-aws-kms-key-id": key}})))
+	w.start(request("job", arn))
+	w.clock.advance(t, 10*time.Minute)
+	w.task("job", "IN_PROGRESS")
+	w.clock.advance(t, 5*time.Minute)
+	w.task("job", "COMPLETE")
+	w.must(w.judge.AddResource("arn:aws:s3:::exports", "", deny(map[string]any{"Bool": map[string]any{"aws:SecureTransport": "true"}})))
+	_, err := w.client().StartExportTask(t.Context(), request("again", arn))
+	refused(t, "what the bucket denies", err, "IamRoleMissingPermissions", "explicit deny in the resource-based policy")
+}
+
+// TestRightsThatAreTakenAwayFailTheExport: they are asked for with every object.
+func TestRightsThatAreTakenAwayFailTheExport(t *testing.T) {
+	w := start(t)
+	w.start(request("job", w.snapshot("nightly")))
+	w.must(w.judge.AddRole(writer, policy("s3:ListBucket", "arn:aws:s3:::exports"), trusts("export.rds.amazonaws.com")))
+	w.clock.advance(t, 10*time.Minute)
+	if d := w.task("job", "FAILED"); !strings.Contains(*d.FailureCause, "s3:PutObject") {
+		t.Errorf("it failed of %s", *d.FailureCause)
+	}
+}
+
 // TestLostReplyLeavesAnExport: the same request again says that it exists.
 func TestLostReplyLeavesAnExport(t *testing.T) {
 	w := start(t)
