@@ -43,6 +43,11 @@ func limit(format string, a ...any) *Error {
 	return &Error{Code: "54000", Message: fmt.Sprintf(format, a...)}
 }
 
+// aborted is the answer to everything in a transaction that has failed.
+func aborted() *Error {
+	return &Error{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"}
+}
+
 func syntaxError(near string) *Error {
 	return &Error{Code: "42601", Message: fmt.Sprintf("syntax error at or near %q", near)}
 }

@@ -64,13 +64,12 @@ func (s *session) pass(m pgproto3.FrontendMessage, ddl bool) (bool, error) {
 	return true, nil
 }
 
-// aborted refuses what a failed transaction takes no more.
-func (s *session) aborted(stmt *statement) (bool, error) {
+// gone refuses what a failed transaction takes no more.
+func (s *session) gone(stmt *statement) (bool, error) {
 	if !s.tx.failed || stmt == nil || stmt.kind == commit || stmt.kind == rollback {
 		return false, nil
 	}
-	e := &Error{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"}
-	return true, s.refuse(e.response())
+	return true, s.refuse(aborted().response())
 }
 
 func (s *session) parse(m *pgproto3.Parse) error {
@@ -79,12 +78,12 @@ func (s *session) parse(m *pgproto3.Parse) error {
 		refusal = &Error{Code: "42601", Message: "cannot insert multiple commands into a prepared statement"}
 	}
 	if refusal != nil {
-		return s.refuse(refusal.response())
+		return s.refuse(s.now(refusal).response())
 	}
 	p := &prepared{}
 	if len(all) == 1 {
 		p.stmt = all[0]
-		if done, err := s.aborted(p.stmt); done {
+		if done, err := s.gone(p.stmt); done {
 			return err
 		}
 		switch p.stmt.kind {
@@ -119,7 +118,7 @@ func (s *session) bind(m *pgproto3.Bind) error {
 		e := &Error{Code: "26000", Message: "prepared statement \"" + m.PreparedStatement + "\" does not exist"}
 		return s.refuse(e.response())
 	}
-	if done, err := s.aborted(p.stmt); done {
+	if done, err := s.gone(p.stmt); done {
 		return err
 	}
 	made := &portal{prepared: p, formats: append([]int16(nil), m.ResultFormatCodes...)}
@@ -148,7 +147,7 @@ func (s *session) describe(m *pgproto3.Describe) error {
 	}
 	if p == nil || !p.own {
 		if p != nil {
-			if done, err := s.aborted(p.stmt); done {
+			if done, err := s.gone(p.stmt); done {
 				return err
 			}
 		}

@@ -207,6 +207,7 @@ func (s *session) submitIndex(j *jobRequest) (string, error) {
 			}
 			if known && j.ifNotExists {
 				s.client.Send(&pgproto3.NoticeResponse{Severity: "NOTICE", SeverityUnlocalized: "NOTICE", Code: "42P07", Message: fmt.Sprintf("relation %q already exists, skipping", j.name)})
+				s.skipped = true
 				return nil
 			} else if known {
 				return &Error{Code: "42P07", Message: fmt.Sprintf("relation %q already exists", j.name)}

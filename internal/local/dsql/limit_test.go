@@ -353,8 +353,12 @@ func TestOneDefinitionATransaction(t *testing.T) {
 			_, err := c.Exec(t.Context(), test.second)
 			if err != nil {
 				// The first error is the only one that says why.
-				_, after := c.Exec(t.Context(), `SELECT 1`)
-				wantRefusal(t, after, "25P02", "current transaction is aborted, commands ignored until end of transaction block")
+				for _, sql := range []string{`SELECT 1`, `TRUNCATE t`} {
+					_, after := c.Exec(t.Context(), sql)
+					wantRefusal(t, after, "25P02", "current transaction is aborted, commands ignored until end of transaction block")
+					_, after = c.Exec(t.Context(), sql, pgx.QueryExecModeExec)
+					wantRefusal(t, after, "25P02", "current transaction is aborted, commands ignored until end of transaction block")
+				}
 			}
 			return err
 		})

@@ -151,6 +151,15 @@ func (s *session) fail(e *pgproto3.ErrorResponse) error {
 	return s.tx.abandon(s)
 }
 
+// now is what a refusal by a statement's words is at this moment: in a transaction
+// that has failed only its syntax is looked at.
+func (s *session) now(refusal *Error) *Error {
+	if s.tx.failed && refusal.Code != "42601" {
+		return aborted()
+	}
+	return refusal
+}
+
 // ask sends messages to the server and hands on its answers up to ReadyForQuery,
 // the error apart, which it returns. An error of the other kind ends the session.
 func (s *session) ask(answer func(pgproto3.BackendMessage) error, messages ...pgproto3.FrontendMessage) (*pgproto3.ErrorResponse, error) {
@@ -286,7 +295,7 @@ func (s *session) query(sql string) error {
 		}
 	}
 	if refusal != nil && !failed {
-		if err := s.fail(refusal.response()); err != nil {
+		if err := s.fail(s.now(refusal).response()); err != nil {
 			return err
 		}
 	}

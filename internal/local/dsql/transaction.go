@@ -179,7 +179,7 @@ func (s *session) before(stmt *statement, parameters []string, o output) (tag []
 	default:
 	}
 	if t.failed {
-		return refuse(&Error{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"})
+		return refuse(aborted())
 	}
 	if e := t.tooOld(s); e != nil {
 		return refuse(e)
@@ -271,8 +271,7 @@ func (s *session) after(stmt *statement, tag []byte) (*pgproto3.ErrorResponse, e
 func (s *session) begin(stmt *statement) ([]byte, *pgproto3.ErrorResponse, bool, error) {
 	t := &s.tx
 	if t.failed {
-		e := &Error{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"}
-		return nil, e.response(), true, nil
+		return nil, aborted().response(), true, nil
 	}
 	if t.explicit {
 		s.client.Send(&pgproto3.NoticeResponse{Severity: "WARNING", SeverityUnlocalized: "WARNING", Code: "25001", Message: "there is already a transaction in progress"})
