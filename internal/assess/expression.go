@@ -83,22 +83,22 @@ func tokenize(sql string) (tokens []token) {
 		case c == '\'' || c == '"':
 			// E'…' has doubled backslashes and quotes, so that a quote ends it alike.
 			var inside strings.Builder
+			ended := false
 			for i++; i < len(sql); i++ {
 				if sql[i] == '\\' && c == '\'' && from > 0 && sql[from-1] == 'E' {
 					i++
 					continue
 				}
 				if sql[i] == c {
-					if i+1 < len(sql) && sql[i+1] == c {
-						i++
-					} else {
+					if ended = i+1 == len(sql) || sql[i+1] != c; ended {
 						break
 					}
+					i++
 				}
 				inside.WriteByte(sql[i])
 			}
 			i = min(i+1, len(sql))
-			if c == '"' {
+			if c == '"' && ended {
 				t.name = inside.String()
 			}
 		case c >= '0' && c <= '9':

@@ -135,6 +135,8 @@ func (d *decider) catalogColumns(t *table, exp *Table) {
 		case !d.sameType(cat.Type, exp.Columns[j].Type):
 			d.about(t, Refuse, KindTypeChanged, cat.Name, "", fmt.Sprintf("The catalog says that its type is %s, and the export was made of %s: the column was altered between the two.", cat.Type.Name, exp.Columns[j].Type),
 				"Take another snapshot, or give the catalog that was read when this one was taken.")
+		default:
+			d.exported(c, &exp.Columns[j])
 		}
 	}
 	if exp == nil {
@@ -160,6 +162,15 @@ func (d *decider) exportColumn(t *table, e *Column) {
 			"Give the catalog of the source if there is one left: it tells the type.")
 	default:
 		t.addColumn(e.Name, catalog.Type{Name: name, Class: catalog.Base, Builtin: true}, nil)
+	}
+	d.exported(t.column(e.Name), e)
+}
+
+// exported refuses a column that the export holds otherwise than it does its type.
+func (d *decider) exported(c *column, e *Column) {
+	if !c.skipped && exportedOtherwise(c.typ, e.Exported) {
+		d.about(c.table, Refuse, KindTypeChanged, c.source.Name, "", fmt.Sprintf("Its type is %s, and the export has it as %s, which is not how exports of PostgreSQL write that type.", c.typ.Name, e.Exported),
+			`Check that the export is of this database, or leave the column out: "skip": true.`)
 	}
 }
 

@@ -118,6 +118,27 @@ func (d *decider) sameType(t catalog.Type, exported string) bool {
 	return !d.builtin(name)
 }
 
+// exportedAs are the first words of Parquet's types by those of PostgreSQL; other
+// types are exported as text (aurora-export-snapshot.Considerations.html).
+var exportedAs = map[string]string{
+	"smallint": "int", "integer": "int", "bigint": "int", "real": "float", "double precision": "double", "boolean": "boolean", "bytea": "binary",
+}
+
+// exportedOtherwise says whether an export's metadata names a type of Parquet that
+// no export of the type has. What it does not know it lets pass: the parts tell.
+func exportedOtherwise(t catalog.Type, exported string) bool {
+	want := "binary"
+	if as, ok := exportedAs[baseType(t.Name)]; ok && t.Builtin && t.Class == catalog.Base {
+		want = as
+	}
+	for _, known := range []string{"int", "float", "double", "boolean", "binary"} {
+		if strings.HasPrefix(strings.ToLower(exported), known) {
+			return known != want
+		}
+	}
+	return false
+}
+
 // keyFamily returns what two columns must share for equal values of them to have
 // one canonical text, that of change.KeyUUID; "" is a type that has none: floats
 // and intervals have several texts for equal values, or text is no key of them.
