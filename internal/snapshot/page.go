@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -14,10 +13,8 @@ import (
 type reader struct {
 	part   *Part
 	column *Column
-	group  int
-	pages  *parquet.FilePages
+	chunk  *chunk
 	page   parquet.Page
-	first  int64 // row of the group that follows the current page
 
 	rows   int    // of the page
 	at     int    // next row
@@ -44,19 +41,15 @@ type values struct {
 	count   int
 }
 
-// where names the place for messages.
-func (r *reader) where() string {
-	return fmt.Sprintf("row group %d, column %s", r.group, r.column.Name)
-}
-
 // open begins to read a row group's column at a row of the group. Pages before
 // that row are decoded: a page index would save it, but nothing guards one, and a
 // wrong one would shift the column by rows.
 func (r *reader) open(p *Part, column *Column, group int, from io.ReaderAt, row int64) error {
 	r.close()
-	*r = reader{part: p, column: column, group: group, serial: r.serial}
-	if err := r.begin(from); err != nil {
-		return p.source.blame(r.where(), err)
+	*r = reader{part: p, column: column, serial: r.serial}
+	var err error
+	if r.chunk, err = p.chunk(column, group, from); err != nil {
+		return p.source.blame(fmt.Sprintf("row group %d, column %s", group, column.Name), err)
 	}
 	for row > 0 {
 		n, err := r.left()
@@ -70,22 +63,12 @@ func (r *reader) open(p *Part, column *Column, group int, from io.ReaderAt, row 
 	return nil
 }
 
-func (r *reader) begin(from io.ReaderAt) (err error) {
-	defer contain(&err)
-	chunk, ok := r.part.file.RowGroups()[r.group].ColumnChunks()[r.column.leaf].(*parquet.FileColumnChunk)
-	if !ok {
-		return fmt.Errorf("it is no column of a file")
-	}
-	r.pages = chunk.PagesFrom(from)
-	return nil
-}
-
 // left returns how many rows of the current page are left, after reading the
 // next one when there is none. The group has rows that were not read.
 func (r *reader) left() (int, error) {
 	for r.at == r.rows {
 		if err := r.advance(); err != nil {
-			return 0, r.part.source.blame(r.where(), err)
+			return 0, r.part.source.blame(r.chunk.where(), err)
 		}
 	}
 	return r.rows - r.at, nil
@@ -112,18 +95,12 @@ func (r *reader) present(n int) int {
 func (r *reader) advance() (err error) {
 	defer contain(&err)
 	r.release()
-	page, err := r.pages.ReadPage()
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("it ends after %d of %d rows", r.first, r.part.groups[r.group].Rows)
-	}
+	page, err := r.chunk.read()
 	if err != nil {
 		return err
 	}
 	r.page = page
 	rows := page.NumRows()
-	if rest := r.part.groups[r.group].Rows - r.first; rows > rest || page.NumValues() != rows {
-		return fmt.Errorf("a page has %d values for %d rows, where %d rows are left", page.NumValues(), rows, rest)
-	}
 	count, levels := int(rows), page.DefinitionLevels()
 	if len(levels) > 0 {
 		if len(levels) != count {
@@ -150,7 +127,6 @@ func (r *reader) advance() (err error) {
 	if len(levels) == 0 {
 		r.levels = nil
 	}
-	r.first += rows
 	r.serial++
 	return nil
 }
@@ -231,14 +207,12 @@ func (r *reader) release() {
 
 // close ends the reading; r may be opened again.
 func (r *reader) close() {
-	if r.pages == nil {
+	if r.chunk == nil {
 		return
 	}
-	var err error
-	defer contain(&err) // what an earlier panic left may panic again
 	r.release()
-	_ = r.pages.Close() // it reads no more: nothing is lost
-	r.pages, r.dict = nil, nil
+	r.chunk.close()
+	r.chunk, r.dict = nil, nil
 }
 
 // within returns how many of the next n rows have at most so many bytes together,

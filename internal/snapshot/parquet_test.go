@@ -181,6 +181,7 @@ var shapes = map[string][]parquet.WriterOption{
 	"plain":            {parquet.Compression(&parquet.Uncompressed)},
 	"snappy":           {parquet.Compression(&parquet.Snappy), parquet.MaxRowsPerRowGroup(7)},
 	"delta":            {parquet.DefaultEncodingFor(parquet.Int64, &parquet.DeltaBinaryPacked), parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.DeltaByteArray)},
+	"given up":         {parquet.DataPageVersion(1), parquet.DictionaryMaxBytes(80), parquet.PageBufferSize(120)}, // dictionaries, as parquet-mr does
 	"delta lengths":    {parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.DeltaLengthByteArray)},
 }
 

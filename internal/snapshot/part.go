@@ -181,6 +181,11 @@ func (p *Part) openGroups(flat bool) error {
 			if flat && c.NumValues != g.NumRows {
 				return fmt.Errorf("row group %d: column %d of it has %d values for %d rows", i, j, c.NumValues, g.NumRows)
 			}
+			switch c.Codec { // of the others, some take the size of their output from damaged bytes
+			case format.Uncompressed, format.Gzip, format.Snappy:
+			default:
+				return fmt.Errorf("row group %d: column %d of it is compressed by %v; exports use gzip", i, j, c.Codec)
+			}
 			if codec := meta.RowGroups[0].Columns[j].MetaData.Codec; c.Codec != codec {
 				return fmt.Errorf("row group %d: column %d of it is compressed by %v, in the first row group by %v", i, j, c.Codec, codec)
 			}

@@ -57,7 +57,9 @@ func (p *Part) groupValues(ctx context.Context, g int, from, to int64, places []
 		}
 	}()
 	for i, place := range places {
-		walks[i].open(p, g, place, sources[i])
+		if walks[i].chunk, err = p.chunk(&p.columns[place], g, sources[i]); err != nil {
+			return p.source.blame(fmt.Sprintf("row group %d, column %s", g, p.columns[place].Name), err)
+		}
 	}
 	values := make([]change.Value, len(places))
 	for row := p.groups[g].First; row < to; row++ {
@@ -70,8 +72,7 @@ func (p *Part) groupValues(ctx context.Context, g int, from, to int64, places []
 			w := &walks[i]
 			if w.at == len(w.read) {
 				if err := w.fill(); err != nil {
-					column := &p.columns[places[i]]
-					return p.source.blame(fmt.Sprintf("row group %d, column %s", g, column.Name), err)
+					return p.source.blame(w.chunk.where(), err)
 				}
 			}
 			if row >= from {
@@ -91,9 +92,7 @@ func (p *Part) groupValues(ctx context.Context, g int, from, to int64, places []
 
 // A walk reads a column of a row group through the library's values.
 type walk struct {
-	chunk  parquet.ColumnChunk
-	source io.ReaderAt
-	pages  *parquet.FilePages
+	chunk  *chunk
 	page   parquet.Page
 	values parquet.ValueReader
 	room   [256]parquet.Value
@@ -101,20 +100,9 @@ type walk struct {
 	at     int
 }
 
-func (w *walk) open(p *Part, g, place int, source io.ReaderAt) {
-	w.chunk, w.source = p.file.RowGroups()[g].ColumnChunks()[p.columns[place].leaf], source
-}
-
 // fill reads the next values of the column.
 func (w *walk) fill() (err error) {
 	defer contain(&err)
-	if w.pages == nil {
-		chunk, ok := w.chunk.(*parquet.FileColumnChunk)
-		if !ok {
-			return errors.New("it is no column of a file")
-		}
-		w.pages = chunk.PagesFrom(w.source)
-	}
 	for {
 		if w.values != nil {
 			n, err := w.values.ReadValues(w.room[:])
@@ -127,10 +115,7 @@ func (w *walk) fill() (err error) {
 		}
 		parquet.Release(w.page)
 		w.page, w.values = nil, nil
-		page, err := w.pages.ReadPage()
-		if errors.Is(err, io.EOF) {
-			return errors.New("it ends before the row group does")
-		}
+		page, err := w.chunk.read()
 		if err != nil {
 			return err
 		}
@@ -139,13 +124,11 @@ func (w *walk) fill() (err error) {
 }
 
 func (w *walk) close() {
-	if w.pages == nil {
+	if w.chunk == nil {
 		return
 	}
-	var err error
-	defer contain(&err) // what an earlier panic left may panic again
 	parquet.Release(w.page)
-	_ = w.pages.Close() // it reads no more: nothing is lost
+	w.chunk.close()
 }
 
 func valueOf(v *parquet.Value, kind Kind) change.Value {
