@@ -126,7 +126,6 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"RdsExportRole", "s3:DeleteObject s3:GetObject s3:PutObject", "${Exports.Arn}/*", "RDS names the objects of an export"},
 	{"SnapshotCatalogueRole", "s3:GetObject", "${Work.Arn}/mappings/*", "the execution's input names the file"},
 	{"SnapshotCatalogueRole", "s3:GetObject s3:PutObject", "${Work.Arn}/snapshots/*/catalog.json", "keys hold the load's id"},
-	{"SnapshotCatalogueRole", "s3:GetObject", "${Work.Arn}/snapshots/*/export.json", "keys hold the load's id"},
 	{"SnapshotEvidenceRole", "s3:GetObject", "${Exports.Arn}/*", "RDS names the objects of an export"},
 	{"SnapshotEvidenceRole", "s3:PutObject", "${Work.Arn}/snapshots/*/evidence/*", "keys hold the load's id and the item"},
 	{"SnapshotEvidenceRole", "s3:GetObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
@@ -137,6 +136,8 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"SnapshotLoadRole", "s3:GetObject", "${Work.Arn}/snapshots/*/items.jsonl", "keys hold the load's id"},
 	{"SnapshotLoadRole", "s3:AbortMultipartUpload s3:GetObject s3:ListMultipartUploadParts s3:PutObject", "${Work.Arn}/snapshots/*/results/*", "keys hold the ids of load and map run"},
 	{"SnapshotLoadRole", "s3:GetObject", "${Work.Arn}/snapshots/*/tasks/*", "keys hold the load's id and the phase"},
+	{"SnapshotPhaseRole", "s3:GetObject", "${Exports.Arn}/*", "RDS names the objects of an export"},
+	{"SnapshotPhaseRole", "s3:GetObject", "${Work.Arn}/snapshots/*/items.jsonl", "keys hold the load's id"},
 	{"SnapshotPhaseRole", "s3:GetObject", "${Work.Arn}/snapshots/*/evidence/*", "keys hold the load's id and the item"},
 	{"SnapshotPhaseRole", "s3:GetObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
 	{"SnapshotPhaseRole", "s3:GetObject", "${Work.Arn}/snapshots/*/segments/*", "keys hold the load's id and the item"},
@@ -154,7 +155,6 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"SnapshotPreflightRole", "s3:GetObject", "${Work.Arn}/mappings/*", "the execution's input names the file"},
 	{"SnapshotPreflightRole", "rds:DescribeDBClusterSnapshots rds:ListTagsForResource", "rds:<sources>:cluster-snapshot:*", "a snapshot's name is its maker's choice"},
 	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/evidence/*", "keys hold the load's id and the item"},
-	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/export.json", "keys hold the load's id"},
 	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
 	{"SnapshotReportRole", "s3:PutObject", "${Work.Arn}/snapshots/*/report.html", "keys hold the load's id"},
 	{"SnapshotReportRole", "s3:PutObject", "${Work.Arn}/snapshots/*/report.json", "keys hold the load's id"},
@@ -167,6 +167,7 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"SnapshotRowsRole", "s3:PutObject", "${Work.Arn}/snapshots/*/segments/*", "keys hold the load's id and the item"},
 	{"SnapshotTaskRole", "s3:PutObject", "${Work.Arn}/snapshots/*/evidence/*", "keys hold the load's id and the item"},
 	{"SnapshotTaskRole", "s3:GetObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
+	{"SnapshotTaskRole", "s3:PutObject", "${Work.Arn}/snapshots/*/quarantine/*", "keys hold the load's id and a foreign key"},
 	{"SnapshotTriggerRole", "rds:DescribeDBClusterSnapshots rds:ListTagsForResource", "rds:<sources>:cluster-snapshot:*", "a snapshot's name is its maker's choice"},
 }
 

@@ -97,7 +97,7 @@ func NewSnapshotStack(app awscdk.App, id string, e Environment, data *DataStack,
 	saveQueries(s.Stack, e, "SnapshotLoad", savedQueries, s.Functions, s.Load)
 	workflowDashboard(s.Stack, e, "snapshot", snapshotsPrefix+"<load>", s.Load, s.Functions, s.alarms(e, data))
 	output(s.Stack, "ExportRoleArn", *g.role.RoleArn(), "RDS writes exports of snapshots with it")
-	output(s.Stack, "ExportReaders", roles(s.Functions, config.SnapshotPreflight, config.SnapshotExport, config.SnapshotPlan, config.SnapshotRows, config.SnapshotEvidence),
+	output(s.Stack, "ExportReaders", roles(s.Functions, config.SnapshotPreflight, config.SnapshotExport, config.SnapshotPlan, config.SnapshotRows, config.SnapshotEvidence, config.SnapshotPhase),
 		"Roles that read exports. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")
 	output(s.Stack, "SnapshotLoadArn", *s.Load.StateMachineArn(), `Start it with {"Snapshot": "arn:…"} or {"Export": {"Bucket": "…", "Prefix": "…"}}`)
 	return s, nil

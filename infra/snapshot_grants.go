@@ -121,8 +121,10 @@ func (g snapshotGrants) evidence(r awsiam.Role) {
 	g.writeWork(r, snapshotEvidence)
 }
 
+// phase reads rows of the export again that were refused, or that differ.
 func (g snapshotGrants) phase(r awsiam.Role) {
-	g.readWork(r, snapshotPlan, snapshotSegments, snapshotEvidence)
+	g.readExports(r)
+	g.readWork(r, snapshotPlan, snapshotItems, snapshotSegments, snapshotEvidence)
 	g.writeWork(r, snapshotTasks, snapshotVerdict)
 	g.loader(r)
 }

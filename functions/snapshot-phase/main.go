@@ -31,7 +31,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := &migrate.PhaseSnapshot{Objects: s.Objects, Target: t, WorkBucket: s.WorkBucket}
+	h := &migrate.PhaseSnapshot{Objects: s.Objects, Ranges: s.Objects, Target: t, WorkBucket: s.WorkBucket}
 	lambda.Start(h.Handle)
 	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"godwit/internal/change"
 	"godwit/internal/verify"
@@ -16,6 +18,7 @@ import (
 // phase's tasks.
 type PhaseSnapshot struct {
 	Objects    Objects
+	Ranges     Ranges
 	Target     SnapshotTarget
 	WorkBucket string
 }
@@ -182,6 +185,9 @@ type TableVerdict struct {
 	Rows           int64 // that the target must have
 	Found          int64 // that it has
 	Differing      []int `json:",omitempty"` // buckets of the key whose rows are not the same
+	// Differences is how many rows those are, and Listed the first of them.
+	Differences int                 `json:",omitempty"`
+	Listed      []verify.Difference `json:",omitempty"`
 }
 
 // A SnapshotVerdict is the comparison of source and target: verdict.json.
@@ -201,6 +207,9 @@ func (p *PhaseSnapshot) judge(ctx context.Context, plan *SnapshotPlan) error {
 	if err != nil {
 		return err
 	}
+	if err := p.withoutRefused(ctx, plan, want); err != nil {
+		return err
+	}
 	verdict := SnapshotVerdict{Equal: true}
 	var texts []Finding
 	for i, t := range plan.Plans {
@@ -209,17 +218,40 @@ func (p *PhaseSnapshot) judge(ctx context.Context, plan *SnapshotPlan) error {
 			return err
 		}
 		v := TableVerdict{Source: t.Source, Target: t.Target, Rows: want[i].Rows, Found: got.Rows, Differing: want[i].Differing(got)}
-		verdict.Tables = append(verdict.Tables, v)
 		if len(v.Differing) > 0 {
 			verdict.Equal = false
-			texts = append(texts, Finding{Text: fmt.Sprintf("table %s.%s: %d rows are expected and %d there; %d of 256 buckets of its keys differ", t.Target.Schema, t.Target.Name, v.Rows, v.Found, len(v.Differing))})
+			if v.Differences, v.Listed, err = p.narrow(ctx, plan, i, v.Differing); err != nil {
+				return err
+			}
+			texts = append(texts, Finding{Text: fmt.Sprintf("table %s.%s: %d rows are expected and %d there; %d rows differ%s", t.Target.Schema, t.Target.Name, v.Rows, v.Found, v.Differences, columnsOf(v.Listed))})
 		}
+		verdict.Tables = append(verdict.Tables, v)
 	}
 	if err := putJSON(ctx, p.Objects, p.WorkBucket, snapshotKey(plan.LoadID, "verdict.json"), verdict); err != nil {
 		return err
 	}
 	if !verdict.Equal {
-		return &Stop{fmt.Errorf("the target is not what the export says, and nothing was made visible:\n%w", stopText(texts))}
+		return &Stop{fmt.Errorf("the target is not what the export says, and nothing was made visible; s3://%s/%s lists the rows by key:\n%w", p.WorkBucket, snapshotKey(plan.LoadID, "verdict.json"), stopText(texts))}
 	}
 	return nil
+}
+
+// columnsOf names the kinds of differences and the columns that they are in, and no
+// key: errors are logged.
+func columnsOf(list []verify.Difference) string {
+	kinds, columns := map[string]bool{}, map[string]bool{}
+	for _, d := range list {
+		kinds[d.Kind] = true
+		for _, c := range d.Columns {
+			columns[c.Column] = true
+		}
+	}
+	if len(kinds) == 0 {
+		return ""
+	}
+	text := " (" + strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")
+	if len(columns) > 0 {
+		text += "; columns " + strings.Join(slices.Sorted(maps.Keys(columns)), ", ")
+	}
+	return text + ")"
 }

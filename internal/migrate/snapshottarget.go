@@ -28,6 +28,9 @@ type SnapshotTarget interface {
 	// Sums are the digests of a table's rows in the target, once the tasks of the
 	// phase digests are done.
 	Sums(ctx context.Context, plan *SnapshotPlan, table int) (*verify.RowSums, error)
+	// ReadBack hands each row of a table to yield, as the texts of these columns that
+	// a server in UTC with DateStyle ISO prints, nil for NULL.
+	ReadBack(ctx context.Context, table *change.TablePlan, columns []string, yield func(row [][]byte) error) error
 	// Refused visits the rows that the load left out, by item and row.
 	Refused(ctx context.Context, load string, visit func(item string, r change.Refusal) error) error
 }
@@ -132,17 +135,29 @@ func (t *DSQLTarget) orphans(ctx context.Context, plan *SnapshotPlan, failed cha
 			if err != nil || len(keys) == 0 {
 				return "", err
 			}
-			key := snapshotKey(plan.LoadID, "quarantine/orphans-"+shortHash(p.Target.Schema+"."+p.Target.Name+"."+f.Name)+".json")
-			list := struct {
-				Table      change.TableName
-				ForeignKey string
-				Key        []string
-				Rows       [][]string // texts of Key, of the columns of the foreign key where there is no key
-			}{p.Target, f.Name, p.Key, keys}
-			return fmt.Sprintf("; %d rows or more refer to nothing: s3://%s/%s lists them by key", len(keys), t.WorkBucket, key), putJSON(ctx, t.Objects, t.WorkBucket, key, list)
+			return fmt.Sprintf("; %d rows or more refer to nothing: s3://%s/%s lists them by key", len(keys), t.WorkBucket, orphansKey(plan.LoadID, &p, &f)), putOrphans(ctx, t.Objects, t.WorkBucket, plan.LoadID, &p, &f, keys)
 		}
 	}
 	return "", nil
+}
+
+func orphansKey(load string, p *change.TablePlan, f *change.Foreign) string {
+	return snapshotKey(load, "quarantine/orphans-"+shortHash(p.Target.Schema+"."+p.Target.Name+"."+f.Name)+".json")
+}
+
+// putOrphans writes the file of a foreign key's orphans; keys are the texts of the
+// table's key, or of the columns of the foreign key where there is no key.
+func putOrphans(ctx context.Context, o Objects, bucket, load string, p *change.TablePlan, f *change.Foreign, keys [][]string) error {
+	columns := p.Key
+	if len(columns) == 0 {
+		columns = f.Columns
+	}
+	return putJSON(ctx, o, bucket, orphansKey(load, p, f), struct {
+		Table      change.TableName
+		ForeignKey string
+		Key        []string
+		Rows       [][]string // texts of Key
+	}{p.Target, f.Name, columns, keys})
 }
 
 // digest reads the rows of a table back and keeps their sums.
