@@ -231,7 +231,12 @@ func (d *decider) planColumns(t *table) {
 // required says whether a column of the target is NOT NULL: where the source's
 // is, or it is in the primary key; a UUID of several where all of them are.
 func (c *column) required() bool {
-	if slices.Contains(c.table.key, c) || c == c.table.uuid {
+	for _, key := range c.table.key {
+		if c == key || c == key.keep {
+			return true
+		}
+	}
+	if c == c.table.uuid {
 		return true
 	}
 	if c.from != nil {

@@ -213,7 +213,6 @@ func (d *decider) makeUUID(c *column, s *keySet) {
 		if old.catalog != nil { // it keeps values, and makes none
 			plain := *old.catalog
 			plain.Default, plain.Identity, plain.Generated, plain.Sequence = nil, "", "", nil
-			plain.NotNull = true
 			old.catalog = &plain
 		}
 		c.keep = &old
