@@ -120,7 +120,7 @@ func (l *loader) attempt(ctx context.Context, b *batch) (stage, error) {
 		return connecting, err
 	}
 	began := l.db.cfg.Now()
-	at, err := l.run(ctx, s, b)
+	at, err := l.transact(ctx, s, b)
 	took := l.db.cfg.Now().Sub(began)
 	l.db.give(s)
 	state := stateOf(err)
@@ -166,9 +166,9 @@ func (l *loader) stored(ctx context.Context, b *batch) (bool, error) {
 	return true, nil
 }
 
-// run does the transaction. The row of the batch is its first write, so that a
+// transact does the transaction. The row of the batch is its first write, so that a
 // repeat fails on the row's key before it sends anything.
-func (l *loader) run(ctx context.Context, s *session, b *batch) (stage, error) {
+func (l *loader) transact(ctx context.Context, s *session, b *batch) (stage, error) {
 	if err := l.note(ctx, s, b); err != nil {
 		return noting, err
 	}
@@ -196,7 +196,7 @@ func (l *loader) note(ctx context.Context, s *session, b *batch) error {
 		args []any
 	}{
 		{"BEGIN", nil},
-		{`SELECT 1 FROM godwit.claim WHERE load_id = $1 AND item = $2 AND epoch = $3 FOR KEY SHARE`, []any{l.item.Load, l.item.ID, l.epoch}},
+		{`SELECT 1 FROM godwit.claim WHERE load_id = $1 AND item = $2 AND epoch = $3 AND run = $4 FOR KEY SHARE`, []any{l.item.Load, l.item.ID, l.epoch, l.run}},
 		{
 			`INSERT INTO godwit.batch (load_id, item, first_row, last_row, epoch, loaded, refused, filtered) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 			[]any{l.item.Load, l.item.ID, b.rows.First, b.rows.Last, l.epoch, counts.Loaded, counts.Refused, counts.Filtered},

@@ -24,7 +24,8 @@ type loader struct {
 	item    change.TableItem
 	copySQL string
 	measure *measure
-	epoch   int64 // of the claim
+	epoch   int64  // of the claim
+	run     string // of the load
 
 	mu     sync.Mutex
 	done   []change.Range // what is stored
@@ -60,12 +61,9 @@ func (db *DB) Load(ctx context.Context, item change.TableItem, rows Source) (cha
 // claim makes this call the item's only one.
 func (l *loader) claim(ctx context.Context) error {
 	return l.db.transact(ctx, func(ctx context.Context, s *session) error {
-		n, err := s.query(ctx, nil, `SELECT 1 FROM godwit.load WHERE load_id = $1 FOR KEY SHARE`, l.item.Load)
-		if err != nil {
+		var err error
+		if l.run, err = s.runOf(ctx, l.item.Load); err != nil {
 			return err
-		}
-		if n == 0 {
-			return &UnknownLoadError{l.item.Load}
 		}
 		var epoch int64
 		_, err = s.query(ctx, func(row [][]byte) (err error) {
@@ -79,7 +77,7 @@ func (l *loader) claim(ctx context.Context) error {
 			return err
 		}
 		l.epoch = epoch + 1
-		err = s.exec(ctx, `INSERT INTO godwit.claim (load_id, item, epoch) VALUES ($1, $2, $3)`, l.item.Load, l.item.ID, l.epoch)
+		err = s.exec(ctx, `INSERT INTO godwit.claim (load_id, item, epoch, run) VALUES ($1, $2, $3, $4)`, l.item.Load, l.item.ID, l.epoch, l.run)
 		if stateOf(err) == "23505" {
 			// Another call takes it at this moment: as if one of the two had conflicted.
 			return &Error{State: "40001", Message: "two calls take the item at once (OC000)"}

@@ -35,7 +35,7 @@ func (db *DB) Begin(ctx context.Context, load change.TableLoad) (*change.TableLo
 			return nil, err
 		}
 	}
-	// What a load of this name left, which another replaced, is no progress of it.
+	// What an earlier run of it left, which another load ended, is no progress of it.
 	if err := db.purge(ctx, load.ID); err != nil {
 		return nil, err
 	}
@@ -104,8 +104,7 @@ func (db *DB) Refused(ctx context.Context, load string, yield func(item string, 
 	}, `SELECT item, row_number, column_name, reason FROM godwit.refusal WHERE load_id = $1 ORDER BY item, row_number`, load)
 }
 
-// Publish marks a load as complete, from when on only one that says so replaces
-// it. Doing it again changes nothing.
+// Publish marks a load as complete. Doing it again changes nothing.
 func (db *DB) Publish(ctx context.Context, load string) error {
 	n, err := db.Exec(ctx, `UPDATE godwit.load SET published_at = coalesce(published_at, now()) WHERE load_id = $1`, load)
 	if err != nil {
@@ -117,23 +116,44 @@ func (db *DB) Publish(ctx context.Context, load string) error {
 	return nil
 }
 
-// purge ends a load: from its return on, nothing that was begun for it commits,
-// and its bookkeeping is gone but for the names of its tables. Doing it again
-// does the rest of what a call that ended early left.
-func (db *DB) purge(ctx context.Context, load string) error {
+// runOf locks a load for the transaction, so that nobody ends it meanwhile, and
+// returns its run.
+func (s *session) runOf(ctx context.Context, load string) (run string, err error) {
+	n, err := s.query(ctx, func(row [][]byte) error {
+		run = string(row[0])
+		return nil
+	}, `SELECT run FROM godwit.load WHERE load_id = $1 FOR KEY SHARE`, load)
+	if err == nil && n == 0 {
+		return "", &UnknownLoadError{load}
+	}
+	return run, err
+}
+
+// end ends a load: from its return on, nothing that was begun for it commits, and
+// its bookkeeping is gone but for the names of its tables. Doing it again does the
+// rest of what a call that ended early left.
+func (db *DB) end(ctx context.Context, load string) error {
 	// First the row, which whoever takes an item over locks, so that no claim is
 	// made any more; then the claims, which every transaction of rows locks; then
 	// what is read by nobody.
 	if _, err := db.Exec(ctx, `DELETE FROM godwit.load WHERE load_id = $1`, load); err != nil {
 		return fmt.Errorf("end load %s: %w", load, err)
 	}
+	return db.purge(ctx, load)
+}
+
+// purge removes what is recorded of a load that has no row. Where it gets one
+// meanwhile, what is recorded from then on stays: a statement sees either both
+// or neither.
+func (db *DB) purge(ctx context.Context, load string) error {
 	for _, t := range []struct{ table, key string }{
 		{"claim", "load_id, item, epoch"},
 		{"batch", "load_id, item, first_row"},
 		{"refusal", "load_id, item, row_number"},
 		{"job", "load_id, table_schema, table_name, object_name"},
 	} {
-		sql := fmt.Sprintf(`DELETE FROM godwit.%[1]s WHERE (%[2]s) IN (SELECT %[2]s FROM godwit.%[1]s WHERE load_id = $1 LIMIT %[3]d)`, t.table, t.key, purgeRows)
+		sql := fmt.Sprintf(`DELETE FROM godwit.%[1]s WHERE (%[2]s) IN (SELECT %[2]s FROM godwit.%[1]s WHERE load_id = $1 LIMIT %[3]d)
+			AND NOT EXISTS (SELECT 1 FROM godwit.load WHERE load_id = $1)`, t.table, t.key, purgeRows)
 		for {
 			n, err := db.Exec(ctx, sql, load)
 			if err != nil {

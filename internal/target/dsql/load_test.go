@@ -123,14 +123,39 @@ func TestReplaceEndsTheOtherLoad(t *testing.T) {
 	if err := b.loader.Tables(t.Context(), "l1", []change.TablePlan{parent, child}); !errors.As(err, &unknown) {
 		t.Errorf("got %v, want an UnknownLoadError", err)
 	}
-	// Begun again, the first is a new load.
-	b.exec(`DROP TABLE shop.parent, shop.child; DELETE FROM godwit.loaded_table`)
-	b.begin("l1", parent, child)
-	p, err := b.loader.Load(t.Context(), item("l1", "a", &parent, rows), source(rows, 10))
-	if err != nil || p.Loaded != 10 {
-		t.Errorf("got %+v, %v, want 10 rows", p, err)
+}
+
+// A load that was ended, and whose tables were not dropped yet, begins again from
+// nothing: rows that its first run stored are not its own, and what still runs
+// for that stores no more.
+func TestLoadThatBeginsAgainTrustsNothing(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, local.Config{})
+	plan := orders("orders")
+	plan.Key = nil
+	b.begin("l1", plan)
+	rows := plain(100, 5)
+	work := item("l1", "a", &plan, rows)
+	if _, err := b.loader.Load(t.Context(), item("l1", "b", &plan, rows), source(rows, 10)); err != nil {
+		t.Fatal(err)
 	}
-	equal(t, "rows", b.list(`SELECT count(*)::text FROM shop.parent`), "10")
+	db := b.open(dsql.Config{Role: loaderRole, Limits: dsql.Limits{TransactionRows: 30}})
+	_, late := db.Load(t.Context(), work, during(source(rows, 10), func() {
+		b.exec(`DELETE FROM godwit.load`) // as who replaces it does first
+		b.begin("l1", plan)
+		if _, err := b.loader.Load(t.Context(), work, source(rows, 10)); err != nil {
+			t.Error(err)
+		}
+	}))
+	var superseded *dsql.SupersededError
+	if !errors.As(late, &superseded) {
+		t.Errorf("the first run: got %v, want a SupersededError", late)
+	}
+	equal(t, "rows", b.list(`SELECT concat(count(*), ' ', count(DISTINCT id)) FROM shop.orders`), "100 100")
+	state, err := b.loader.State(t.Context(), "l1")
+	if err != nil || len(state.Items) != 1 || state.Items[0].ID != "a" {
+		t.Errorf("got %+v, %v, want item a and no other", state, err)
+	}
 }
 
 // What depends on a table that is to be replaced keeps it.

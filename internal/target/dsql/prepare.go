@@ -21,9 +21,11 @@ type Preparation struct {
 var bookkeeping = []string{
 	`CREATE SCHEMA IF NOT EXISTS godwit`,
 	// A load that has a row here may store rows. Another that replaces it deletes
-	// the row first.
+	// the row first. Where a load of that name begins again, it is another run, to
+	// which tables and claims of the first are nothing.
 	`CREATE TABLE IF NOT EXISTS godwit.load (
 		load_id text PRIMARY KEY,
+		run text NOT NULL DEFAULT gen_random_uuid()::text,
 		plan text NOT NULL,
 		replaces boolean NOT NULL,
 		begun_at timestamptz NOT NULL DEFAULT now(),
@@ -33,6 +35,7 @@ var bookkeeping = []string{
 		table_schema text,
 		table_name text,
 		load_id text NOT NULL,
+		run text NOT NULL,
 		PRIMARY KEY (table_schema, table_name))`,
 	// Who works on an item: the call that put the epoch there. The epoch is of the
 	// key, because FOR KEY SHARE, which the call's transactions take, conflicts
@@ -41,6 +44,7 @@ var bookkeeping = []string{
 		load_id text,
 		item text,
 		epoch bigint,
+		run text NOT NULL,
 		PRIMARY KEY (load_id, item, epoch))`,
 	// A transaction that stored rows of an item, all from first_row to last_row: it
 	// inserts this row before them. Transactions of one epoch never overlap.

@@ -12,8 +12,8 @@ import (
 
 // A standing is what the target has of a table.
 type standing struct {
-	exists bool
-	load   string // whose it is by the bookkeeping; "" is nobody's
+	exists    bool
+	load, run string // whose it is by the bookkeeping; "" is nobody's
 }
 
 // refuses says why a load cannot have the table; nil where it can.
@@ -35,13 +35,13 @@ func (db *DB) tables(ctx context.Context, names []change.TableName) (map[change.
 		for _, row := range rows {
 			found[change.TableName{Schema: schema, Name: row[0]}] = standing{exists: true}
 		}
-		rows, err = db.rows(ctx, `SELECT table_name, load_id FROM godwit.loaded_table WHERE table_schema = $1`, schema)
+		rows, err = db.rows(ctx, `SELECT table_name, load_id, run FROM godwit.loaded_table WHERE table_schema = $1`, schema)
 		if err != nil {
 			return nil, fmt.Errorf("list the loaded tables of schema %s: %w", schema, err)
 		}
 		for _, row := range rows {
 			name := change.TableName{Schema: schema, Name: row[0]}
-			found[name] = standing{exists: found[name].exists, load: row[1]}
+			found[name] = standing{exists: found[name].exists, load: row[1], run: row[2]}
 		}
 	}
 	return found, nil
@@ -59,8 +59,9 @@ func schemasOf(names []change.TableName) []string {
 
 // Tables makes the tables of a load with their primary keys, checks, defaults and
 // identities; those that it made before are left alone. Where the load replaces
-// another, that one is ended and its tables of these names are dropped first. A
-// call that ends early leaves some of the tables; the next one makes the rest.
+// another, that one is ended and its tables of these names are dropped first, as
+// are those of an earlier run of this load. A call that ends early leaves some of
+// the tables; the next one makes the rest.
 func (db *DB) Tables(ctx context.Context, load string, plans []change.TablePlan) error {
 	state, err := db.State(ctx, load)
 	if err != nil {
@@ -81,6 +82,13 @@ func (db *DB) Tables(ctx context.Context, load string, plans []change.TablePlan)
 	if err != nil {
 		return err
 	}
+	run := ""
+	if err := db.transact(ctx, func(ctx context.Context, s *session) (err error) {
+		run, err = s.runOf(ctx, load)
+		return err
+	}); err != nil {
+		return err
+	}
 	var old []change.TableName
 	ended := map[string]bool{load: true, "": true}
 	for _, name := range names {
@@ -88,11 +96,11 @@ func (db *DB) Tables(ctx context.Context, load string, plans []change.TablePlan)
 		if err := t.refuses(name, load, state.Replace); err != nil {
 			return err
 		}
-		if t.load != "" && t.load != load {
+		if t.load != "" && t.run != run {
 			old = append(old, name)
 		}
 		if !ended[t.load] {
-			if err := db.purge(ctx, t.load); err != nil {
+			if err := db.end(ctx, t.load); err != nil {
 				return err
 			}
 			ended[t.load] = true
@@ -102,7 +110,7 @@ func (db *DB) Tables(ctx context.Context, load string, plans []change.TablePlan)
 		return err
 	}
 	for i, name := range names {
-		if t := tables[name]; t.load == load && t.exists {
+		if t := tables[name]; t.run == run && t.exists {
 			continue
 		}
 		if err := db.own(ctx, load, name); err != nil {
@@ -119,16 +127,12 @@ func (db *DB) Tables(ctx context.Context, load string, plans []change.TablePlan)
 // no table makes it; whoever finds a table without a row leaves it alone.
 func (db *DB) own(ctx context.Context, load string, name change.TableName) error {
 	err := db.transact(ctx, func(ctx context.Context, s *session) error {
-		// Another load that replaces this one ends it first.
-		n, err := s.query(ctx, nil, `SELECT 1 FROM godwit.load WHERE load_id = $1 FOR KEY SHARE`, load)
+		run, err := s.runOf(ctx, load)
 		if err != nil {
 			return err
 		}
-		if n == 0 {
-			return &UnknownLoadError{load}
-		}
-		return s.exec(ctx, `INSERT INTO godwit.loaded_table (table_schema, table_name, load_id) VALUES ($1, $2, $3)
-			ON CONFLICT (table_schema, table_name) DO UPDATE SET load_id = excluded.load_id`, name.Schema, name.Name, load)
+		return s.exec(ctx, `INSERT INTO godwit.loaded_table (table_schema, table_name, load_id, run) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (table_schema, table_name) DO UPDATE SET load_id = excluded.load_id, run = excluded.run`, name.Schema, name.Name, load, run)
 	})
 	if err != nil {
 		return fmt.Errorf("note table %s.%s: %w", name.Schema, name.Name, err)
