@@ -174,7 +174,7 @@ func (s *Service) invoke(d *Delivery, arn string, input []byte) Outcome {
 			return Lost
 		}
 		var e *lambda.Error
-		wait := time.Duration(0)
+		var wait time.Duration
 		if errors.As(err, &e) && e.Type == "Lambda.TooManyRequestsException" {
 			throttles++
 			wait = backoff(throttles, time.Second, 5*time.Minute)

@@ -208,7 +208,9 @@ func (s *Service) Tick() (fired int) {
 		if r.Scheduler {
 			e.Source, e.Detail = "aws.scheduler", json.RawMessage(`"{}"`)
 		}
-		r.next = r.next.Add((now.Sub(r.next)/r.Every + 1) * r.Every)
+		for !r.next.After(now) {
+			r.next = r.next.Add(r.Every)
+		}
 		s.begin(&r.Rule, e)
 		fired++
 	}

@@ -82,32 +82,35 @@ func (p *part) close() ([]byte, error) {
 }
 
 // value makes a value of PostgreSQL's text.
-func (k kind) value(text []byte) (parquet.Value, error) {
+func (k kind) value(said []byte) (parquet.Value, error) {
 	switch k {
+	case text:
+		return parquet.ByteArrayValue(bytes.Clone(said)), nil
 	case int64s:
-		n, err := strconv.ParseInt(string(text), 10, 64)
+		n, err := strconv.ParseInt(string(said), 10, 64)
 		return parquet.Int64Value(n), err
 	case int32s, int16s:
-		n, err := strconv.ParseInt(string(text), 10, 32)
+		n, err := strconv.ParseInt(string(said), 10, 32)
 		return parquet.Int32Value(int32(n)), err
 	case doubles:
-		f, err := strconv.ParseFloat(string(text), 64)
+		f, err := strconv.ParseFloat(string(said), 64)
 		return parquet.DoubleValue(f), err
 	case floats:
-		f, err := strconv.ParseFloat(string(text), 32)
+		f, err := strconv.ParseFloat(string(said), 32)
 		return parquet.FloatValue(float32(f)), err
 	case booleans:
-		return parquet.BooleanValue(string(text) == "t"), nil
+		return parquet.BooleanValue(string(said) == "t"), nil
 	case binaries:
-		raw, ok := bytes.CutPrefix(text, []byte(`\x`))
+		raw, ok := bytes.CutPrefix(said, []byte(`\x`))
 		if !ok {
 			return parquet.Value{}, errors.New("bytes are not in hexadecimal")
 		}
 		b := make([]byte, hex.DecodedLen(len(raw)))
 		_, err := hex.Decode(b, raw)
 		return parquet.ByteArrayValue(b), err
+	case omitted:
 	}
-	return parquet.ByteArrayValue(bytes.Clone(text)), nil
+	return parquet.Value{}, fmt.Errorf("kind %d is stored in no way", k)
 }
 
 // schemaOf keeps the columns in the table's order, where parquet.Group sorts
