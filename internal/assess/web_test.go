@@ -2,6 +2,7 @@ package assess_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -17,7 +18,8 @@ import (
 
 // A web is tables with foreign keys in all shapes: to keys of one column and of
 // several, to the table itself, in circles, by the key itself, in another order,
-// to UNIQUE columns, deferrable, through tables whose key is another's.
+// to UNIQUE columns, deferrable, through tables whose key is another's, by columns
+// that refer to several tables.
 type web struct {
 	random *rand.Rand
 	sql    strings.Builder
@@ -38,11 +40,15 @@ func makeWeb(seed uint64, n int) *web {
 	for i := range n {
 		var columns, constraints, key, types []string
 		add := func(name, typ string) { columns = append(columns, fmt.Sprintf("%q %s", name, typ)) }
+		groups := map[string][][2]string{} // columns of one reference, with their types
 		refer := func(to int, prefix string, shuffle bool) []string {
-			var mine []string
-			for j, k := range w.keys[to] {
-				mine = append(mine, prefix+k)
-				add(prefix+k, w.types[to][j])
+			mine := w.shared(groups, w.types[to])
+			if mine == nil {
+				for j, k := range w.keys[to] {
+					mine = append(mine, prefix+k)
+					add(prefix+k, w.types[to][j])
+					groups[prefix] = append(groups[prefix], [2]string{prefix + k, w.types[to][j]})
+				}
 			}
 			order := w.random.Perm(len(mine))
 			if !shuffle {
@@ -74,6 +80,7 @@ func makeWeb(seed uint64, n int) *web {
 			}
 		}
 		if len(key) > 4 { // webs of keys in keys grow: begin anew
+			clear(groups)
 			columns, constraints, key, types = []string{`"id" bigint`}, nil, []string{"id"}, []string{"bigint"}
 		}
 		w.keys, w.types = append(w.keys, key), append(w.types, types)
@@ -100,6 +107,29 @@ func makeWeb(seed uint64, n int) *web {
 		fmt.Fprintf(&w.sql, "ALTER TABLE %s ADD FOREIGN KEY (%s) REFERENCES %s (%s) DEFERRABLE;\n", webName(from), quoteAll(mine), webName(to), quoteAll(w.keys[to]))
 	}
 	return w
+}
+
+// shared returns columns of an earlier reference that a new one may have, too, so
+// that one column refers to several tables; nil is none. They are of one reference
+// alone, whose columns all refer to one row.
+func (w *web) shared(groups map[string][][2]string, types []string) []string {
+	if w.random.IntN(3) > 0 {
+		return nil
+	}
+	for _, prefix := range slices.Sorted(maps.Keys(groups)) {
+		var names []string
+		for _, typ := range types {
+			i := slices.IndexFunc(groups[prefix], func(c [2]string) bool { return c[1] == typ && !slices.Contains(names, c[0]) })
+			if i < 0 {
+				break
+			}
+			names = append(names, groups[prefix][i][0])
+		}
+		if len(names) == len(types) {
+			return names
+		}
+	}
+	return nil
 }
 
 // fill puts rows into the web, without triggers, whose references all exist: every
