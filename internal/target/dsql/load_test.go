@@ -1,9 +1,11 @@
 package dsql_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"godwit/internal/change"
 	local "godwit/internal/local/dsql"
@@ -140,13 +142,21 @@ func TestLoadThatBeginsAgainTrustsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := b.open(dsql.Config{Role: loaderRole, Limits: dsql.Limits{TransactionRows: 30}})
-	_, late := db.Load(t.Context(), work, during(source(rows, 10), func() {
-		b.exec(`DELETE FROM godwit.load`) // as who replaces it does first
-		b.begin("l1", plan)
-		if _, err := b.loader.Load(t.Context(), work, source(rows, 10)); err != nil {
-			t.Error(err)
-		}
-	}))
+	_, late := db.Load(t.Context(), work, func(ctx context.Context, r change.Range, yield func(change.Lines) error) error {
+		return source(rows, 10)(ctx, r, func(l change.Lines) error {
+			if l.First == 50 {
+				for b.list(`SELECT count(*)::text FROM godwit.batch WHERE item = 'a'`) == "0" {
+					time.Sleep(time.Millisecond) // rows 0 to 27 are being stored
+				}
+				b.exec(`DELETE FROM godwit.load`) // as who replaces it does first
+				b.begin("l1", plan)
+				if _, err := b.loader.Load(t.Context(), work, source(rows, 10)); err != nil {
+					t.Error(err)
+				}
+			}
+			return yield(l)
+		})
+	})
 	var superseded *dsql.SupersededError
 	if !errors.As(late, &superseded) {
 		t.Errorf("the first run: got %v, want a SupersededError", late)
