@@ -93,10 +93,11 @@ test: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.
 bench: build/postgres.stamp ## print speeds as ratios to a limit and to a plain way, each measured in turn with the other
 	@go test -run '^$$' -bench 'ToRows|IonWalk|Import|Passes|Steps|Stream|Snapshot' -benchtime 9x -timeout 30m ./internal/migrate | grep -vE '^(goos|goarch|pkg|cpu|Benchmark|PASS|ok)'
 
-soak: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/cdk.out.snapshot/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, faults at every call of larger ledgers, SCHEDULES=2000 random schedules of streams
+soak: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/cdk.out.snapshot/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, faults at every call of larger ledgers, SCHEDULES=2000 random schedules of streams, and of loads into Aurora DSQL
 	@$(MAKE) demo DOCUMENTS=1000000
 	@$(call long,soak,-tags soak ./internal/local)
 	@$(call long,schedules,-run RandomStreamSchedules ./internal/migrate -schedules $(SCHEDULES))
+	@$(call long,dsql,-run RandomSchedulesOfFaults ./internal/target/dsql -schedules $(SCHEDULES))
 
 # A test with its log in build, of which it prints all but the names of what passes.
 long = failed=0; go test -v -count 1 -timeout 6h $(2) > build/$(1).txt || failed=$$?; \
