@@ -62,7 +62,7 @@ type Finding struct {
 	Table   change.TableName `json:"table,omitzero"` // of the source; zero is the database
 	Column  string           `json:"column,omitempty"`
 	Name    string           `json:"name,omitempty"` // of a constraint, an index or another object
-	Kind    string           `json:"kind"`           // what it is about, for programs: see Kinds
+	Kind    string           `json:"kind"`           // what it is about, for programs: one of the Kind constants
 	Verdict Verdict          `json:"verdict"`
 	Why     string           `json:"why"`
 	Do      string           `json:"do,omitempty"`

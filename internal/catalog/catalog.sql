@@ -4,7 +4,7 @@
 -- no row of a table is read, and no right is needed but to connect (of sequences
 -- that the user may not read, the last value stays unknown). PostgreSQL 11 to 18:
 --
---     psql -XAtf catalog.sql "host=… dbname=…" > catalog.json
+--     psql -XAtf catalog.sql "host=HOST dbname=NAME" > catalog.json
 --
 -- The search path is set to pg_catalog for this statement alone, so that every
 -- other name is spelt with its schema. Columns of the system catalogs that not

@@ -149,6 +149,20 @@ func TestNoRightsAreNeeded(t *testing.T) {
 	}
 }
 
+// Servers of any encoding understand the statement, comments and all; it fits into
+// a call of the Data API, which takes 64 Ki characters, and is one.
+func TestTheStatementIsPlainAndShort(t *testing.T) {
+	sql := catalog.SQL()
+	for i := range len(sql) {
+		if sql[i] >= 0x80 {
+			t.Fatalf("byte %d of the statement is no ASCII: %.40q", i, sql[i:])
+		}
+	}
+	if len(sql) > 60_000 || strings.Contains(sql, ";\n") {
+		t.Errorf("got %d bytes, want one statement of at most 60,000", len(sql))
+	}
+}
+
 // The statement leaves the session as it was.
 func TestTheSearchPathComesBack(t *testing.T) {
 	c := testdb.Connect(t, testdb.New(t).AdminDSN)
