@@ -12,7 +12,6 @@ import (
 	"godwit/functions/internal/snapshots"
 	"godwit/internal/config"
 	"godwit/internal/migrate"
-	"godwit/internal/target/dsql"
 )
 
 func main() {
@@ -28,15 +27,11 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := s.SnapshotTarget
-	h := &migrate.PrepareSnapshot{Target: func(ctx context.Context, schemas []string) error {
-		db, err := dsql.Open(dsql.Config{Endpoint: t.Endpoint, Region: s.AWS.Region, Role: dsql.Admin, Credentials: s.AWS.Credentials})
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		return db.Prepare(ctx, dsql.Preparation{Loader: t.LoaderRole, Principals: t.LoaderARNs, Schemas: schemas})
-	}}
+	prepare := prepareDSQL
+	if s.SnapshotTarget.Kind == config.TargetAurora {
+		prepare = prepareAurora
+	}
+	h := &migrate.PrepareSnapshot{Target: func(ctx context.Context, schemas []string) error { return prepare(ctx, s, schemas) }}
 	lambda.Start(h.Handle)
 	return nil
 }

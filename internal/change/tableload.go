@@ -1,7 +1,11 @@
 package change
 
-// A TableLoad is one load of whole tables into a target that keeps rows as they
-// come, without staging.
+import (
+	"fmt"
+	"slices"
+)
+
+// A TableLoad is one load of whole tables.
 type TableLoad struct {
 	ID string `json:"id"`
 	// Plan is a digest of everything that decides what becomes of the tables. A
@@ -11,6 +15,17 @@ type TableLoad struct {
 	// Replace lets the load take the place of what another load brought into
 	// these tables, all of which is then dropped.
 	Replace bool `json:"replace,omitempty"`
+}
+
+// Stage names the hidden schema of the load's tables of a target schema, where the
+// target has hidden ones.
+func (l *TableLoad) Stage(schema string) string {
+	var schemas []string
+	for _, t := range l.Tables {
+		schemas = append(schemas, t.Schema)
+	}
+	slices.Sort(schemas)
+	return fmt.Sprintf("godwit_load_%s_%d", l.ID[:min(16, len(l.ID))], slices.Index(slices.Compact(schemas), schema))
 }
 
 // A TableItem is a unit of work of a TableLoad: rows of one table, from one
@@ -63,7 +78,7 @@ type Counts struct {
 
 // A TableProgress is how far the work on a TableItem has come.
 type TableProgress struct {
-	Counts        // of the whole item, whoever stored the rows
+	Counts         // of the whole item, whoever stored the rows
 	Left   []Range `json:"left,omitempty"` // what remains; nil when the item is done
 }
 

@@ -5,11 +5,12 @@ PERFORM pg_advisory_xact_lock(hashtextextended('godwit install', 0));
 
 CREATE SCHEMA IF NOT EXISTS godwit;
 
--- A load: one archive, one mapping, one target schema.
+-- A load: of a ledger, which is one archive, one mapping and one target schema, or of tables, which stand in
+-- godwit.loaded_table with their schemas.
 CREATE TABLE IF NOT EXISTS godwit.load (
   load_id       text PRIMARY KEY,
-  target_schema text NOT NULL,
-  stage_schema  text NOT NULL,
+  target_schema text, -- of a ledger
+  stage_schema  text, -- of a ledger
   history       boolean NOT NULL,
   state         text NOT NULL CHECK (state IN ('loading', 'published')),
   strand        text,
@@ -17,12 +18,17 @@ CREATE TABLE IF NOT EXISTS godwit.load (
   last_block    bigint,
   started_at    timestamptz NOT NULL DEFAULT now(),
   published_at  timestamptz,
-  made_schema   boolean,    -- showing it made the target schema
-  shown_in      pg_snapshot -- taken as it was shown: what it does not see was written later
+  made_schema   boolean,     -- showing it made the target schema
+  shown_in      pg_snapshot, -- taken as it was shown: what it does not see was written later
+  plan          text,        -- of tables: a digest of what becomes of them
+  replaces      boolean      -- of tables: it takes the place of what other loads of tables brought
 );
 -- What the first version did not note. ALTER TABLE would wait for every running task, even for a column that is there.
 IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'godwit.load'::regclass AND attname = 'shown_in') THEN
   ALTER TABLE godwit.load ADD COLUMN made_schema boolean, ADD COLUMN shown_in pg_snapshot;
+END IF;
+IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'godwit.load'::regclass AND attname = 'plan') THEN
+  ALTER TABLE godwit.load ALTER COLUMN target_schema DROP NOT NULL, ALTER COLUMN stage_schema DROP NOT NULL, ADD COLUMN plan text, ADD COLUMN replaces boolean;
 END IF;
 -- Two loads never write to one schema at a time. CREATE INDEX IF NOT EXISTS would wait for every writer of the table
 -- even when the index is there.
@@ -39,6 +45,16 @@ CREATE TABLE IF NOT EXISTS godwit.load_table (
   merge        boolean NOT NULL,
   shown        oid, -- the table that showed the load; another of its name may have come since
   PRIMARY KEY (load_id, current_name)
+);
+
+-- The tables of a load of tables.
+CREATE TABLE IF NOT EXISTS godwit.loaded_table (
+  load_id       text NOT NULL REFERENCES godwit.load,
+  target_schema text NOT NULL,
+  target_name   text NOT NULL,
+  stage_schema  text NOT NULL, -- hidden; one for each target schema
+  shown         oid,           -- the table that showed the load; another of its name may have come since
+  PRIMARY KEY (load_id, target_schema, target_name)
 );
 
 -- The ledger tables of a load, by id: a dropped and re-created table has one name and two ids.
@@ -139,8 +155,16 @@ $f$;
 
 -- stands tells whether a table that showed a load is still there. A load without tables stands for ever.
 CREATE OR REPLACE FUNCTION godwit.stands(p_load text) RETURNS boolean LANGUAGE sql STABLE AS $f$
-  SELECT coalesce(bool_or(to_regclass(format('%I.%I', l.target_schema, t.current_name))::oid IS NOT DISTINCT FROM t.shown), true)
-  FROM godwit.load l JOIN godwit.load_table t USING (load_id) WHERE l.load_id = p_load
+  SELECT coalesce(bool_or(to_regclass(x.relation)::oid IS NOT DISTINCT FROM x.shown), true) FROM (
+    SELECT format('%I.%I', l.target_schema, t.current_name) AS relation, t.shown
+    FROM godwit.load l JOIN godwit.load_table t USING (load_id) WHERE l.load_id = p_load
+    UNION ALL SELECT format('%I.%I', t.target_schema, t.target_name), t.shown FROM godwit.loaded_table t WHERE t.load_id = p_load) AS x
+$f$;
+
+-- under_way names the load that is under way into a schema, of a ledger or of tables.
+CREATE OR REPLACE FUNCTION godwit.under_way(p_schema text) RETURNS text LANGUAGE sql STABLE AS $f$
+  SELECT l.load_id FROM godwit.load l WHERE l.state = 'loading'
+    AND (l.target_schema = p_schema OR EXISTS (SELECT FROM godwit.loaded_table t WHERE t.load_id = l.load_id AND t.target_schema = p_schema)) LIMIT 1
 $f$;
 
 -- register records a load and reserves its schema. It answers the load's state, or which other load has the schema. A
@@ -155,9 +179,8 @@ BEGIN
   IF l.state = 'loading' OR l.state = 'published' AND godwit.stands(p_load) THEN
     RETURN jsonb_build_object('state', l.state);
   END IF;
-  SELECT * INTO l FROM godwit.load x WHERE x.target_schema = p_schema AND x.state = 'loading';
-  IF FOUND THEN
-    RETURN jsonb_build_object('running', l.load_id);
+  IF godwit.under_way(p_schema) IS NOT NULL THEN
+    RETURN jsonb_build_object('running', godwit.under_way(p_schema));
   END IF;
   PERFORM godwit.forget(p_load);
   INSERT INTO godwit.load (load_id, target_schema, stage_schema, history, state, strand, first_block, last_block)
@@ -175,6 +198,7 @@ BEGIN
   DELETE FROM godwit.task x WHERE x.load_id = p_load;
   DELETE FROM godwit.load_source x WHERE x.load_id = p_load;
   DELETE FROM godwit.load_table x WHERE x.load_id = p_load;
+  DELETE FROM godwit.loaded_table x WHERE x.load_id = p_load;
   -- A stream that continues it has nothing to continue.
   DELETE FROM godwit.stream_block x USING godwit.stream s WHERE s.load_id = p_load AND x.stream = s.name;
   DELETE FROM godwit.stream_aside x USING godwit.stream s WHERE s.load_id = p_load AND x.stream = s.name;
@@ -200,6 +224,7 @@ DECLARE
   v_constraint text;
   v_context text;
   v_copy text := concat('COPY ', p_args->>'relation', ', ');
+  v_plan text;
 BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended(concat_ws(' ', 'godwit', p_load, p_phase, p_name), 0)) THEN
     RETURN jsonb_build_object('state', 'running');
@@ -207,7 +232,7 @@ BEGIN
   IF EXISTS (SELECT FROM godwit.task t WHERE t.load_id = p_load AND t.phase = p_phase AND t.name = p_name) THEN
     RETURN jsonb_build_object('state', 'done');
   END IF;
-  SELECT l.state INTO v_state FROM godwit.load l WHERE l.load_id = p_load FOR KEY SHARE;
+  SELECT l.state, l.plan INTO v_state, v_plan FROM godwit.load l WHERE l.load_id = p_load FOR KEY SHARE;
   IF v_state IS DISTINCT FROM 'loading' THEN
     RETURN jsonb_build_object('state', 'failed', 'sqlstate', 'GW003', 'message',
       format('load %s is %s: start it again', p_load, coalesce(v_state, 'not registered, as after it was abandoned')));
@@ -218,12 +243,13 @@ BEGIN
   END IF;
   BEGIN
     INSERT INTO godwit.task (load_id, phase, name) VALUES (p_load, p_phase, p_name);
-    CASE p_phase
-      WHEN 'import' THEN v_rows := godwit.import_part(p_load, p_args);
-      WHEN 'keys' THEN v_rows := godwit.build_key(p_load, p_args);
-      WHEN 'slices' THEN v_counts := godwit.publish_slice(p_load, p_args);
-      WHEN 'indexes' THEN v_rows := godwit.build_index(p_load, p_args);
-      WHEN 'visible' THEN v_counts := godwit.make_visible(p_load);
+    CASE
+      WHEN v_plan IS NOT NULL THEN SELECT x.rows, x.counts INTO v_rows, v_counts FROM godwit.run_tables(p_load, p_phase, p_args) AS x;
+      WHEN p_phase = 'import' THEN v_rows := godwit.import_part(p_load, p_args);
+      WHEN p_phase = 'keys' THEN v_rows := godwit.build_key(p_load, p_args);
+      WHEN p_phase = 'slices' THEN v_counts := godwit.publish_slice(p_load, p_args);
+      WHEN p_phase = 'indexes' THEN v_rows := godwit.build_index(p_load, p_args);
+      WHEN p_phase = 'visible' THEN v_counts := godwit.make_visible(p_load);
       ELSE RAISE EXCEPTION USING ERRCODE = 'GW000', MESSAGE = format('no phase is named %s', p_phase);
     END CASE;
     UPDATE godwit.task t SET rows = v_rows, counts = v_counts, table_id = p_args->>'table_id', done_at = clock_timestamp()
@@ -256,7 +282,7 @@ DECLARE
 BEGIN
   BEGIN
     v_answer := aws_s3.table_import_from_s3(
-      format('%I.%I', p_args->>'schema', p_args->>'relation'), '', '(FORMAT text)',
+      format('%I.%I', p_args->>'schema', p_args->>'relation'), coalesce(p_args->>'columns', ''), '(FORMAT text)',
       aws_commons.create_s3_uri(p_args->>'bucket', p_args->>'key', p_args->>'region'));
   EXCEPTION WHEN raise_exception THEN
     -- Only the text tells what S3 answered.

@@ -12,7 +12,7 @@ import (
 )
 
 // What the loader installs, in this order, each in a transaction: bookkeeping and
-// tasks, what makes a load visible, and what takes it away.
+// tasks, what makes a load visible, what takes it away, and loads of tables.
 var (
 	//go:embed install.sql
 	installSQL string
@@ -20,12 +20,21 @@ var (
 	publishSQL string
 	//go:embed unload.sql
 	unloadSQL string
+	//go:embed snapshot.sql
+	snapshotSQL string
 )
 
 // A Conflict says that another load is under way into the same schema.
-type Conflict struct{ Schema, Running string }
+type Conflict struct {
+	Schema, Running string
+	Tables          bool // the other is a load of tables
+}
 
 func (e *Conflict) Error() string {
+	if e.Tables {
+		return fmt.Sprintf("the load %s of a snapshot is under way into schema %s; let it finish or redrive it, or replace it with a load of the same tables and \"Replace\": true",
+			e.Running, e.Schema)
+	}
 	return fmt.Sprintf("load %s is under way into schema %s; let it finish or redrive it, or start again with \"Abandon\": %q to remove what it left",
 		e.Running, e.Schema, e.Running)
 }

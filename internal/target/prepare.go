@@ -73,7 +73,7 @@ func Prepare(ctx context.Context, admin, loader *DB, role, password string) erro
 	if err := admin.Exec(ctx, adminSQL(admin.Database, role, verifier)); err != nil {
 		return fmt.Errorf("prepare extension aws_s3, role %s and its grants: %w", role, err)
 	}
-	for _, sql := range []string{installSQL, publishSQL, unloadSQL, streamSQL, revisionsSQL, rowsSQL} {
+	for _, sql := range []string{installSQL, publishSQL, unloadSQL, streamSQL, revisionsSQL, rowsSQL, snapshotSQL} {
 		if err := loader.Exec(ctx, comments.ReplaceAllString(sql, "")); err != nil {
 			return fmt.Errorf("install the bookkeeping schema godwit: %w", err)
 		}

@@ -6,13 +6,16 @@ PERFORM pg_advisory_xact_lock(hashtextextended('godwit install', 0));
 CREATE OR REPLACE FUNCTION godwit.abandon(p_load text) RETURNS void LANGUAGE plpgsql AS $f$
 DECLARE
   l godwit.load;
+  v_stage text;
 BEGIN
   SELECT * INTO l FROM godwit.load x WHERE x.load_id = p_load FOR UPDATE;
   IF NOT FOUND THEN RETURN; END IF;
   IF l.state = 'published' THEN
     RAISE EXCEPTION USING ERRCODE = 'GW003', MESSAGE = format('load %s is published and cannot be abandoned', p_load);
   END IF;
-  EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', l.stage_schema);
+  FOR v_stage IN SELECT l.stage_schema WHERE l.stage_schema IS NOT NULL UNION SELECT t.stage_schema FROM godwit.loaded_table t WHERE t.load_id = p_load LOOP
+    EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', v_stage);
+  END LOOP;
   PERFORM godwit.forget(p_load);
 END $f$;
 
@@ -168,6 +171,11 @@ BEGIN
   SELECT l.target_schema INTO v_schema FROM godwit.load l WHERE l.load_id = p_load;
   IF NOT FOUND THEN
     RETURN jsonb_build_object('state', 'unknown', 'message', format('load %s is not known: was it removed already?', p_load));
+  ELSIF v_schema IS NULL THEN
+    RETURN jsonb_build_object('state', 'failed', 'sqlstate', 'GW005', 'message', (
+      SELECT format('nothing was removed: load %s is of a snapshot, and what others wrote to its tables since cannot be told from its own rows. To remove them all the same: DROP TABLE %s; SELECT godwit.forget(%L);',
+        p_load, string_agg(format('%I.%I', t.target_schema, t.target_name), ', ' ORDER BY t.target_schema, t.target_name), p_load)
+      FROM godwit.loaded_table t WHERE t.load_id = p_load));
   END IF;
   SELECT f.* INTO v_failure FROM godwit.failure f WHERE f.load_id = p_load AND f.phase = 'unload';
   IF FOUND AND p_look THEN

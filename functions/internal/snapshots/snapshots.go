@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -13,6 +14,7 @@ import (
 	"godwit/internal/config"
 	"godwit/internal/migrate"
 	"godwit/internal/objects"
+	"godwit/internal/target"
 	"godwit/internal/target/dsql"
 )
 
@@ -40,14 +42,22 @@ func Read(ctx context.Context, function string) (*Setup, error) {
 // too.
 func (s *Setup) Target() (Target, error) {
 	t := s.SnapshotTarget
-	if t.Kind != config.TargetDSQL {
-		return nil, fmt.Errorf("target %s is not implemented yet", t.Kind)
+	if t.Kind == config.TargetAurora {
+		return &migrate.AuroraTarget{
+			Aurora: s.Database(t.LoaderSecret), Quote: target.Quote, Objects: s.Objects, WorkBucket: s.WorkBucket, Region: s.AWS.Region, Now: time.Now,
+		}, nil
 	}
 	db, err := dsql.Open(dsql.Config{Endpoint: t.Endpoint, Region: s.AWS.Region, Role: t.LoaderRole, Credentials: s.AWS.Credentials})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", t.Endpoint, err)
 	}
 	return &migrate.DSQLTarget{DSQL: db, Objects: s.Objects, WorkBucket: s.WorkBucket}, nil
+}
+
+// Database is the Aurora PostgreSQL database as the user of a secret.
+func (s *Setup) Database(secret string) *target.DB {
+	t := s.SnapshotTarget
+	return &target.DB{API: target.NewAPI(s.AWS), ClusterARN: t.Cluster, SecretARN: secret, Database: t.Database}
 }
 
 // A Target is a database that a snapshot is loaded into, and what writes its rows.
