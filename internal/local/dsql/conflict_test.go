@@ -36,6 +36,11 @@ func TestWritersOfOneRowConflict(t *testing.T) {
 	_, err = b.Exec(t.Context(), `UPDATE t SET v = v + 1`)
 	wantRefusal(t, err, "40001", oc000)
 	do(t, b, `ROLLBACK`, `UPDATE t SET v = v + 1`)
+	// A definition and a writer of its table conflict, too.
+	do(t, a, `BEGIN`, `INSERT INTO t VALUES (2, 0)`)
+	_, err = b.Exec(t.Context(), `ALTER TABLE t ADD COLUMN w int`)
+	wantRefusal(t, err, "40001", oc001)
+	do(t, a, `ROLLBACK`)
 	var v int
 	if err := a.QueryRow(t.Context(), `SELECT v FROM t`).Scan(&v); err != nil || v != 2 {
 		t.Errorf("got %d, %v, want 2", v, err)

@@ -79,15 +79,20 @@ func (s *statement) createTable() *Error {
 	if !ok {
 		return syntaxError("TABLE")
 	}
-	if n.to >= len(t) || !t[n.to].is("(") {
-		if find(t[n.to:], "as") >= 0 {
-			return unsupported("unsupported statement: CreateTableAs")
-		}
+	switch rest := t[n.to:]; {
+	case len(rest) == 0:
+		return syntaxError("")
+	case rest[0].is("("):
+	case find(rest, "as") >= 0:
+		return unsupported("unsupported statement: CreateTableAs")
+	case begins(rest, "partition", "of"):
 		return unsupported("PARTITION OF not supported for CREATE TABLE")
+	default:
+		return unsupported("%s not supported for CREATE TABLE", strings.ToUpper(rest[0].text))
 	}
 	end := closing(t, n.to)
 	if end < 0 {
-		return syntaxError("end of input")
+		return syntaxError("")
 	}
 	if rest := t[end+1:]; len(rest) > 0 {
 		switch {
@@ -112,32 +117,15 @@ func (s *statement) createTable() *Error {
 // tablePart reads a column or a constraint of CREATE TABLE.
 func (s *statement) tablePart(part []token) *Error {
 	switch {
-	case begins(part, "like"):
-		return nil
 	case begins(part, "exclude"), begins(part, "constraint", "?", "exclude"):
 		return unsupported("EXCLUDE constraint not supported")
-	case begins(part, "constraint"), begins(part, "primary"), begins(part, "unique"), begins(part, "check"), begins(part, "foreign"):
-		return s.keyWidth(part)
+	case begins(part, "like"), begins(part, "constraint"), begins(part, "primary"), begins(part, "unique"), begins(part, "check"), begins(part, "foreign"):
+		return nil
 	}
 	if len(part) < 2 {
 		return syntaxError(part[0].text)
 	}
 	return s.columnType(part[1:])
-}
-
-// keyWidth refuses keys of too many columns.
-func (s *statement) keyWidth(part []token) *Error {
-	if i := find(part, "primary", "unique"); i >= 0 {
-		for ; i < len(part); i++ {
-			if part[i].is("(") {
-				if end := closing(part, i); end > 0 && len(parts(part[i+1:end])) > 8 {
-					return &Error{Code: "54011", Message: "more than 8 column keys in an index are not supported"}
-				}
-				break
-			}
-		}
-	}
-	return nil
 }
 
 // columnType refuses what a column's type or constraints may not say; list
@@ -420,7 +408,7 @@ func (s *statement) createIndex() *Error {
 	}
 	end := closing(rest, 0)
 	if end < 0 {
-		return syntaxError("end of input")
+		return syntaxError("")
 	}
 	if e := indexKeys(parts(rest[1:end])); e != nil {
 		return e
@@ -459,9 +447,6 @@ func indexKeys(keys [][]token) *Error {
 				return unsupported("opclass not supported for index keys")
 			}
 		}
-	}
-	if len(keys) > 8 {
-		return &Error{Code: "54011", Message: "more than 8 column keys in an index are not supported"}
 	}
 	return nil
 }

@@ -48,7 +48,11 @@ func aborted() *Error {
 	return &Error{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"}
 }
 
+// syntaxError is PostgreSQL's; near is "" at the end.
 func syntaxError(near string) *Error {
+	if near == "" {
+		return &Error{Code: "42601", Message: "syntax error at end of input"}
+	}
 	return &Error{Code: "42601", Message: fmt.Sprintf("syntax error at or near %q", near)}
 }
 
