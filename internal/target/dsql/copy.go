@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -83,33 +82,35 @@ func (l *loader) store(ctx context.Context, b *batch) error {
 // exceeds says in how many transactions to store a batch that exceeded a limit; 0
 // where it is one row that the target does not take, which it makes a refused one.
 func (l *loader) exceeds(b *batch, err error) (pieces int) {
-	text := err.Error()
-	rows, size, age := strings.Contains(text, "row limit"), strings.Contains(text, "transaction size limit"), strings.Contains(text, "age limit")
-	for counter, is := range map[*atomic.Int64]bool{&l.db.stats.Rows: rows, &l.db.stats.Size: size, &l.db.stats.Age: age} {
-		if is {
-			counter.Add(1)
-		}
-	}
+	pieces = 2 // finds what else there is, keys and rows that are too large, by halving
+	var e *Error
+	errors.As(err, &e)
 	switch {
-	case age && b.lines <= 1:
-		return 1 // not the row's fault
-	case b.lines <= 1:
-		var e *Error
-		column := ""
-		if errors.As(err, &e) {
-			text, column = e.Message, e.Column
-		}
-		b.refuse(column, fmt.Sprintf("the target does not take the row: %s (SQLSTATE 54000)", text))
-		return 0
-	case rows:
-		l.measure.tooMany(b)
-	case size:
+	case strings.Contains(e.Message, "transaction size limit"):
+		l.db.stats.Size.Add(1)
 		var said *sizeError
 		errors.As(err, &said)
-		pieces = l.measure.tooLarge(b, said.bytes())
+		pieces = max(2, l.measure.tooLarge(b, said.bytes()))
+	case strings.Contains(e.Message, "transaction row limit"):
+		l.db.stats.Rows.Add(1)
+		l.measure.tooMany(b)
+		if b.lines == 1 {
+			return 1 // not the row's fault
+		}
+	case strings.Contains(e.Message, "transaction age limit"):
+		l.db.stats.Age.Add(1)
+		if b.lines == 1 {
+			return 1
+		}
 	}
-	// What else there is, keys and rows that are too large, is found by halving.
-	return max(2, pieces)
+	switch b.lines {
+	case 0:
+		return 1 // there is no row to leave out
+	case 1:
+		b.refuse(e.Column, "the target does not take the row: "+e.Message+" (SQLSTATE 54000)")
+		return 0
+	}
+	return pieces
 }
 
 // attempt tries a transaction once, and finds out what became of it where that is

@@ -125,11 +125,11 @@ func wrap(err error) error {
 	case err == nil, errors.As(err, &lost), errors.As(err, &ours):
 		return err
 	case errors.As(err, &pg):
-		if fatal(pg) && pg.Code[:2] != "28" && pg.Code[:2] != "53" {
+		if fatal(pg) && !strings.HasPrefix(pg.Code, "28") && !strings.HasPrefix(pg.Code, "53") {
 			return &LostError{fmt.Errorf("%s (SQLSTATE %s)", pg.Message, pg.Code)}
 		}
 		e := &Error{State: pg.Code, Message: pg.Message, Table: pg.TableName, Column: pg.ColumnName, Constraint: pg.ConstraintName}
-		if pg.Code[:2] == "22" || pg.Code[:2] == "23" {
+		if strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") {
 			e.Message = meaning[pg.Code]
 			if e.Message == "" {
 				e.Message = "the data is refused"

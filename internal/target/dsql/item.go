@@ -50,7 +50,7 @@ func (db *DB) Load(ctx context.Context, item change.TableItem, rows Source) (cha
 	}
 	err := l.load(ctx, rows)
 	progress := change.TableProgress{Counts: l.counts, Left: l.left()}
-	if errors.Is(err, errHandOn) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, errHandOn) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		// What a transaction did that was under way at the end is not known, and is
 		// read by the next call.
 		return progress, nil
@@ -137,7 +137,7 @@ func (l *loader) load(ctx context.Context, rows Source) error {
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if deadline, ok := ctx.Deadline(); ok {
-		near := time.AfterFunc(deadline.Add(-l.db.cfg.HandOn).Sub(l.db.cfg.Now()), func() { stop(errHandOn) })
+		near := time.AfterFunc(time.Until(deadline)-l.db.cfg.HandOn, func() { stop(errHandOn) })
 		defer near.Stop()
 	}
 	var storing sync.WaitGroup

@@ -106,7 +106,7 @@ func (db *DB) Tables(ctx context.Context, load string, plans []change.TablePlan)
 			ended[t.load] = true
 		}
 	}
-	if err := db.drop(ctx, old); err != nil {
+	if err := db.drop(ctx, run, old); err != nil {
 		return err
 	}
 	for i, name := range names {
@@ -142,8 +142,13 @@ func (db *DB) own(ctx context.Context, load string, name change.TableName) error
 
 // drop drops tables of a load that ended, and the foreign keys among them first.
 // What else depends on one of them keeps it, and stops the load.
-func (db *DB) drop(ctx context.Context, names []change.TableName) error {
+func (db *DB) drop(ctx context.Context, run string, names []change.TableName) error {
 	for _, name := range names {
+		if made, err := db.made(ctx, run, name); err != nil {
+			return err
+		} else if made {
+			continue
+		}
 		rows, err := db.rows(ctx, `SELECT k.conname, rn.nspname, r.relname FROM pg_constraint k
 			JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 			JOIN pg_class r ON r.oid = k.confrelid JOIN pg_namespace rn ON rn.oid = r.relnamespace
@@ -161,11 +166,27 @@ func (db *DB) drop(ctx context.Context, names []change.TableName) error {
 		}
 	}
 	for _, name := range names {
+		if made, err := db.made(ctx, run, name); err != nil {
+			return err
+		} else if made {
+			continue
+		}
 		if err := db.define(ctx, "DROP TABLE IF EXISTS "+quote(name.Schema, name.Name)); err != nil {
 			return fmt.Errorf("drop table %s.%s, which is to be replaced: %w", name.Schema, name.Name, err)
 		}
 	}
 	return nil
+}
+
+// made reports whether another call of this run was ahead, and has made its own
+// table. The look comes right before what it decides, because a definition cannot
+// be in one transaction with it.
+func (db *DB) made(ctx context.Context, run string, name change.TableName) (bool, error) {
+	rows, err := db.rows(ctx, `SELECT 1 FROM godwit.loaded_table WHERE table_schema = $1 AND table_name = $2 AND run = $3`, name.Schema, name.Name, run)
+	if err != nil {
+		return false, fmt.Errorf("look whose table %s.%s is: %w", name.Schema, name.Name, err)
+	}
+	return len(rows) > 0, nil
 }
 
 // A type as format_type spells it, without quotes: what a plan may name.
