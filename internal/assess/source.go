@@ -105,6 +105,11 @@ func (d *decider) addTable(name change.TableName, cat *catalog.Table, exp *Table
 }
 
 func (t *table) addColumn(name string, typ catalog.Type, cat *catalog.Column) *column {
+	// Without a length, as queries make it, bit holds any, and has no name that is a
+	// type's of a table.
+	if rest, ok := strings.CutPrefix(typ.Name, `"bit"`); ok && typ.Builtin {
+		typ.Name = "bit varying" + rest
+	}
 	c := &column{table: t, catalog: cat, typ: typ, rule: t.rule.Column(name), source: change.SourceColumn{Name: name, Type: typ.Name, Enum: typ.Class == catalog.Enum}}
 	if c.rule == nil {
 		c.rule = &mapping.ColumnRule{Source: name}

@@ -112,8 +112,12 @@ func (d *decider) sameType(t catalog.Type, exported string) bool {
 		return t.Class == catalog.Array && name == "array"
 	case t.Builtin && t.Class != catalog.Composite:
 		base := baseType(t.Name)
-		padded := []string{"character", "bpchar", `"char"`} // all of them called char by somebody
-		return base == name || slices.Contains(padded, base) && slices.Contains(padded, name) || !d.builtin(name)
+		for _, alike := range [][]string{{"character", "bpchar", `"char"`}, {"bit", "bit varying"}} { // one may be called as another
+			if slices.Contains(alike, base) && slices.Contains(alike, name) {
+				return true
+			}
+		}
+		return base == name || !d.builtin(name)
 	}
 	return !d.builtin(name)
 }
