@@ -2,6 +2,7 @@ package dsql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,8 +17,9 @@ const readRows = 100_000
 
 // ReadBack hands each row of a table to yield, as the texts of these columns, nil
 // for NULL, which are valid until yield returns. A table with a key is read in the
-// order of it, in many statements; one without in a single statement, which DSQL
-// ends after five minutes. Rows that are written meanwhile may be missed.
+// order of it, in many statements, and goes on behind the last row where a
+// connection ends; one without is read in a single statement, which DSQL ends
+// after five minutes. Rows that are written meanwhile may be missed.
 func (db *DB) ReadBack(ctx context.Context, table *change.TablePlan, columns []string, yield func(row [][]byte) error) error {
 	var last []any // of the key of the row before
 	var types []string
@@ -38,6 +40,10 @@ func (db *DB) ReadBack(ctx context.Context, table *change.TablePlan, columns []s
 			}
 			return yield(row[:len(columns)])
 		}, pageSQL(table, columns, types, len(last) > 0), last...)
+		var interrupted *interruptedError
+		if errors.As(err, &interrupted) && len(table.Key) > 0 {
+			continue // behind the rows that came, of which there was one at least
+		}
 		if err != nil {
 			return fmt.Errorf("read table %s.%s back: %w", table.Target.Schema, table.Target.Name, err)
 		}
