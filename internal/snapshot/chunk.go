@@ -87,7 +87,7 @@ func (c *chunk) next() (int64, error) {
 		if h.CompressedPageSize < 0 || c.at > c.end || h.UncompressedPageSize < 0 || int64(h.UncompressedPageSize) > inflation(h.CompressedPageSize) {
 			return 0, fmt.Errorf("a page has %d bytes, %d decompressed, where %d bytes are left", h.CompressedPageSize, h.UncompressedPageSize, c.end-body)
 		}
-		values := int64(-1)
+		var values int64
 		switch {
 		case h.Type == format.DictionaryPage && h.DictionaryPageHeader.Valid:
 			if n := h.DictionaryPageHeader.V.NumValues; n < 0 || int64(n) > int64(h.UncompressedPageSize)*8 {

@@ -196,27 +196,34 @@ func appendFloat(dst []byte, x float64, bits int) []byte {
 	// Most floats are decimals of a few places. One of at most 15 digits (6 of 32
 	// bits) that reads back as x is the shortest, because no two of them read back
 	// as the same float.
+	most = min(most, 1e12) // below, size*unit is near to what it would be exactly
 	for places, unit := 0, 1.0; places < 4 && size*unit < most; places, unit = places+1, unit*10 {
-		digits := math.Round(x * unit)
-		if back := digits / unit; back == x || bits == 32 && float32(back) == float32(x) {
-			return appendPlaces(dst, x, int64(math.Abs(digits)), places, int64(unit))
+		digits := int64(size*unit + 0.5)
+		if off := size*unit - float64(digits); off > 1e-3 || off < -1e-3 {
+			continue // not worth a division
+		}
+		if back := float64(digits) / unit; back == size || bits == 32 && float32(back) == float32(size) {
+			return appendPlaces(dst, math.Signbit(x), digits, places, int64(unit))
 		}
 	}
 	return strconv.AppendFloat(dst, x, 'f', -1, bits)
 }
 
-// appendPlaces writes digits with so many places behind the point, and x's sign.
-func appendPlaces(dst []byte, x float64, digits int64, places int, unit int64) []byte {
-	if math.Signbit(x) {
+// appendPlaces writes digits with so many places behind the point; unit is ten to
+// the power of them.
+func appendPlaces(dst []byte, negative bool, digits int64, places int, unit int64) []byte {
+	if negative {
 		dst = append(dst, '-')
 	}
-	dst = strconv.AppendInt(dst, digits/unit, 10)
 	if places == 0 {
-		return dst
+		return strconv.AppendInt(dst, digits, 10)
 	}
-	dst = append(dst, '.')
-	for unit /= 10; unit > 0; unit /= 10 {
-		dst = append(dst, '0'+byte(digits/unit%10))
+	whole := digits / unit
+	rest := digits - whole*unit
+	dst = append(strconv.AppendInt(dst, whole, 10), ".000"[:places+1]...)
+	for i := len(dst) - 1; rest > 0; i-- {
+		dst[i] = '0' + byte(rest%10)
+		rest /= 10
 	}
 	return dst
 }
@@ -323,8 +330,17 @@ func stateOf(v *values) state {
 		return clean
 	}
 	all := v.bytes[v.offsets[0]:v.offsets[v.count]]
-	var high, low, back, zero uint64
 	s := all
+	for len(s) >= 16 { // a look that most pages pass; a false alarm does no harm
+		w, x := binary.LittleEndian.Uint64(s), binary.LittleEndian.Uint64(s[8:])
+		odd := (w - 0x0e*ones) | ((w ^ ('\\' * ones)) - ones) | w
+		odd |= (x - 0x0e*ones) | ((x ^ ('\\' * ones)) - ones) | x
+		if odd&highs != 0 {
+			break
+		}
+		s = s[16:]
+	}
+	var high, low, back, zero uint64
 	for ; len(s) >= 8; s = s[8:] {
 		w := binary.LittleEndian.Uint64(s)
 		b := w ^ ('\\' * ones)

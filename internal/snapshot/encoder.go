@@ -18,8 +18,8 @@ const (
 	batchRows  = 16 << 10
 	mostRows   = 64 << 10
 	batchBytes = 1 << 20
-	// short is how many bytes are moved at once.
-	short = 16
+	// short is how many bytes are moved without asking how many they are.
+	short = 48
 )
 
 // An Encoder makes COPY text of the parts of one table. It keeps its buffers from
@@ -39,6 +39,7 @@ type Encoder struct {
 	maxRows    int
 	maxBytes   int
 
+	held    []byte // of a row group, before it is decoded
 	lines   change.Lines
 	full    int    // of lines' rows that have one
 	lengths []int  // of the window's lines
@@ -135,7 +136,7 @@ func (e *Encoder) same(columns []Column) error {
 
 func (e *Encoder) encodeGroup(ctx context.Context, p *Part, g int, from, to int64, yield func(change.Lines) error) error {
 	group := p.groups[g]
-	sources, err := p.group(g, e.reads)
+	sources, err := p.group(g, e.reads, &e.held)
 	if err != nil {
 		return err
 	}
@@ -250,10 +251,15 @@ func (e *Encoder) gather(row int64, yield func(change.Lines) error) error {
 			case c.end >= isText:
 				at += copy(line[at:], `\N`)
 			case c.end-c.at <= short && int(c.at)+short <= len(o.raw):
-				// Most texts are short, and a move of a fixed size is the fastest: what it
-				// moves beyond the text is overwritten.
-				*(*[short]byte)(line[at:]) = [short]byte(o.raw[c.at:])
-				at += int(c.end - c.at)
+				// Most texts are short, and moves of a fixed size are the fastest: what
+				// they move beyond the text is overwritten.
+				n := int(c.end - c.at)
+				to, from := (*[short]byte)(line[at:]), (*[short]byte)(o.raw[c.at:])
+				*(*[16]byte)(to[:]) = [16]byte(from[:])
+				if n > 16 {
+					*(*[32]byte)(to[16:]) = [32]byte(from[16:])
+				}
+				at += n
 			default:
 				at += copy(line[at:], o.raw[c.at:c.end])
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -65,7 +66,7 @@ func openSource(r io.ReaderAt, size int64) (*source, error) {
 
 // hold reads n bytes from an offset on and keeps them.
 func (s *source) hold(off, n int64) error {
-	s.held, s.heldAt = make([]byte, n), off
+	s.held, s.heldAt = slices.Grow(s.held[:0], int(n))[:n], off
 	if got, err := s.r.ReadAt(s.held, off); int64(got) < n {
 		return s.short(off+int64(got), err)
 	}
@@ -113,8 +114,8 @@ func (s *source) blame(where string, err error) error {
 
 // group returns readers for the given columns of a row group, in their order.
 // Where the columns lie together in few enough bytes, those are read by one
-// request; else each column is read by windows of its own.
-func (p *Part) group(g int, columns []int) ([]io.ReaderAt, error) {
+// request, into room; else each column is read by windows of its own.
+func (p *Part) group(g int, columns []int, room *[]byte) ([]io.ReaderAt, error) {
 	s := p.source
 	readers := make([]io.ReaderAt, len(columns))
 	first, last := s.size, int64(0)
@@ -124,10 +125,11 @@ func (p *Part) group(g int, columns []int) ([]io.ReaderAt, error) {
 		readers[i] = &window{source: s, last: to, size: max(ahead/int64(len(columns)), minWindow)}
 	}
 	if n := last - first; n > 0 && n <= ahead {
-		shared := &source{r: s.r, size: s.size}
+		shared := &source{r: s.r, size: s.size, held: *room}
 		if err := shared.hold(first, n); err != nil {
 			return nil, err
 		}
+		*room = shared.held
 		for i := range readers {
 			readers[i] = shared
 		}

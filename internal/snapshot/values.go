@@ -33,20 +33,21 @@ func (p *Part) Values(ctx context.Context, from, to int64, columns []string, yie
 			return p.source.blame("", fmt.Errorf("it has no column %s of a kind that exports of PostgreSQL have", name))
 		}
 	}
+	var held []byte
 	for g, group := range p.groups {
 		first, last := max(from, group.First), min(to, group.First+group.Rows)
 		if first >= last {
 			continue
 		}
-		if err := p.groupValues(ctx, g, first, last, places, yield); err != nil {
+		if err := p.groupValues(ctx, g, first, last, places, &held, yield); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Part) groupValues(ctx context.Context, g int, from, to int64, places []int, yield func(int64, []change.Value) error) error {
-	sources, err := p.group(g, places)
+func (p *Part) groupValues(ctx context.Context, g int, from, to int64, places []int, held *[]byte, yield func(int64, []change.Value) error) error {
+	sources, err := p.group(g, places, held)
 	if err != nil {
 		return err
 	}
