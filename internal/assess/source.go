@@ -205,6 +205,10 @@ func (d *decider) isLoaded(t *catalog.Table, exported map[change.TableName]*Tabl
 		finding(Lost, KindExtensionTable, fmt.Sprintf("It belongs to the extension %s, which fills it where it is created.", t.Extension), "Name the table in the mapping to load it all the same.")
 		return false
 	case has:
+	case t.Kind == catalog.Partitioned && d.partitionsIn(name, exported):
+		finding(Convert, KindPartition, "The export has it as its partitions; each becomes a table of its own, and foreign keys to the whole are given up.",
+			"Make a view over them, or the partitioned table again after the load, where the target has such.")
+		return false
 	case t.Unlogged:
 		finding(Refuse, KindUnlogged, "It is an unlogged table, which exports leave out without a word.", "ALTER TABLE … SET LOGGED in the source and take another snapshot. "+leaveOut)
 		return false
@@ -228,6 +232,17 @@ func (d *decider) isLoaded(t *catalog.Table, exported map[change.TableName]*Tabl
 		finding(Convert, KindPartition, "It is partitioned; its rows come into one table of the target, which is not.", "")
 	}
 	return true
+}
+
+// partitionsIn says whether an export has partitions of a table, at any depth.
+func (d *decider) partitionsIn(of change.TableName, exported map[change.TableName]*Table) bool {
+	for i := range d.in.Catalog.Tables {
+		t := &d.in.Catalog.Tables[i]
+		if t.PartitionOf != nil && *t.PartitionOf == of && (exported[t.TableName()] != nil || d.partitionsIn(t.TableName(), exported)) {
+			return true
+		}
+	}
+	return false
 }
 
 // children returns the tables that inherit from one, partitions apart.

@@ -120,13 +120,14 @@ cols AS (
   WHERE a.attnum > 0 AND NOT a.attisdropped
   GROUP BY a.attrelid
 ),
-cons AS ( -- keys, foreign keys, checks and exclusions, without the copies that partitions have
+cons AS ( -- keys, foreign keys, checks and exclusions, but those of one table that refer to each partition of another
   SELECT k.oid AS id, k.conname, k.contype, k.conrelid, k.conindid, k.confrelid, k.condeferrable, k.condeferred, k.convalidated,
     k.confupdtype, k.confdeltype, k.confmatchtype, k.conbin, to_jsonb(k) AS j, names.list AS columns, others.list AS refs
   FROM pg_constraint k JOIN rels ON rels.oid = k.conrelid
   LEFT JOIN LATERAL (SELECT jsonb_agg(a.attname ORDER BY o.n) AS list FROM unnest(k.conkey) WITH ORDINALITY o (num, n) JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = o.num) names ON true
   LEFT JOIN LATERAL (SELECT jsonb_agg(a.attname ORDER BY o.n) AS list FROM unnest(k.confkey) WITH ORDINALITY o (num, n) JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = o.num) others ON true
-  WHERE k.contype IN ('p', 'u', 'f', 'c', 'x') AND (k.contype <> 'f' OR k.conparentid = 0)
+  WHERE k.contype IN ('p', 'u', 'f', 'c', 'x')
+    AND (k.contype <> 'f' OR NOT EXISTS (SELECT FROM pg_constraint up WHERE up.oid = k.conparentid AND up.conrelid = k.conrelid))
 ),
 keys AS (
   SELECT k.conrelid AS rel, k.contype, k.conname, jsonb_strip_nulls(jsonb_build_object(
