@@ -10,6 +10,7 @@ import (
 	"godwit/internal/local/export"
 	"godwit/internal/local/rds"
 	"godwit/internal/local/rdsdata"
+	"godwit/internal/local/s3"
 	"godwit/internal/local/states"
 	"godwit/internal/local/template"
 )
@@ -18,6 +19,9 @@ import (
 // for nothing.
 type SnapshotOptions struct {
 	Style export.Style
+	// Damage may change any object of an export before it is stored, or keep it out
+	// by returning nil. nil damages none.
+	Damage func(key string, body []byte) []byte
 	// Broken may fail exports: see rds.Config.
 	Broken func(id string) string
 	// Starting and Extracting are how long exports take at least: see rds.Config.
@@ -41,7 +45,7 @@ func (c *Cloud) startRDS(_ context.Context, o Options) error {
 	}
 	var err error
 	c.RDS, err = rds.New(rds.Config{
-		Account: c.Stacks[0].Account, Region: c.Stacks[0].Region, Clock: c.Clock, Judge: c.Judge, Objects: c.S3,
+		Account: c.Stacks[0].Account, Region: c.Stacks[0].Region, Clock: c.Clock, Judge: c.Judge, Objects: exports{c.S3, o.Snapshots.Damage},
 		Starting: o.Snapshots.Starting, Extracting: o.Snapshots.Extracting, Style: o.Snapshots.Style, Broken: o.Snapshots.Broken,
 		Publish: func(e events.Event) { c.Events.Put(e) }, // which is there before any snapshot
 	})
@@ -54,6 +58,25 @@ func (c *Cloud) startRDS(_ context.Context, o Options) error {
 	c.closers = append(c.closers, func() { _ = c.Data.Close() }) // rolls back what is open
 	c.Gateway.Register("rds-data", c.Data)
 	return nil
+}
+
+// exports is the S3 that exports are written to.
+type exports struct {
+	*s3.Service
+	damage func(key string, body []byte) []byte
+}
+
+// Put stores an object as it is, or damaged.
+func (e exports) Put(bucket, key string, body []byte, o s3.Options) error {
+	if body == nil {
+		body = []byte{}
+	}
+	if e.damage != nil {
+		if body = e.damage(key, body); body == nil {
+			return nil
+		}
+	}
+	return e.Service.Put(bucket, key, body, o)
 }
 
 // startEvents starts the rules and schedules of the stacks; functions and state

@@ -13,20 +13,26 @@ import (
 	"godwit/internal/local"
 	"godwit/internal/local/asl"
 	"godwit/internal/local/events"
+	"godwit/internal/local/s3"
+	"godwit/internal/local/source"
 )
 
 // exportTag has a snapshot exported and loaded.
 var exportTag = map[string]string{"godwit": "export"}
 
-// startStorefront starts the stacks of the snapshot route, and a storefront.
-func startStorefront(t *testing.T, o local.Options) (*local.Cloud, *local.Storefront) {
+// startStorefront starts the stacks of the snapshot route into a target, and a
+// storefront.
+func startStorefront(t *testing.T, target string, o local.Options) (*local.Cloud, *local.Storefront) {
 	t.Helper()
-	o.Assembly = assemblyOf(t, "cdk.out.snapshot")
+	o.Assembly = assemblyOf(t, map[string]string{"aurora": "cdk.out.snapshot", "dsql": "cdk.out.snapshot-dsql"}[target])
 	c, err := local.Start(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
+	if err := c.S3.Put(workBucket(t, c), "mappings/storefront.json", source.StorefrontRules, s3.Options{}); err != nil {
+		t.Fatal(err)
+	}
 	s, err := c.OpenStorefront(t.Context(), local.StorefrontOptions{Rows: 500, Seed: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +64,7 @@ func TestSnapshotStartsItsLoadOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clock := &asl.FastClock{}
-			c, s := startStorefront(t, local.Options{Clock: clock, Events: local.EventOptions{Fault: func(events.Event) events.Fault { return fault }}})
+			c, s := startStorefront(t, "aurora", local.Options{Clock: clock, Events: local.EventOptions{Fault: func(events.Event) events.Fault { return fault }}})
 			if _, err := s.Snapshot(t.Context(), "untagged", nil); err != nil {
 				t.Fatal(err)
 			}
@@ -95,7 +101,7 @@ func TestSnapshotStartsItsLoadOnce(t *testing.T) {
 // RDS write the export, whose role, key and bucket the stacks give.
 func TestStorefrontIsExportedWithTheStacksRights(t *testing.T) {
 	t.Parallel()
-	c, s := startStorefront(t, local.Options{})
+	c, s := startStorefront(t, "aurora", local.Options{})
 	arn, err := s.Snapshot(t.Context(), "nightly", exportTag)
 	if err != nil {
 		t.Fatal(err)
