@@ -42,10 +42,10 @@ func parseTxtar(text string) (comment string, sections []section) {
 
 // TestGolden decides about the databases of testdata/*.txtar. A case has the
 // sections source.sql (run on a real PostgreSQL by its administrator, whose
-// catalog is then read), mapping.json, export.json (tables of the export's
-// metadata; "partial" says that it was asked for some), no-catalog, and want. What
-// it plans is made on a real PostgreSQL, and given to the encoder, unless it is
-// refused.
+// catalog is then read; without it there is no catalog), mapping.json, export.json
+// (tables of the export's metadata), partial (the export was asked for some), all
+// (findings that every decision has are shown, too) and want. What it plans is
+// made on a real PostgreSQL, and given to the encoder, unless it is refused.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
