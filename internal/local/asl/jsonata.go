@@ -32,8 +32,10 @@ type expression struct {
 const maxRange = 1000
 
 // evaluate runs the expression; vars holds "states" and the variables in scope.
-// An undefined result is nil.
+// An undefined result is nil. An execution that is aborted meanwhile does not make
+// an error of it: it ends behind the expression.
 func (e *expression) evaluate(ctx context.Context, vars map[string]any, now time.Time) (any, error) {
+	ctx = context.WithoutCancel(ctx)
 	env := gnata.NewCustomEnv(stateFunctions(ctx, now))
 	for name, v := range vars {
 		env.Bind(name, v)
