@@ -17,9 +17,12 @@ const (
 	snapshotSegments   = snapshotsPrefix + "*/segments/*"
 	snapshotEvidence   = snapshotsPrefix + "*/evidence/*"
 	snapshotQuarantine = snapshotsPrefix + "*/quarantine/*"
+	snapshotRefused    = snapshotsPrefix + "*/quarantine/rows/*"
 	snapshotTasks      = snapshotsPrefix + "*/tasks/*"
 	snapshotResults    = snapshotsPrefix + "*/results/*"
 	snapshotVerdict    = snapshotsPrefix + "*/verdict.json"
+
+	snapshotParts = partsPrefix + "*.json" // what parts hold
 )
 
 // snapshotGrants are the permissions of SnapshotLoad's functions, one method a
@@ -110,9 +113,12 @@ func (g snapshotGrants) load(r awsiam.Role) {
 	g.writeWork(r, snapshotSegments, snapshotQuarantine)
 	if g.e.Snapshot.Target == config.TargetDSQL {
 		g.loader(r)
-	} else {
-		g.writeWork(r, partsPrefix+"*")
+		return
 	}
+	// A call goes on behind the parts that another wrote.
+	g.listWork(r, partsPrefix+"*")
+	g.readWork(r, snapshotParts)
+	g.writeWork(r, partsPrefix+"*")
 }
 
 func (g snapshotGrants) evidence(r awsiam.Role) {
@@ -126,12 +132,19 @@ func (g snapshotGrants) phase(r awsiam.Role) {
 	g.readExports(r)
 	g.readWork(r, snapshotPlan, snapshotItems, snapshotSegments, snapshotEvidence)
 	g.writeWork(r, snapshotTasks, snapshotVerdict)
+	if g.e.Snapshot.Target == config.TargetAurora {
+		g.listWork(r, partsPrefix+"*", snapshotRefused)
+		g.readWork(r, snapshotParts, snapshotRefused)
+	}
 	g.loader(r)
 }
 
 func (g snapshotGrants) task(r awsiam.Role) {
 	g.readWork(r, snapshotPlan)
-	g.writeWork(r, snapshotEvidence, snapshotQuarantine)
+	g.writeWork(r, snapshotQuarantine)
+	if g.e.Snapshot.Target == config.TargetDSQL {
+		g.writeWork(r, snapshotEvidence)
+	}
 	g.loader(r)
 }
 
