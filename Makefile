@@ -87,13 +87,13 @@ unload: $(if $(ENV),,build/godwit-local) ## remove one load as if it had never b
 	@[ -n '$(LOAD)' ] || { echo 'which load? make unload LOAD=id [ENV=dev]; its report names it' >&2; exit 2; }
 	@$(if $(ENV),$(UNLOAD),build/godwit-local unload -load '$(LOAD)')
 
-test: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/cdk.out.snapshot/manifest.json build/godwit-local build/postgres.stamp ## run every test
+test: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/cdk.out.snapshot/manifest.json build/cdk.out.snapshot-dsql/manifest.json build/godwit-local build/postgres.stamp ## run every test
 	go test -timeout 20m ./...
 
 bench: build/postgres.stamp ## print speeds as ratios to a limit and to a plain way, each measured in turn with the other
 	@go test -run '^$$' -bench 'ToRows|IonWalk|Import|Passes|Steps|Stream|Snapshot' -benchtime 9x -timeout 30m ./internal/migrate | grep -vE '^(goos|goarch|pkg|cpu|Benchmark|PASS|ok)'
 
-soak: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/cdk.out.snapshot/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, faults at every call of larger ledgers, SCHEDULES=2000 random schedules of streams, and of loads into Aurora DSQL
+soak: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/cdk.out.snapshot/manifest.json build/cdk.out.snapshot-dsql/manifest.json build/godwit-local build/postgres.stamp ## the long tests: a million documents, faults at every call of larger ledgers, SCHEDULES=2000 random schedules of streams, and of loads into Aurora DSQL
 	@$(MAKE) demo DOCUMENTS=1000000
 	@$(call long,soak,-tags soak ./internal/local)
 	@$(call long,schedules,-run RandomStreamSchedules ./internal/migrate -schedules $(SCHEDULES))
