@@ -468,7 +468,7 @@ func (s *streamSchedule) operate(do func() error) {
 	}
 	<-done
 	if err != nil {
-		s.t.Fatalf("seed %d: an operator: %v", s.seed, err)
+		s.t.Fatalf("seed %d: an operator: %v", s.seed, cause(err))
 	}
 }
 
@@ -488,7 +488,7 @@ func (s *streamSchedule) resume() {
 	s.server.operator().arm("", 0)
 	h := &migrate.StreamResume{Objects: s.objects, Target: s.db, Mappings: s.mappings, StreamARN: streamARN, Mapping: mappingID}
 	if _, err := h.Handle(context.Background(), []byte(`{"Because":"it was a test"}`)); err != nil {
-		s.t.Fatalf("seed %d: resume: %v", s.seed, err)
+		s.t.Fatalf("seed %d: resume: %v", s.seed, cause(err))
 	}
 	s.stopped = ""
 }
@@ -505,7 +505,7 @@ func (s *streamSchedule) replayOnce() {
 	out, err := s.replayer().Handle(s.t.Context(), []byte("{}"))
 	var again *migrate.Again
 	if err != nil && !errors.As(err, &again) {
-		s.t.Fatalf("seed %d: replay: %v", s.seed, err)
+		s.t.Fatalf("seed %d: replay: %v", s.seed, cause(err))
 	}
 	s.met.count("replayed", int(out.Objects))
 }
@@ -536,7 +536,7 @@ func (s *streamSchedule) finish() {
 			out, err := s.replayer().Handle(ctx, b)
 			var again *migrate.Again
 			if err != nil && !errors.As(err, &again) {
-				s.t.Fatalf("seed %d: replay: %v", s.seed, err)
+				s.t.Fatalf("seed %d: replay: %v", s.seed, cause(err))
 			}
 			s.met.count("replayed", int(out.Objects))
 			if out.Done {

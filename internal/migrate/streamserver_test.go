@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -200,7 +201,10 @@ func (w *streamWay) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		req.Header = r.Header
 		res, err := http.DefaultTransport.RoundTrip(req)
 		if err != nil {
-			panic(http.ErrAbortHandler)
+			out.Header().Set("X-Amzn-Errortype", "TestBroke")
+			out.WriteHeader(http.StatusInternalServerError)
+			fmt.Fprintf(out, `{"message":%q}`, err)
+			return
 		}
 		defer func() { _ = res.Body.Close() }()
 		if answer, err = io.ReadAll(res.Body); err != nil {
@@ -438,4 +442,14 @@ func (f *faultCounts) report(t *testing.T, all bool) {
 			t.Errorf("fault %q is not listed", name)
 		}
 	}
+}
+
+// cause is an error with what the client said of a call without an answer, which
+// target leaves out.
+func cause(err error) error {
+	var e *target.Error
+	if errors.As(err, &e) && errors.Unwrap(e) != nil {
+		return fmt.Errorf("%w (%w)", err, errors.Unwrap(e))
+	}
+	return err
 }

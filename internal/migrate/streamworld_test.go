@@ -347,7 +347,7 @@ func (r *streamRun) status(input string, shards memoryShards) migrate.StreamStat
 	}
 	out, err := h.Handle(context.Background(), []byte(input))
 	if err != nil {
-		r.t.Fatalf("status: %v", err)
+		r.t.Fatalf("status: %v", cause(err))
 	}
 	return out
 }
