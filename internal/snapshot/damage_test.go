@@ -219,8 +219,14 @@ func TestReadsObjectsByFewRequests(t *testing.T) {
 
 // What the reader says is not taken for damage: it may be tried again.
 func TestReadersErrorIsItsOwn(t *testing.T) {
-	file := incompressible(t, 60<<20)
 	lost := errors.New("connection lost")
+	for _, megabytes := range []int{60, 120} { // row groups in one piece, and by windows
+		testReadersError(t, incompressible(t, megabytes<<20), int64(megabytes)<<20, lost)
+	}
+}
+
+func testReadersError(t *testing.T, file []byte, size int64, lost error) {
+	t.Helper()
 	for name, reads := range map[string]func(*snapshot.Part) error{
 		"lines": func(p *snapshot.Part) error {
 			_, err := encode(t, encoder(t, keep("b", "bytea", "id", "bigint"), p), p, 0, 3000)
@@ -231,7 +237,7 @@ func TestReadersErrorIsItsOwn(t *testing.T) {
 		},
 	} {
 		r := &requests{Reader: bytes.NewReader(file), fail: func(off int64) error {
-			if off > 20<<20 && off < 50<<20 {
+			if off > size/6 && off < size*3/4 {
 				return lost
 			}
 			return nil
@@ -246,7 +252,7 @@ func TestReadersErrorIsItsOwn(t *testing.T) {
 		}
 		// An object that is shorter than S3 said is damaged, though.
 		r = &requests{Reader: bytes.NewReader(file), fail: func(off int64) error {
-			if off > 20<<20 && off < 50<<20 {
+			if off > size/6 && off < size*3/4 {
 				return io.EOF
 			}
 			return nil
