@@ -65,7 +65,7 @@ func (c *Cloud) startDSQL(ctx context.Context, o Options) error {
 	}
 	c.closers = append(c.closers, func() { _ = os.RemoveAll(folder) }) // of temporary files
 	c.DSQL.ca = filepath.Join(folder, "ca.pem")
-	return os.WriteFile(c.DSQL.ca, c.DSQL.CA(), 0o644) //nolint:gosec // a certificate, which functions of another user may read
+	return os.WriteFile(c.DSQL.ca, c.DSQL.CA(), 0o644) // a certificate, which functions of another user may read
 }
 
 // resolve does what name servers and the trust store do on AWS: functions find the

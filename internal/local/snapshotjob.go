@@ -102,7 +102,7 @@ func (j *SnapshotJob) reports(c *Cloud, work, load string) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(j.Folder, name), body, 0o644); err != nil { //nolint:gosec // for whoever ran the job
+		if err := os.WriteFile(filepath.Join(j.Folder, name), body, 0o644); err != nil { // for whoever ran the job
 			return err
 		}
 	}
