@@ -3,7 +3,6 @@ package snapshot
 import (
 	"fmt"
 	"io"
-	"iter"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
@@ -218,25 +217,3 @@ func (p *Part) RowGroups() []RowGroup { return p.groups }
 
 // Columns returns the part's columns in order.
 func (p *Part) Columns() []Column { return p.columns }
-
-// Ranges cuts the part into ranges of row numbers, [from, to), of whole row
-// groups that together have about as many decompressed bytes, and at least one.
-func (p *Part) Ranges(bytes int64) iter.Seq2[int64, int64] {
-	return func(yield func(from, to int64) bool) {
-		from, size := int64(0), int64(0)
-		for i, g := range p.groups {
-			size += g.Bytes
-			last := i == len(p.groups)-1
-			if !last && size+p.groups[i+1].Bytes <= bytes {
-				continue
-			}
-			if to := g.First + g.Rows; to > from {
-				if !yield(from, to) {
-					return
-				}
-				from = to
-			}
-			size = 0
-		}
-	}
-}
