@@ -139,4 +139,4 @@ func literal(s string) string {
 }
 
 // ErrNoAWSS3 says that the server has no aws_s3 extension to create.
-var ErrNoAWSS3 = fmt.Errorf("the server offers no aws_s3 extension: LedgerLoad needs Aurora PostgreSQL (it is in every supported version)")
+var ErrNoAWSS3 = fmt.Errorf("the server offers no aws_s3 extension: loads need Aurora PostgreSQL (it is in every supported version)")

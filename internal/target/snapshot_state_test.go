@@ -156,7 +156,7 @@ func TestTablesThatAreNotReplacedStay(t *testing.T) {
 	p.plans[0].Foreign, p.Replace = nil, true
 	b.loadTables(p)
 	equal(t, "tables", b.shown(), allShown)
-	equal(t, "loads", b.list(`SELECT load_id || ':' || target_name FROM godwit.loaded_table ORDER BY 1 COLLATE "C"`), "load1:Orders load1:customers load2:notes")
+	equal(t, "loads", b.list(`SELECT load_id || ':' || target_name FROM godwit.loaded_table ORDER BY load_id, target_name COLLATE "C"`), "load1:Orders load1:customers load2:notes")
 	state, err := b.loader.BeginTables(t.Context(), storefront("load1").TableLoad)
 	if err != nil || !state.Published {
 		t.Errorf("got %+v and error %v, want that load1 is shown", state, err)
