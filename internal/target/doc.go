@@ -1,6 +1,8 @@
 // Package target owns what godwit does to a target database: identifiers and
 // DDL, the bookkeeping schema, claim-first import into hidden staging, publish
-// in slices, and showing a load at once; then applying what streams bring.
+// in slices, and showing a load at once; then applying what streams bring. The
+// tables of a snapshot take the same way with their own keys, indexes and foreign
+// keys, and without slices (snapshot.go).
 // Aurora PostgreSQL is reached through the RDS Data API.
 //
 // It leaves the order of work, accounting and retries to migrate, the meaning of
