@@ -97,13 +97,3 @@ func (o *itemParts) each(from, to int64, visit func(p *snapshot.Part, from, to, 
 	}
 	return nil
 }
-
-// where tells in which object a row of the item stands, and its number there.
-func (o *itemParts) where(row int64) (key string, number int64) {
-	for i := range o.parts {
-		if row < o.first[i+1] {
-			return o.ranges[i].Key, row - o.first[i] + o.ranges[i].From
-		}
-	}
-	return "", row
-}
