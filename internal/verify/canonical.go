@@ -92,8 +92,9 @@ func (c class) appendText(dst, text []byte) ([]byte, error) {
 		return appendInstant(dst, text)
 	case hexadecimal:
 		return append(dst, bytes.ToLower(text)...), nil
+	default:
+		return append(dst, text...), nil
 	}
-	return append(dst, text...), nil
 }
 
 // appendNumber appends digits without a plus, leading zeros, and zeros at the end
@@ -255,7 +256,9 @@ func (c class) appendValue(dst []byte, v change.Value) ([]byte, error) {
 			return hex.AppendEncode(dst, v.Bytes), nil
 		case asPrinted:
 			return hex.AppendEncode(append(dst, `\x`...), v.Bytes), nil
+		default:
 		}
+	default:
 	}
 	return nil, fmt.Errorf("a %s of the export cannot be compared with it", v.Kind)
 }

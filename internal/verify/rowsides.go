@@ -146,8 +146,9 @@ func appendKey(dst []byte, c class, v change.Value) ([]byte, error) {
 			text = append(text, " BC"...)
 		}
 		return text, nil
+	default:
+		return asPrinted.appendValue(dst, v)
 	}
-	return asPrinted.appendValue(dst, v)
 }
 
 func notNil(b []byte) []byte {
@@ -279,6 +280,7 @@ func (c class) sql(column string) string {
 		return "rtrim(" + column + "::text, ' ')"
 	case instant:
 		return "(" + column + " AT TIME ZONE 'UTC')::text"
+	default:
+		return column + "::text"
 	}
-	return column + "::text"
 }
