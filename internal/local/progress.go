@@ -44,6 +44,12 @@ var steps = map[string]string{
 	"slices":    "current rows",
 	"indexes":   "indexes",
 	"visible":   "make visible",
+
+	"Load":     "load rows",
+	"Evidence": "digest source",
+	"tables":   "make tables",
+	"foreign":  "foreign keys",
+	"digests":  "digest target",
 }
 
 // event takes the engine's events.
