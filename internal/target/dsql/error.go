@@ -100,7 +100,7 @@ func (e *LoadedError) Error() string {
 	if e.Load == "" {
 		return fmt.Sprintf("table %s.%s exists and was made by no load: choose another schema, or drop it", e.Table.Schema, e.Table.Name)
 	}
-	return fmt.Sprintf("table %s.%s was loaded by %s: choose a schema without it, or say that this load replaces it", e.Table.Schema, e.Table.Name, e.Load)
+	return fmt.Sprintf("table %s.%s was brought by load %s: choose another schema by the rules of Mapping, or start again with \"Replace\": true to drop what that load brought into the same tables", e.Table.Schema, e.Table.Name, e.Load)
 }
 
 // ErrorCode names the error to a definition.
