@@ -21,10 +21,9 @@ var reviewed = map[string]string{
 	"migrate/preflight.go": "refuses a cluster that is no Aurora PostgreSQL before anything is read",
 }
 
-// What a target can do is data with a date, not a condition in the code (invariant
-// 10). Until there is a package profile for that data, there is one kind of target
-// and nothing that deploys may ask which. The local AWS stands in for the services
-// and is left out; so is stream, which tells sources apart.
+// What a target can do is data with a date, of package profile, and not a condition
+// in the code (invariant 10): nothing that deploys may ask which it is. The local AWS
+// stands in for the services and is left out; so is stream, which tells sources apart.
 func TestNoDialectBranchOutsideProfile(t *testing.T) {
 	used := map[string]bool{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {

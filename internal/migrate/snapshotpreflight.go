@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -36,6 +37,9 @@ type SnapshotPreflightOut struct {
 // snapshot, in us-east-1 (AWS price list, 2026-11: SnapshotExportToS3; up to 0.013
 // in other regions).
 const exportDollarsPerGB = 0.010
+
+// exportable are the engines of whose snapshots the exports are read.
+var exportable = []string{"aurora-postgresql", "postgres"}
 
 // Handle checks the input, and the snapshot or the export that it names. It names
 // everything that is missing at once, each with what mends it. It may be repeated.
@@ -108,7 +112,7 @@ func (p *SnapshotPreflight) snapshot(ctx context.Context, arn string, out *Snaps
 	if out.Source == "" {
 		missing = append(missing, fmt.Errorf("snapshot %s is of %s, which is no source of this environment: add its ARN to \"sources\" of \"snapshot\" in cdk.json and run make deploy", part[6], s.Source))
 	}
-	if s.Engine != "aurora-postgresql" && s.Engine != "postgres" {
+	if !slices.Contains(exportable, s.Engine) {
 		missing = append(missing, fmt.Errorf("snapshot %s is of engine %s: only exports of PostgreSQL are read", part[6], s.Engine))
 	}
 	if s.Status != "available" {
