@@ -276,9 +276,9 @@ func (m *model) json() (objects, bytes float64) {
 	return math.Min(objects, SampleObjects), math.Min(bytes, SampleBytes)
 }
 
-// Prepare sends eight statements to a new database, one more to one that it
+// Prepare sends nine statements to a new database, one more to one that it
 // prepared before; Plan sends three.
-const statements = 8 + 3
+const statements = 9 + 3
 
 // report reads what the steps wrote and asks the database. Around it are two
 // states, StreamWanted and Loaded; what a stream then does is none of the load.
