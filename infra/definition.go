@@ -167,6 +167,35 @@ func (w workflow) turns(label, function string, payload object, waits bool) obje
 	return states
 }
 
+// phases are the states of a load's database work, phase by phase: the function
+// phase checks what a phase stands on, writes its tasks and names the next, "" for
+// the end; task does them. They begin at NextPhase, read the variables load and
+// phase, and go on to Report. first are choices before another phase.
+func (w workflow) phases(phase, task string, first ...object) object {
+	return object{
+		"NextPhase": with(w.call(phase, object{"LoadId": "{% $load.LoadId %}", "Phase": "{% $phase.Next %}"}), object{
+			"Comment": "Checks what the phase stands on and writes its tasks",
+			"Output":  "{% $merge([$states.result.Payload, {'LoadId': $load.LoadId}]) %}",
+			"Assign":  object{"phase": "{% $states.result.Payload %}"},
+			"Next":    "AnyTasks",
+		}),
+		"AnyTasks": object{
+			"Type":    "Choice",
+			"Choices": []object{{"Condition": "{% $phase.Count > 0 %}", "Next": "Tasks"}},
+			"Default": "AnotherPhase",
+		},
+		// The concurrency is of its own: the database bounds it, not the source.
+		"Tasks": with(w.distributed("Task", "Tasks", tasksPerChild, w.Concurrency.Tasks, w.batch("Task", task, true)), object{
+			"Next": "AnotherPhase",
+		}),
+		"AnotherPhase": object{
+			"Type":    "Choice",
+			"Choices": append(first, object{"Condition": "{% $phase.Next != '' %}", "Next": "NextPhase"}),
+			"Default": "Report",
+		},
+	}
+}
+
 // branch is a branch of one state.
 func branch(name string, state object) object {
 	return object{"StartAt": name, "States": object{name: with(state, object{"End": true})}}

@@ -117,31 +117,12 @@ func LedgerLoadDefinition(p DefinitionProps) (string, error) {
 			},
 			"Next": "NextPhase",
 		},
-		"NextPhase": with(w.call(config.LedgerPhase, object{"LoadId": "{% $load.LoadId %}", "Phase": "{% $phase.Next %}"}), object{
-			"Comment": "Checks what the phase stands on and writes its tasks",
-			"Output":  "{% $merge([$states.result.Payload, {'LoadId': $load.LoadId}]) %}",
-			"Assign":  object{"phase": "{% $states.result.Payload %}"},
-			"Next":    "AnyTasks",
-		}),
-		"AnyTasks": object{
-			"Type":    "Choice",
-			"Choices": []object{{"Condition": "{% $phase.Count > 0 %}", "Next": "Tasks"}},
-			"Default": "AnotherPhase",
-		},
-		// The concurrency is of its own: the database bounds it, not the archive.
-		"Tasks": with(w.distributed("Task", "Tasks", tasksPerChild, p.Concurrency.Tasks, w.batch("Task", config.TargetTask, true)), object{
-			"Next": "AnotherPhase",
-		}),
-		"AnotherPhase": object{
-			"Type":    "Choice",
-			"Choices": []object{{"Condition": "{% $phase.Next != '' %}", "Next": "NextPhase"}},
-			"Default": "Report",
-		},
 		"Report": with(w.call(config.LedgerReport, object{
 			"LoadId": "{% $load.LoadId %}", "Mode": "{% $mode %}", "Preflight": "{% $preflight %}",
 			"Published": "{% $load.Published %}", "Execution": "{% $states.context.Execution.Name %}",
 		}), object{}),
 	}
+	states = with(states, w.phases(config.LedgerPhase, config.TargetTask))
 	return w.definition("Loads the journal export of a ledger into Aurora PostgreSQL, or plans to", w.follow(states), states)
 }
 

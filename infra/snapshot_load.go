@@ -51,6 +51,9 @@ func SnapshotLoadDefinition(p DefinitionProps) (string, error) {
 	w := workflow{DefinitionProps: p, id: "LoadId", folder: snapshotsPrefix, anew: "start SnapshotLoad again with the same input to go on from here"}
 	states := w.turns("Export", config.SnapshotExport, object{"LoadId": "{% $given.LoadId %}", "Input": "{% $given.Input %}"}, true)
 	states["ExportFinished"] = object{"Type": "Pass", "Next": "Catalogue"}
+	states = with(states, w.phases(config.SnapshotPhase, config.SnapshotTask, object{
+		"Condition": "{% $phase.Next = '" + rowsPhase + "' and $load.ItemCount > 0 %}", "Next": "Rows",
+	}))
 	return w.definition("Loads the snapshot of a PostgreSQL database, or assesses it", "Preflight", with(states, object{
 		"Preflight": with(w.call(config.SnapshotPreflight, object{"Input": "{% $states.input %}", "Execution": "{% $states.context.Execution.Name %}"}), object{
 			"Comment": "Names everything that is missing, before anything is billed",
@@ -89,29 +92,6 @@ func SnapshotLoadDefinition(p DefinitionProps) (string, error) {
 			"Comment": "Roles, schemas, bookkeeping. The only one that may act as the database's administrator",
 			"Next":    "NextPhase",
 		}),
-		"NextPhase": with(w.call(config.SnapshotPhase, object{"LoadId": "{% $load.LoadId %}", "Phase": "{% $phase.Next %}"}), object{
-			"Comment": "Checks what the phase stands on and writes its tasks",
-			"Output":  "{% $merge([$states.result.Payload, {'LoadId': $load.LoadId}]) %}",
-			"Assign":  object{"phase": "{% $states.result.Payload %}"},
-			"Next":    "AnyTasks",
-		}),
-		"AnyTasks": object{
-			"Type":    "Choice",
-			"Choices": []object{{"Condition": "{% $phase.Count > 0 %}", "Next": "Tasks"}},
-			"Default": "AnotherPhase",
-		},
-		// The concurrency is of its own: the database bounds it, not the export.
-		"Tasks": with(w.distributed("Task", "Tasks", tasksPerChild, p.Concurrency.Tasks, w.batch("Task", config.SnapshotTask, true)), object{
-			"Next": "AnotherPhase",
-		}),
-		"AnotherPhase": object{
-			"Type": "Choice",
-			"Choices": []object{
-				{"Condition": "{% $phase.Next = '" + rowsPhase + "' and $load.ItemCount > 0 %}", "Next": "Rows"},
-				{"Condition": "{% $phase.Next != '' %}", "Next": "NextPhase"},
-			},
-			"Default": "Report",
-		},
 		"Rows": object{
 			"Type":    "Parallel",
 			"Comment": "Loads the rows, and takes the evidence of them that the target is held against",

@@ -17,7 +17,7 @@ import (
 // differencesListed is how many rows of a table a verdict lists.
 const differencesListed = 100
 
-// eachItemOf visits the items of a load that are chosen.
+// eachItemOf visits the items of a load, in order.
 func eachItemOf(ctx context.Context, o Objects, bucket, load string, visit func(*SnapshotItem) error) error {
 	r, err := o.Open(ctx, bucket, snapshotKey(load, itemsFile), "", 0)
 	if err != nil {

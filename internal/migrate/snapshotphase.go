@@ -127,18 +127,7 @@ func (p *PhaseSnapshot) rows(ctx context.Context, plan *SnapshotPlan) error {
 	if err != nil {
 		return err
 	}
-	return &Stop{fmt.Errorf("%d rows cannot be held by the target, and MaxQuarantined allows %d: %s%s; change the rules of Mapping, or start again with \"MaxQuarantined\": %d to leave them out", refused, plan.Input.MaxQuarantined, join(first), more(int(refused), len(first)), refused)}
-}
-
-func join(texts []string) string {
-	var b bytes.Buffer
-	for i, t := range texts {
-		if i > 0 {
-			b.WriteString("; ")
-		}
-		b.WriteString(t)
-	}
-	return b.String()
+	return &Stop{fmt.Errorf("%d rows cannot be held by the target, and MaxQuarantined allows %d: %s%s; change the rules of Mapping, or start again with \"MaxQuarantined\": %d to leave them out", refused, plan.Input.MaxQuarantined, strings.Join(first, "; "), more(int(refused), len(first)), refused)}
 }
 
 func more(all, shown int) string {
@@ -231,7 +220,7 @@ func (p *PhaseSnapshot) judge(ctx context.Context, plan *SnapshotPlan) error {
 		return err
 	}
 	if !verdict.Equal {
-		return &Stop{fmt.Errorf("the target is not what the export says, and nothing was made visible; s3://%s/%s lists the rows by key:\n%w", p.WorkBucket, snapshotKey(plan.LoadID, "verdict.json"), stopText(texts))}
+		return &Stop{fmt.Errorf("the target is not what the export says, and the load is not complete; s3://%s/%s lists the rows by key. Unless somebody else wrote to these tables, please report this; start again with \"Replace\": true to load them anew:\n%w", p.WorkBucket, snapshotKey(plan.LoadID, "verdict.json"), stopText(texts))}
 	}
 	return nil
 }
