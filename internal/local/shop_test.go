@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -90,9 +91,13 @@ func (s *shop) same(tables ...change.TableName) {
 	}
 }
 
-// A trouble breaks deliveries and the calls of stream-apply, and counts how.
+// A trouble breaks deliveries and the calls of stream-apply, and counts how. Calls
+// do not say which shard they serve, so that several can meet one shard in a row:
+// while one of them has failed twice, none is broken, or the mapping would be taken
+// for one that stands still.
 type trouble struct {
 	deliveries, calls atomic.Int64
+	tired             sync.Map // shard to whether its last two deliveries failed
 	met               [5]atomic.Int64 // esm.Throttle to esm.Delay
 	killed            [4]atomic.Int64 // gateway.KillBefore to gateway.Throttle
 }
@@ -100,6 +105,7 @@ type trouble struct {
 // delivery breaks every third, twice in a row at most.
 func (d *trouble) delivery(x esm.Delivery) esm.Fault {
 	n := d.deliveries.Add(1)
+	d.tired.Store(x.Shard, x.Failures > 1)
 	if n%3 != 1 || x.Failures > 1 {
 		return esm.None
 	}
@@ -111,6 +117,11 @@ func (d *trouble) delivery(x esm.Delivery) esm.Fault {
 // call breaks every fourth of the first hundred.
 func (d *trouble) call(c gateway.Call) gateway.Fault {
 	if !strings.Contains(c.Role, "StreamApplyRole") || c.Action != "rds-data:ExecuteStatement" {
+		return gateway.None
+	}
+	tired := false
+	d.tired.Range(func(_, is any) bool { tired = is.(bool); return !tired })
+	if tired {
 		return gateway.None
 	}
 	n := d.calls.Add(1)
