@@ -21,6 +21,8 @@ const (
 	snapshotTasks      = snapshotsPrefix + "*/tasks/*"
 	snapshotResults    = snapshotsPrefix + "*/results/*"
 	snapshotVerdict    = snapshotsPrefix + "*/verdict.json"
+	snapshotReport     = snapshotsPrefix + "*/report.json"
+	snapshotReportPage = snapshotsPrefix + "*/report.html"
 
 	snapshotParts = partsPrefix + "*.json" // what parts hold
 )
@@ -130,8 +132,9 @@ func (g snapshotGrants) evidence(r awsiam.Role) {
 // phase reads rows of the export again that were refused, or that differ.
 func (g snapshotGrants) phase(r awsiam.Role) {
 	g.readExports(r)
+	g.listWork(r, snapshotTasks)
 	g.readWork(r, snapshotPlan, snapshotItems, snapshotSegments, snapshotEvidence)
-	g.writeWork(r, snapshotTasks, snapshotVerdict)
+	g.writeWork(r, snapshotTasks, snapshotVerdict, snapshotReport, snapshotReportPage) // the report of a load that differs
 	if g.e.Snapshot.Target == config.TargetAurora {
 		g.listWork(r, partsPrefix+"*", snapshotRefused)
 		g.readWork(r, snapshotParts, snapshotRefused)
@@ -149,8 +152,8 @@ func (g snapshotGrants) task(r awsiam.Role) {
 }
 
 func (g snapshotGrants) report(r awsiam.Role) {
-	g.readWork(r, snapshotPlan, snapshotSegments, snapshotEvidence, snapshotVerdict)
-	g.writeWork(r, snapshotsPrefix+"*/report.json", snapshotsPrefix+"*/report.html")
+	g.readWork(r, snapshotPlan, snapshotSegments, snapshotEvidence, snapshotTasks, snapshotVerdict)
+	g.writeWork(r, snapshotReport, snapshotReportPage)
 }
 
 // prepare acts as the database's administrator.

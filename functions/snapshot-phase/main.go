@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
@@ -31,7 +32,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := &migrate.PhaseSnapshot{Objects: s.Objects, Ranges: s.Objects, Target: t, WorkBucket: s.WorkBucket}
+	h := &migrate.PhaseSnapshot{Objects: s.Objects, Ranges: s.Objects, Target: t, WorkBucket: s.WorkBucket, Now: time.Now}
 	lambda.Start(h.Handle)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"godwit/internal/change"
 	"godwit/internal/verify"
@@ -21,6 +22,7 @@ type PhaseSnapshot struct {
 	Ranges     Ranges
 	Target     SnapshotTarget
 	WorkBucket string
+	Now        func() time.Time
 }
 
 // Handle plans one phase. It may be repeated: it writes the same tasks. The phase
@@ -39,6 +41,9 @@ func (p *PhaseSnapshot) handle(ctx context.Context, in PhaseIn) (PhaseOut, error
 	at := slices.Index(order, in.Phase)
 	if at < 0 {
 		return PhaseOut{}, &Stop{fmt.Errorf("no phase is named %q", in.Phase)}
+	}
+	if err := markBegun(ctx, p.Objects, p.WorkBucket, plan.LoadID, in.Phase, p.Now()); err != nil {
+		return PhaseOut{}, err
 	}
 	var tasks []change.Task
 	switch in.Phase {
@@ -182,6 +187,7 @@ type TableVerdict struct {
 // A SnapshotVerdict is the comparison of source and target: verdict.json.
 type SnapshotVerdict struct {
 	Equal  bool
+	Judged time.Time
 	Tables []TableVerdict
 }
 
@@ -199,7 +205,7 @@ func (p *PhaseSnapshot) judge(ctx context.Context, plan *SnapshotPlan) error {
 	if err := p.withoutRefused(ctx, plan, want); err != nil {
 		return err
 	}
-	verdict := SnapshotVerdict{Equal: true}
+	verdict := SnapshotVerdict{Equal: true, Judged: p.Now().UTC()}
 	var texts []Finding
 	for i, t := range plan.Plans {
 		got, err := p.Target.Sums(ctx, plan, i)
