@@ -59,6 +59,9 @@ type SnapshotInput struct {
 	MaxQuarantined int64 `json:",omitempty"` // rows that may be refused
 	// Replace takes the place of what another load brought into the same tables.
 	Replace bool `json:",omitempty"`
+	// Repair puts rows that differ from the export right, once, before the load is
+	// shown. It is no part of the load's id.
+	Repair bool `json:",omitempty"`
 }
 
 // An ExportPlace is the folder of an export: [prefix/]identifier/.
