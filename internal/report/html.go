@@ -43,7 +43,7 @@ func render(name string, page func(css template.CSS) any) ([]byte, error) {
 		"size":    func(n int64) string { return size(float64(n)) },
 		"title":   func(s string) string { return strings.ToUpper(s[:1]) + s[1:] },
 		"minutes": minutes, "minuteRange": minuteRange, "usd": usd, "usdRange": usdRange, "amount": amount, "exact": exact, "printed": printed,
-	}).ParseFS(files, name, "shared.html.tmpl", "proof.html.tmpl")
+	}).ParseFS(files, name, "shared.html.tmpl", "proof.html.tmpl", "cost.html.tmpl", "moved.html.tmpl")
 	if err != nil {
 		return nil, err
 	}
@@ -260,22 +260,37 @@ func (l Load) facts(t Table) []fact {
 	}
 }
 
-// plot makes the stacked bars. Every part that is not zero is at least half a
-// percent wide, so that one quarantined revision among a billion is seen.
+// A barOf is what a bar of the plot shows.
+type barOf struct {
+	Name                                string
+	Read, Loaded, Quarantined, Filtered int64
+}
+
 func (p *page) plot() {
-	const least = 0.5
-	var most int64
+	bars := make([]barOf, 0, len(p.Tables))
 	for _, t := range p.Tables {
-		most = max(most, t.Read)
 		p.Some.Quarantined = p.Some.Quarantined || t.Quarantined > 0
 		p.Some.Filtered = p.Some.Filtered || t.Filtered > 0
+		bars = append(bars, barOf{t.Name, t.Read, t.Staged, t.Quarantined, t.Filtered})
 	}
-	for _, t := range p.Tables {
+	p.Plot = plot(bars)
+}
+
+// plot makes the stacked bars. Every part that is not zero is at least half a
+// percent wide, so that one quarantined revision among a billion is seen.
+func plot(bars []barOf) []bar {
+	const least = 0.5
+	var most int64
+	for _, t := range bars {
+		most = max(most, t.Read)
+	}
+	var out []bar
+	for _, t := range bars {
 		b := bar{Name: shorten(plain(t.Name), 48), Read: t.Read} // the table has the name whole
 		classes := []string{"loaded", "quarantined", "filtered"}
 		widths := make([]float64, 3)
 		whole := 0.0
-		for i, n := range []int64{t.Staged, t.Quarantined, t.Filtered} {
+		for i, n := range []int64{t.Loaded, t.Quarantined, t.Filtered} {
 			if n > 0 && most > 0 {
 				widths[i] = max(float64(n)/float64(most)*100, least)
 				whole += widths[i]
@@ -301,12 +316,13 @@ func (p *page) plot() {
 		if t.Filtered > 0 {
 			extra = append(extra, number(t.Filtered)+" filtered")
 		}
-		if !adds(t.Read, t.Staged, t.Quarantined, t.Filtered) {
+		if !adds(t.Read, t.Loaded, t.Quarantined, t.Filtered) {
 			extra = append(extra, "does not add up")
 		}
 		b.Extra = strings.Join(extra, ", ")
-		p.Plot = append(p.Plot, b)
+		out = append(out, b)
 	}
+	return out
 }
 
 func percent(x float64) string { return fmt.Sprintf("%.3f%%", x) }

@@ -28,7 +28,7 @@ func (p Plan) HTML() ([]byte, error) {
 	}
 	b, err := render("plan.html.tmpl", func(css template.CSS) any {
 		v := newPlanPage(c, css)
-		v.Prices, v.Rates = prices, rates
+		v.Costs = newCosts(c.Estimate, prices, rates)
 		return v
 	})
 	if err != nil {
@@ -51,9 +51,7 @@ type planPage struct {
 	Begin    string // the load's input, indented
 	Asked    string // the plan's input, indented
 	Drafted  string // mapping, indented
-	Bill     []paid
-	Prices   []estimate.Price
-	Rates    []estimate.Rate
+	Costs    *costs
 	Shapes   []shapeTable
 	Never    []MappingPath
 	Set      []Quarantined
@@ -63,6 +61,22 @@ type planPage struct {
 	Gaps     []Blocks
 	Overlaps []Blocks
 	Unused   []string
+}
+
+// Costs are an estimate with what it was made of, for the eye.
+type costs struct {
+	*estimate.Estimate
+	Bill   []paid
+	Prices []estimate.Price
+	Rates  []estimate.Rate
+}
+
+// newCosts is nil where there is no estimate.
+func newCosts(e *estimate.Estimate, prices []estimate.Price, rates []estimate.Rate) *costs {
+	if e == nil {
+		return nil
+	}
+	return &costs{e, bill(e), prices, rates}
 }
 
 // A shapeTable is a table without rules, with as many paths as are shown.
@@ -87,9 +101,6 @@ func newPlanPage(p Plan, css template.CSS) planPage {
 	v.Asked, v.Drafted = indent(p.Input), indent(p.Draft.Mapping)
 	if p.Verdict != NotReady {
 		v.Begin = indent(p.LoadInput)
-	}
-	if p.Estimate != nil {
-		v.Bill = bill(p.Estimate)
 	}
 	for _, t := range p.Tables {
 		if len(t.Shape) > 0 {
