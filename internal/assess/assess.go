@@ -33,6 +33,8 @@ type Input struct {
 type Table struct {
 	Name    change.TableName
 	Columns []Column
+	// Empty says that the export has no part of it, and so no row; false is not known.
+	Empty bool
 }
 
 // A Column is a column as the export's metadata has it (originalTypeMappings).
@@ -140,6 +142,7 @@ type decider struct {
 	tables    []*table // that are loaded, by source name
 	byName    map[change.TableName]*table
 	findings  []Finding
+	exports   map[change.TableName]*Table // of the input
 }
 
 func (d *decider) add(f Finding) { d.findings = append(d.findings, f) }
@@ -153,6 +156,8 @@ func (d *decider) decision() *Decision {
 	slices.SortStableFunc(d.findings, func(a, b Finding) int {
 		return cmp.Or(compareNames(a.Table, b.Table), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
 	})
+	// Partitions of one table differ alike.
+	d.findings = slices.Compact(d.findings)
 	dec := &Decision{Findings: d.findings, Plans: make([]change.TablePlan, 0, len(d.tables))}
 	for _, t := range d.tables {
 		dec.Plans = append(dec.Plans, t.plan)

@@ -125,7 +125,7 @@ func (d *decider) decideByRule(c *column, rule profile.Type) {
 	case !known || target.As != profile.Keep, target.MaxLength > 0 && len(mods) == 1 && mods[0] > target.MaxLength,
 		baseType(to) == "numeric" && mods == nil && !d.profile.Feature(profile.BareNumeric).Has:
 		d.about(c.table, Refuse, KindRule, c.source.Name, "", fmt.Sprintf("The mapping gives it the type %s, which the target does not have%s.", to, by(target.Fact)), "Choose another type, or leave it to the assessment.")
-	case rule.As == profile.Keep && c.typ.Class == catalog.Base && wider(c.typ.Name, to):
+	case rule.As == profile.Keep && c.typ.Class == catalog.Base && wider(c.typ.Name, to) && (to == "real" || !c.domainOver("real")):
 		c.as.Kind = change.AsIs
 		if to != c.typ.Name {
 			d.about(c.table, Convert, KindTypeWider, c.source.Name, "", fmt.Sprintf("The mapping makes %s of its type %s; every value is the same there.", to, c.typ.Name), "")
@@ -133,13 +133,21 @@ func (d *decider) decideByRule(c *column, rule profile.Type) {
 	case rule.As == profile.Keep && c.typ.Class == catalog.Base && narrower(c.typ.Name, to):
 		c.as.Kind = change.AsFit
 		d.about(c.table, Convert, KindTypeFit, c.source.Name, "", fmt.Sprintf("The mapping makes %s of its type %s. Rows whose value does not fit exactly are refused.", to, c.typ.Name), "")
-	case to == "text" && (hasText(c.typ) || rule.As == profile.Text):
+	case to == "text" && (hasText(c.typ) || rule.As == profile.Text) && !c.domainOver("boolean"):
 		c.as.Kind = change.AsText
 		d.about(c.table, Convert, KindTypeText, c.source.Name, "", fmt.Sprintf("The mapping makes text of its type %s, as PostgreSQL writes it.", c.typ.Name), "")
 	default:
 		c.as.Kind = change.AsIs
 		d.about(c.table, Refuse, KindRule, c.source.Name, "", fmt.Sprintf("The mapping makes %s of its type %s, and there is no conversion between them that changes no value.", to, c.typ.Name), "Choose a type that holds every value, or text, or leave it to the assessment.")
 	}
+}
+
+// domainOver says whether a column's type is a domain over one of PostgreSQL's own.
+// The texts that exports write of its values are not documented: t or true of a
+// boolean, and of a real the fewest digits that tell it from others, which are not
+// those of the same number as a double precision.
+func (c *column) domainOver(base string) bool {
+	return c.source.Domain && c.typ.Builtin && c.typ.Class == catalog.Base && baseType(c.typ.Name) == base
 }
 
 func (d *decider) aboutDomain(c *column) {
@@ -222,6 +230,10 @@ func (d *decider) planColumns(t *table) {
 	for _, f := range t.rule.Filter {
 		if t.column(f.Column) == nil {
 			d.about(t, Refuse, KindRule, f.Column, "", fmt.Sprintf("The mapping's filter names the column %q, which the table does not have.", f.Column), "Mend the filter.")
+			continue
+		}
+		if t.column(f.Column).domainOver("boolean") && len(f.In) > 0 {
+			d.about(t, Refuse, KindRule, f.Column, "", fmt.Sprintf("The mapping's filter compares the column %q, whose type is a domain over boolean: whether an export writes t or true of it is not documented.", f.Column), "Filter by another column.")
 			continue
 		}
 		t.plan.Filter = append(t.plan.Filter, f)

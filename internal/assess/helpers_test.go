@@ -193,7 +193,7 @@ func encode(t testing.TB, plans []change.TablePlan) {
 		for _, c := range plans[i].Columns {
 			for _, f := range c.From {
 				if kind, ok := kinds[f.Type]; !seen[f.Name] {
-					if !ok {
+					if !ok || f.Domain {
 						kind = snapshot.Text
 					}
 					columns = append(columns, snapshot.Column{Name: f.Name, Kind: kind, Optional: true})
@@ -214,6 +214,9 @@ func encode(t testing.TB, plans []change.TablePlan) {
 func showPlan(p *change.TablePlan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s.%s -> %s.%s\n", p.Source.Schema, p.Source.Name, p.Target.Schema, p.Target.Name)
+	for _, name := range p.Partitions {
+		fmt.Fprintf(&b, "    of %s.%s\n", name.Schema, name.Name)
+	}
 	for _, c := range p.Columns {
 		fmt.Fprintf(&b, "    %s %s", c.Name, c.Type)
 		if c.NotNull {

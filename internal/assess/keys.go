@@ -162,7 +162,7 @@ func (d *decider) canBeKey(columns []*column, name string) bool {
 	ok := true
 	for _, c := range columns {
 		switch {
-		case keyFamily(c.typ) == "":
+		case keyFamily(c.typ) == "" || c.domainOver("boolean"):
 			ok = false
 			d.about(c.table, Refuse, KindKeyUUID, c.source.Name, name, fmt.Sprintf("The mapping makes the key a UUID, and equal values of type %s may be spelt in several ways.", c.typ.Name), `Keep the key: "key": "keep".`)
 		case c.catalog != nil && c.catalog.Nondeterministic:

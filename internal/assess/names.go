@@ -41,6 +41,12 @@ func (d *decider) checkRules() {
 		r := &d.rules.Rules[i]
 		t := d.byName[r.Source]
 		if t == nil {
+			if d.in.Catalog != nil {
+				if c := d.in.Catalog.Table(r.Source); c != nil && c.PartitionOf != nil {
+					d.checkPartitionRule(r.Source, r.Skip)
+					continue
+				}
+			}
 			known := d.in.Catalog != nil && d.in.Catalog.Table(r.Source) != nil ||
 				slices.ContainsFunc(d.in.Export, func(e Table) bool { return e.Name == r.Source })
 			if !known {

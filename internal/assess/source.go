@@ -54,15 +54,18 @@ func (t *table) column(source string) *column {
 
 // gather finds the tables that are loaded.
 func (d *decider) gather() {
-	exported := map[change.TableName]*Table{}
+	d.exports = map[change.TableName]*Table{}
 	for i := range d.in.Export {
-		exported[d.in.Export[i].Name] = &d.in.Export[i]
+		d.exports[d.in.Export[i].Name] = &d.in.Export[i]
 	}
 	if d.in.Catalog != nil {
 		for i := range d.in.Catalog.Tables {
 			t := &d.in.Catalog.Tables[i]
-			if !d.skips(t.TableName()) && d.isLoaded(t, exported) {
-				d.addTable(t.TableName(), t, exported[t.TableName()])
+			if t.PartitionOf != nil || d.skips(t.TableName()) {
+				continue // a partition's rows come with the partitioned table's
+			}
+			if from, ok := d.isLoaded(t); ok {
+				d.addTable(t.TableName(), t, from)
 			}
 		}
 	}
@@ -71,7 +74,7 @@ func (d *decider) gather() {
 		switch {
 		case d.skips(e.Name):
 		case d.in.Catalog == nil:
-			d.addTable(e.Name, nil, e)
+			d.addTable(e.Name, nil, []*Table{e})
 		case d.in.Catalog.Table(e.Name) == nil:
 			d.add(Finding{
 				Table: e.Name, Kind: KindNotInCatalog, Verdict: Refuse,
@@ -88,16 +91,28 @@ func (d *decider) skips(name change.TableName) bool {
 	return r != nil && r.Skip
 }
 
-func (d *decider) addTable(name change.TableName, cat *catalog.Table, exp *Table) {
+// addTable adds a table that is loaded from tables of the export: itself, or its
+// partitions; none where there is no export yet.
+func (d *decider) addTable(name change.TableName, cat *catalog.Table, from []*Table) {
 	t := &table{source: name, catalog: cat, rule: d.rules.Rule(name)}
 	if t.rule == nil {
 		t.rule = &mapping.TableRule{Source: name}
 	}
 	if cat != nil {
-		d.catalogColumns(t, exp)
+		for i := range cat.Columns {
+			t.addColumn(cat.Columns[i].Name, cat.Columns[i].Type, &cat.Columns[i])
+		}
+		for _, e := range from {
+			d.compareColumns(t, e)
+		}
 	} else {
-		for i := range exp.Columns {
-			d.exportColumn(t, &exp.Columns[i])
+		for i := range from[0].Columns {
+			d.exportColumn(t, &from[0].Columns[i])
+		}
+	}
+	if len(from) > 0 && (len(from) > 1 || from[0].Name != name) {
+		for _, e := range from {
+			t.plan.Partitions = append(t.plan.Partitions, e.Name)
 		}
 	}
 	d.tables = append(d.tables, t)
@@ -110,7 +125,9 @@ func (t *table) addColumn(name string, typ catalog.Type, cat *catalog.Column) *c
 	if rest, ok := strings.CutPrefix(typ.Name, `"bit"`); ok && typ.Builtin {
 		typ.Name = "bit varying" + rest
 	}
-	c := &column{table: t, catalog: cat, typ: typ, rule: t.rule.Column(name), source: change.SourceColumn{Name: name, Type: typ.Name, Enum: typ.Class == catalog.Enum}}
+	c := &column{table: t, catalog: cat, typ: typ, rule: t.rule.Column(name), source: change.SourceColumn{
+		Name: name, Type: typ.Name, Enum: typ.Class == catalog.Enum, Domain: cat != nil && cat.Domain != "",
+	}}
 	if c.rule == nil {
 		c.rule = &mapping.ColumnRule{Source: name}
 	}
@@ -119,15 +136,13 @@ func (t *table) addColumn(name string, typ catalog.Type, cat *catalog.Column) *c
 	return c
 }
 
-// catalogColumns takes the columns of the catalog, and compares them with those
-// of the export, where there is one.
-func (d *decider) catalogColumns(t *table, exp *Table) {
-	for i := range t.catalog.Columns {
-		cat := &t.catalog.Columns[i]
-		c := t.addColumn(cat.Name, cat.Type, cat)
-		if exp == nil || c.skipped {
+// compareColumns compares the columns of the catalog with those of the export.
+func (d *decider) compareColumns(t *table, exp *Table) {
+	for _, c := range t.columns {
+		if c.skipped {
 			continue
 		}
+		cat := c.catalog
 		j := slices.IndexFunc(exp.Columns, func(e Column) bool { return e.Name == cat.Name })
 		switch {
 		case j < 0 && cat.Generated == "virtual":
@@ -137,15 +152,12 @@ func (d *decider) catalogColumns(t *table, exp *Table) {
 			c.skipped = true
 			d.about(t, Refuse, KindNotExported, cat.Name, "", "The catalog has this column and the export does not: it was added after the snapshot, or its type is not exported.",
 				`Take another snapshot, or leave the column out: "skip": true.`)
-		case !d.sameType(cat.Type, exp.Columns[j].Type):
+		case !d.sameType(cat, exp.Columns[j].Type):
 			d.about(t, Refuse, KindTypeChanged, cat.Name, "", fmt.Sprintf("The catalog says that its type is %s, and the export was made of %s: the column was altered between the two.", cat.Type.Name, exp.Columns[j].Type),
 				"Take another snapshot, or give the catalog that was read when this one was taken.")
 		default:
 			d.exported(c, &exp.Columns[j])
 		}
-	}
-	if exp == nil {
-		return
 	}
 	for _, e := range exp.Columns {
 		if t.column(e.Name) == nil && !t.rule.Skips(e.Name) {
@@ -172,77 +184,75 @@ func (d *decider) exportColumn(t *table, e *Column) {
 }
 
 // exported refuses a column that the export holds otherwise than it does its type.
+// The values of a domain are text, whatever its base type is; where there is no
+// catalog, that is all that tells of a domain.
 func (d *decider) exported(c *column, e *Column) {
-	if !c.skipped && exportedOtherwise(c.typ, e.Exported) {
+	switch {
+	case c.skipped || !exportedOtherwise(c.typ, e.Exported):
+	case exportedAsText(e.Exported) && c.source.Domain:
+	case exportedAsText(e.Exported) && c.catalog == nil:
+		c.source.Domain = true
+		d.about(c.table, Convert, KindDomain, c.source.Name, "", fmt.Sprintf("The export has its type %s as text, as exports write domains; the target's column is of that type, without what the domain checks.", c.typ.Name),
+			"Give the catalog of the source if there is one left: it tells the domain.")
+	default:
 		d.about(c.table, Refuse, KindTypeChanged, c.source.Name, "", fmt.Sprintf("Its type is %s, and the export has it as %s, which is not how exports of PostgreSQL write that type.", c.typ.Name, e.Exported),
 			`Check that the export is of this database, or leave the column out: "skip": true.`)
 	}
 }
 
-// isLoaded says whether an export carries a table, and adds findings where it
-// does not, or where a person has to look.
-func (d *decider) isLoaded(t *catalog.Table, exported map[change.TableName]*Table) bool {
+// isLoaded says whether an export carries a table, and as which tables of its own,
+// and adds findings where it does not, or where a person has to look.
+func (d *decider) isLoaded(t *catalog.Table) (from []*Table, ok bool) {
 	name := t.TableName()
-	_, has := exported[name]
-	known := d.in.Export != nil
 	ruled := d.rules.Rule(name) != nil
-	finding := func(verdict Verdict, kind, why, do string) {
-		d.add(Finding{Table: name, Kind: kind, Verdict: verdict, Why: why, Do: do})
-	}
-	const leaveOut = `Or leave the table out: "skip": true.`
-	switch odd := oddName(t); {
-	case t.PartitionOf != nil:
-		if _, root := exported[*t.PartitionOf]; has && (root || !known) {
-			finding(Refuse, KindPartition, fmt.Sprintf("The export has this partition and %s, whose rows it is a part of: they would come twice.", spell(*t.PartitionOf)), `Leave one of the two out: "skip": true.`)
-		} else if has {
-			return true
-		}
-		return false // its rows come with the partitioned table's
+	switch own := d.exports[name]; {
 	case t.Kind == catalog.Foreign:
-		finding(Lost, KindForeignTable, "It is a foreign table: its rows are in another server, and no snapshot has them.", "Make the foreign table in the target, or move its rows from where they are.")
-		return false
+		d.absent(t)
+		return nil, false
 	case t.Extension != "" && !ruled:
-		finding(Lost, KindExtensionTable, fmt.Sprintf("It belongs to the extension %s, which fills it where it is created.", t.Extension), "Name the table in the mapping to load it all the same.")
-		return false
-	case has:
-	case t.Kind == catalog.Partitioned && d.partitionsIn(name, exported):
-		finding(Convert, KindPartition, "The export has it as its partitions; each becomes a table of its own, and foreign keys to the whole are given up.",
-			"Make a view over them, or the partitioned table again after the load, where the target has such.")
-		return false
-	case t.Unlogged:
-		finding(Refuse, KindUnlogged, "It is an unlogged table, which exports leave out without a word.", "ALTER TABLE … SET LOGGED in the source and take another snapshot. "+leaveOut)
-		return false
-	case odd != "":
-		finding(Refuse, KindOddName, "Exports leave it out without a word, because of "+odd+".", "Rename it in the source and take another snapshot. "+leaveOut)
-		return false
-	case known && !d.in.Partial:
-		finding(Refuse, KindNotExported, "The catalog has this table and the export does not: it was made after the snapshot, or the export could not read it.", "Read the warnings of the export, and take another snapshot. "+leaveOut)
-		return false
-	case known:
-		return false
+		d.add(Finding{Table: name, Kind: KindExtensionTable, Verdict: Lost, Why: fmt.Sprintf("It belongs to the extension %s, which fills it where it is created.", t.Extension), Do: "Name the table in the mapping to load it all the same."})
+		return nil, false
+	case t.Kind == catalog.Partitioned:
+		return d.partitioned(t)
+	case own != nil:
+		from = []*Table{own}
+	case d.absent(t):
+		return nil, false
 	}
 	if children := d.children(name); len(children) > 0 && !ruled {
-		finding(Refuse, KindInherited, fmt.Sprintf("Other tables inherit from it (%s), and whether the export has their rows in this table, too, is not documented: they may come twice.", list(children)),
-			"Compare the counts, and name the table in the mapping to load what the export has of it.")
+		d.add(Finding{
+			Table: name, Kind: KindInherited, Verdict: Refuse,
+			Why: fmt.Sprintf("Other tables inherit from it (%s), and whether the export has their rows in this table, too, is not documented: they may come twice.", list(children)),
+			Do:  "Compare the counts, and name the table in the mapping to load what the export has of it.",
+		})
 	}
 	if len(t.Inherits) > 0 {
-		finding(Lost, KindInherited, fmt.Sprintf("It inherits from %s; in the target it is a table of its own.", spell(t.Inherits[0])), "")
+		d.add(Finding{Table: name, Kind: KindInherited, Verdict: Lost, Why: fmt.Sprintf("It inherits from %s; in the target it is a table of its own.", spell(t.Inherits[0]))})
 	}
-	if t.Kind == catalog.Partitioned {
-		finding(Convert, KindPartition, "It is partitioned; its rows come into one table of the target, which is not.", "")
-	}
-	return true
+	return from, true
 }
 
-// partitionsIn says whether an export has partitions of a table, at any depth.
-func (d *decider) partitionsIn(of change.TableName, exported map[change.TableName]*Table) bool {
-	for i := range d.in.Catalog.Tables {
-		t := &d.in.Catalog.Tables[i]
-		if t.PartitionOf != nil && *t.PartitionOf == of && (exported[t.TableName()] != nil || d.partitionsIn(t.TableName(), exported)) {
-			return true
-		}
+// absent says why the export has nothing of a table, or, where there is no export
+// yet, will have nothing; false where it will have it.
+func (d *decider) absent(t *catalog.Table) bool {
+	f := Finding{Table: t.TableName(), Verdict: Refuse}
+	const leaveOut = `Or leave the table out: "skip": true.`
+	switch odd := oddName(t); {
+	case t.Kind == catalog.Foreign:
+		f.Verdict, f.Kind, f.Why, f.Do = Lost, KindForeignTable, "It is a foreign table: its rows are in another server, and no snapshot has them.", "Make the foreign table in the target, or move its rows from where they are."
+	case t.Unlogged:
+		f.Kind, f.Why, f.Do = KindUnlogged, "It is an unlogged table, which exports leave out without a word.", "ALTER TABLE … SET LOGGED in the source and take another snapshot. "+leaveOut
+	case odd != "":
+		f.Kind, f.Why, f.Do = KindOddName, "Exports leave it out without a word, because of "+odd+".", "Rename it in the source and take another snapshot. "+leaveOut
+	case d.in.Export == nil:
+		return false
+	case d.in.Partial:
+		return true
+	default:
+		f.Kind, f.Why, f.Do = KindNotExported, "The catalog has this table and the export does not: it was made after the snapshot, or the export could not read it.", "Read the warnings of the export, and take another snapshot. "+leaveOut
 	}
-	return false
+	d.add(f)
+	return true
 }
 
 // children returns the tables that inherit from one, partitions apart.

@@ -105,9 +105,11 @@ func (d *decider) typeOfExport(e *Column) string {
 
 // sameType says whether a type of the catalog may be what the export's metadata
 // names: it has no modifiers that could be compared, and no names of users' types.
-func (d *decider) sameType(t catalog.Type, exported string) bool {
-	name := longName(exported)
+func (d *decider) sameType(c *catalog.Column, exported string) bool {
+	name, t := longName(exported), c.Type
 	switch {
+	case c.Domain != "" && name != "array" && !d.builtin(name): // called by its own name
+		return true
 	case t.Class == catalog.Array, name == "array":
 		return t.Class == catalog.Array && name == "array"
 	case t.Builtin && t.Class != catalog.Composite:
@@ -141,6 +143,11 @@ func exportedOtherwise(t catalog.Type, exported string) bool {
 		}
 	}
 	return false
+}
+
+// exportedAsText says whether an export's metadata names Parquet's text.
+func exportedAsText(exported string) bool {
+	return strings.HasPrefix(strings.ToLower(exported), "binary")
 }
 
 // keyFamily returns what two columns must share for equal values of them to have

@@ -5,9 +5,12 @@ package change
 // decided once, kept beside the load, and is what the loader, the target and
 // the verifier go by, each with code of its own.
 type TablePlan struct {
-	Source  TableName    `json:"source"`
-	Target  TableName    `json:"target"`
-	Columns []ColumnPlan `json:"columns"` // in the target's order
+	Source TableName `json:"source"`
+	Target TableName `json:"target"`
+	// Partitions are the source's partitions of Source under whose names the export
+	// has its rows; nil where it has them under Source's own.
+	Partitions []TableName  `json:"partitions,omitempty"`
+	Columns    []ColumnPlan `json:"columns"` // in the target's order
 	// Key is the columns of the target's primary key, in its order; nil where the
 	// table has none.
 	Key     []string    `json:"key,omitempty"`
@@ -43,6 +46,9 @@ type SourceColumn struct {
 	Name string `json:"name"`
 	Type string `json:"type"` // as format_type spells it; of a domain, that of its base type
 	Enum bool   `json:"enum,omitempty"`
+	// Domain says that the column's type is a domain, whose values exports write as
+	// text, whatever its base type is.
+	Domain bool `json:"domain,omitempty"`
 }
 
 // The conversions: what is done to a value, which otherwise is the same in both

@@ -99,6 +99,7 @@ func (e *Encoder) converter(from change.SourceColumn) (*converter, error) {
 	want := kindOfType(from)
 	switch {
 	case column.Kind == want:
+	case from.Domain && (column.Kind == Text || column.Kind == Bytes):
 	case want == Int64 && column.Kind == Int32, want == Int32 && column.Kind == Int64:
 	case want == Text && column.Kind == Bytes: // writers may leave out that it is text
 	default:
@@ -118,7 +119,7 @@ func (e *Encoder) converter(from change.SourceColumn) (*converter, error) {
 		c.write = writeDoubles
 	case Bytes, Text:
 		c.write, c.text = writeTexts, true
-		if want == Bytes {
+		if want == Bytes && !(from.Domain && column.Kind == Text) {
 			c.write, c.text = writeBytes, false
 		}
 	case Other: // no type wants it

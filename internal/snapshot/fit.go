@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -33,6 +34,11 @@ func (c *converter) narrow(from change.SourceColumn, target string) error {
 		}
 		if c.text {
 			c.trim = trimNumeric
+		}
+	case to == "real" && source == "double precision" && c.text: // of a domain
+		c.fit = func(text []byte) bool {
+			x, err := strconv.ParseFloat(string(text), 64)
+			return err == nil && (math.IsNaN(x) || float64(float32(x)) == x)
 		}
 	case to == "real" && source == "double precision":
 		c.bits = 32

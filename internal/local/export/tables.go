@@ -16,7 +16,17 @@ type table struct {
 	database, schema, name string
 	readable               bool // by the master user
 	numeric                bool // its key is one number: it is read in partitions
+	partitioned            bool // and exported with the rows of its partitions
 	columns                []column
+}
+
+// from is what its rows are read from.
+func (t *table) from() string {
+	name := pgx.Identifier{t.schema, t.name}.Sanitize()
+	if t.partitioned {
+		return name
+	}
+	return "ONLY " + name // tables that inherit from it are tables of their own
 }
 
 func (t *table) target() string { return t.database + "." + t.schema + "." + t.name }
@@ -31,15 +41,15 @@ type column struct {
 	fraction *int   // datetime_precision
 }
 
-// listTables lists what a master user would find: ordinary tables and partitions
-// that a snapshot holds. Temporary and unlogged ones, views and foreign tables are
+// listTables lists what a master user would find: ordinary tables that a snapshot
+// holds, and the partitions of others, or those as a whole. Temporary and unlogged ones, views and foreign tables are
 // not in it.
 const listTables = `SELECT c.oid, n.nspname::text, c.relname::text,
   has_schema_privilege($1, n.oid, 'USAGE') AND has_table_privilege($1, c.oid, 'SELECT'),
   EXISTS (SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-    WHERE i.indrelid = c.oid AND i.indisprimary AND i.indnkeyatts = 1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype))
+    WHERE i.indrelid = c.oid AND i.indisprimary AND i.indnkeyatts = 1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)), c.relkind = 'p'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_toast%'
+WHERE (CASE WHEN $2 THEN c.relkind IN ('r', 'p') AND NOT c.relispartition ELSE c.relkind = 'r' END) AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_toast%'
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`
 
 // listColumns says data_type and the precisions as information_schema.columns
@@ -58,18 +68,18 @@ WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
 // it may not read. What it skips without a word is not among them: tables with a
 // slash in the name, and those with a character in a column's name that Parquet's
 // writers refuse.
-func tables(ctx context.Context, conn *pgx.Conn, d Database) ([]*table, error) {
+func tables(ctx context.Context, conn *pgx.Conn, d Database, whole bool) ([]*table, error) {
 	type found struct {
 		oid uint32
 		*table
 	}
-	rows, err := conn.Query(ctx, listTables, d.Master)
+	rows, err := conn.Query(ctx, listTables, d.Master, whole)
 	if err != nil {
 		return nil, fmt.Errorf("list the tables of database %s: %w", d.Name, err)
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (found, error) {
 		f := found{table: &table{database: d.Name}}
-		return f, row.Scan(&f.oid, &f.schema, &f.name, &f.readable, &f.numeric)
+		return f, row.Scan(&f.oid, &f.schema, &f.name, &f.readable, &f.numeric, &f.partitioned)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list the tables of database %s: %w", d.Name, err)

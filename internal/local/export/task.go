@@ -50,7 +50,10 @@ type Style struct {
 	LongestValue int
 	// TablesPerFile is how many tables one file of metadata tells; 0 is 100.
 	TablesPerFile int
-	Seed          uint64 // of names and of gaps between the numbers of parts
+	// Whole exports a partitioned table under its own name, and not its partitions;
+	// which of the two real exports do is not documented.
+	Whole bool
+	Seed  uint64 // of names and of gaps between the numbers of parts
 }
 
 func (s Style) withDefaults() Style {
@@ -93,7 +96,7 @@ func Write(ctx context.Context, from *Frozen, t Task, put Put) (Result, error) {
 	for i := range from.databases {
 		d := &from.databases[i]
 		err := d.read(ctx, func(conn *pgx.Conn) error {
-			all, err := tables(ctx, conn, d.Database)
+			all, err := tables(ctx, conn, d.Database, w.Style.Whole)
 			if err != nil {
 				return err
 			}
@@ -161,7 +164,7 @@ func (w *writer) table(ctx context.Context, conn *pgx.Conn, t *table) error {
 		names = append(names, pgx.Identifier{c.name}.Sanitize())
 	}
 	// The simple protocol gives every value as its text.
-	results := conn.PgConn().Exec(ctx, `SELECT `+strings.Join(names, ", ")+` FROM ONLY `+pgx.Identifier{t.schema, t.name}.Sanitize())
+	results := conn.PgConn().Exec(ctx, `SELECT `+strings.Join(names, ", ")+` FROM `+t.from())
 	err := b.write(ctx, func(row func([][]byte) error) error {
 		for results.NextResult() {
 			rows := results.ResultReader()
