@@ -282,7 +282,7 @@ func chooseNames(tables []snapshot.Table, known *catalog.Catalog) []chosenTable 
 func assessed(tables []chosenTable) []assess.Table {
 	list := make([]assess.Table, 0, len(tables))
 	for _, t := range tables {
-		a := assess.Table{Name: t.name}
+		a := assess.Table{Name: t.name, Empty: len(t.table.Parts) == 0}
 		for _, c := range t.table.Columns {
 			a.Columns = append(a.Columns, assess.Column{
 				Name: c.Name, Type: c.Type, Exported: c.Exported, MaxLength: int64(c.MaxLength), Precision: int64(c.Precision), Fraction: int64(c.Fraction),
@@ -315,14 +315,15 @@ func (p *PlanSnapshot) items(ctx context.Context, plan *SnapshotPlan, tables []c
 	}
 	plan.Tables = make([]PlannedTable, len(plan.Plans))
 	for i := range plan.Plans {
-		at := slices.IndexFunc(tables, func(t chosenTable) bool { return t.name == plan.Plans[i].Source })
-		if at < 0 {
-			return nil, &Stop{fmt.Errorf("table %s.%s is planned and not in the export: please report this", plan.Plans[i].Source.Schema, plan.Plans[i].Source.Name)}
+		parts, err := partsOf(&plan.Plans[i], tables)
+		if err != nil {
+			return nil, err
 		}
-		plan.Tables[i] = PlannedTable{Parts: len(tables[at].table.Parts), Bytes: tables[at].table.Bytes}
 		var some []PartRange
 		var bytes, text int64
-		for _, o := range tables[at].table.Parts {
+		for _, o := range parts {
+			plan.Tables[i].Parts++
+			plan.Tables[i].Bytes += o.Size
 			whole := PartRange{Key: o.Key, ETag: o.ETag, Size: o.Size}
 			if o.Size > limit {
 				pieces, err := p.cut(ctx, plan, whole, limit)
@@ -334,7 +335,8 @@ func (p *PlanSnapshot) items(ctx context.Context, plan *SnapshotPlan, tables []c
 				}
 				continue
 			}
-			if (bytes+o.Size > limit || text > itemText) && len(some) > 0 {
+			// Parts of two partitions may have their columns in different orders.
+			if (bytes+o.Size > limit || text > itemText || o.first) && len(some) > 0 {
 				add(i, some, bytes)
 				some, bytes, text = nil, 0, 0
 			}
@@ -354,6 +356,30 @@ func (p *PlanSnapshot) items(ctx context.Context, plan *SnapshotPlan, tables []c
 		out[i] = s.SnapshotItem
 	}
 	return out, nil
+}
+
+// A tablePart is a part of a table of the export; first is the first of it.
+type tablePart struct {
+	snapshot.Object
+	first bool
+}
+
+// partsOf returns the parts that have a table's rows: its own, or its partitions'.
+func partsOf(p *change.TablePlan, tables []chosenTable) (parts []tablePart, err error) {
+	names := p.Partitions
+	if names == nil {
+		names = []change.TableName{p.Source}
+	}
+	for _, name := range names {
+		at := slices.IndexFunc(tables, func(t chosenTable) bool { return t.name == name })
+		if at < 0 {
+			return nil, &Stop{fmt.Errorf("table %s.%s is planned and not in the export: please report this", name.Schema, name.Name)}
+		}
+		for i, o := range tables[at].table.Parts {
+			parts = append(parts, tablePart{o, i == 0})
+		}
+	}
+	return parts, nil
 }
 
 // cut cuts a large part at its row groups.
