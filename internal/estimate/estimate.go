@@ -162,6 +162,8 @@ func join(t *tables, f *Facts, name string, b, l, w tally) Step {
 		{priceAPI, b.api, l.api, w.api},
 		{priceACU, b.acuSeconds / 3600, l.acuSeconds / 3600, w.acuSeconds / 3600},
 		{priceIO, b.ios, l.ios, w.ios},
+		{priceExport, b.exported, l.exported, w.exported},
+		{priceDPU, b.dpu, l.dpu, w.dpu},
 	} {
 		count := spread(u.b, u.l, u.w)
 		if count.High == 0 {

@@ -72,27 +72,8 @@ const (
 
 // assumed fills in what is not known, and says what it took.
 func assumed(f Facts) (Facts, []string) {
-	var said []string
-	if f.Place.Architecture == "" {
-		f.Place.Architecture = "arm64"
-		said = append(said, "The functions run on arm64.")
-	}
-	if f.Place.MemoryMB == 0 {
-		f.Place.MemoryMB = 1769
-		said = append(said, "The functions have 1,769 MB, one core.")
-	}
-	if f.Place.Transform == 0 {
-		f.Place.Transform = 40
-		said = append(said, "40 children read the archive at once in each of the two passes.")
-	}
-	if f.Place.Tasks == 0 {
-		f.Place.Tasks = 4
-		said = append(said, "4 children work in the database at once.")
-	}
-	if f.Place.MaxACU == 0 {
-		f.Place.MinACU, f.Place.MaxACU = 2, 8
-		said = append(said, "The cluster has 2 to 8 ACU: its capacity is not known here.")
-	}
+	place, said := f.Place.assumed()
+	f.Place = place
 	f = f.whole()
 	unknown := false
 	f.Archive = append([]Content{}, f.Archive...)
@@ -105,6 +86,32 @@ func assumed(f Facts) (Facts, []string) {
 		said = append(said, "Objects whose format nobody announced are Ion text, the slowest to read.")
 	}
 	return f, said
+}
+
+// assumed fills in what is not known of a place, and says what it took.
+func (p Place) assumed() (Place, []string) {
+	var said []string
+	if p.Architecture == "" {
+		p.Architecture = "arm64"
+		said = append(said, "The functions run on arm64.")
+	}
+	if p.MemoryMB == 0 {
+		p.MemoryMB = 1769
+		said = append(said, "The functions have 1,769 MB, one core.")
+	}
+	if p.Transform == 0 {
+		p.Transform = 40
+		said = append(said, "40 children read the archive at once in each of the two passes.")
+	}
+	if p.Tasks == 0 {
+		p.Tasks = 4
+		said = append(said, "4 children work in the database at once.")
+	}
+	if p.MaxACU == 0 {
+		p.MinACU, p.MaxACU = 2, 8
+		said = append(said, "The cluster has 2 to 8 ACU: its capacity is not known here.")
+	}
+	return p, said
 }
 
 // whole adds to the tables what blocks that the survey could not read hold, as

@@ -13,6 +13,8 @@ type tally struct {
 	api         float64 // requests to the Data API, none larger than 32 KB
 	acuSeconds  float64
 	ios         float64
+	exported    float64 // GB of a snapshot
+	dpu         float64 // of Aurora DSQL
 }
 
 type step struct {

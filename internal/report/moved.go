@@ -22,11 +22,11 @@ type Moved struct {
 
 	Source    MovedSource
 	Target    MovedTarget
-	Tables    []MovedTable // by source when rendered
-	Decisions []Decision   // worst first when rendered
-	Keys      []KeyRule    // of tables whose keys become UUIDs; by source when rendered
-	Facts     []TargetFact // that the decisions rest on
-	Findings  []Finding    // what the caller has to say; findings that follow from the rest are added
+	Tables    []MovedTable       // by source when rendered
+	Decisions []Decision         // worst first when rendered
+	Keys      []KeyRule          // of tables whose keys become UUIDs; by source when rendered
+	Known     []TargetFact       // what the target can do, as the decisions rest on it
+	Findings  []Finding          // what the caller has to say; findings that follow from the rest are added
 	Estimate  *estimate.Estimate `json:",omitempty"`
 }
 
@@ -127,7 +127,7 @@ func (m Moved) whole() (Moved, error) {
 		}
 		m.Input = compact.Bytes()
 	}
-	m.Decisions, m.Keys, m.Facts, m.Findings = list(m.Decisions), list(m.Keys), list(m.Facts), list(m.Findings)
+	m.Decisions, m.Keys, m.Known, m.Findings = list(m.Decisions), list(m.Keys), list(m.Known), list(m.Findings)
 	for _, d := range m.Decisions {
 		if !slices.Contains(fates, d.Fate) {
 			return Moved{}, fmt.Errorf("fate %q of decision %q is none of %q", d.Fate, d.Why, fates)
@@ -139,7 +139,7 @@ func (m Moved) whole() (Moved, error) {
 	m.Tables = list(m.Tables)
 	slices.SortStableFunc(m.Tables, func(a, b MovedTable) int { return cmp.Compare(a.Source, b.Source) })
 	slices.SortStableFunc(m.Keys, func(a, b KeyRule) int { return cmp.Compare(a.Table, b.Table) })
-	slices.SortStableFunc(m.Facts, func(a, b TargetFact) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(m.Known, func(a, b TargetFact) int { return cmp.Compare(a.Name, b.Name) })
 	about := map[string][]Decision{}
 	for _, d := range m.Decisions {
 		about[d.Table] = append(about[d.Table], d)
