@@ -42,7 +42,7 @@ var functions = append([]string{
 	config.LedgerCount, config.LedgerSurvey, config.LedgerPhase, config.TargetTask, config.LedgerReport, config.ProveRow,
 	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
 	config.ProvePlan, config.ProveBlocks, config.ProveReport,
-	config.SnapshotTrigger, config.SnapshotPreflight, config.SnapshotExport, config.SnapshotCatalog, config.SnapshotPlan, config.SnapshotPrepare,
+	config.SnapshotTrigger, config.SnapshotPreflight, config.SnapshotExport, config.SnapshotCatalog, config.SnapshotPlan, config.TargetProbe, config.SnapshotPrepare,
 	config.SnapshotRows, config.SnapshotEvidence, config.SnapshotPhase, config.SnapshotTask, config.SnapshotReport,
 }, streamFunctions...)
 

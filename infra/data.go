@@ -38,6 +38,7 @@ const (
 	receiptsPrefix = "receipts/"
 	// snapshots/<load id>/ is kept as evidence.
 	snapshotsPrefix = "snapshots/"
+	profilesPrefix  = "profiles/"
 )
 
 // A DataStack holds what outlives everything else, and what all stacks share: the

@@ -156,6 +156,7 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"SnapshotPlanRole", "s3:PutObject", "${Work.Arn}/snapshots/*/items.jsonl", "keys hold the load's id"},
 	{"SnapshotPlanRole", "s3:PutObject", "${Work.Arn}/snapshots/*/keys.sql", "keys hold the load's id"},
 	{"SnapshotPlanRole", "s3:PutObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
+	{"SnapshotPlanRole", "s3:GetObject s3:PutObject", "${Work.Arn}/snapshots/*/profile.json", "keys hold the load's id"},
 	{"SnapshotPreflightRole", "s3:GetObject", "${Work.Arn}/mappings/*", "the execution's input names the file"},
 	{"SnapshotPreflightRole", "rds:DescribeDBClusterSnapshots rds:ListTagsForResource", "rds:<sources>:cluster-snapshot:*", "a snapshot's name is its maker's choice"},
 	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/evidence/*", "keys hold the load's id and the item"},

@@ -189,6 +189,9 @@ func TestFunctionsAreOursAndGivenExactlyWhatTheyRead(t *testing.T) {
 			default:
 				route = "ledger"
 			}
+			if f == config.TargetProbe {
+				route = "snapshot"
+			}
 			if s.Environment.has(route) && (f != config.SnapshotTrigger || len(s.Environment.Snapshot.Sources) > 0) {
 				want++
 			}

@@ -20,6 +20,8 @@ import (
 const (
 	// Some calls of RDS for each snapshot of a source.
 	triggerMinutes = 5
+	// Some eighty definitions in Aurora DSQL, one after the other.
+	probeMinutes = 10
 	// Events of RDS are best effort (Aurora User Guide, USER_Events): what no event
 	// told of is found within this time.
 	sweepMinutes = 15
@@ -50,10 +52,10 @@ func NewSnapshotStack(app awscdk.App, id string, e Environment, data *DataStack,
 	g.role = g.exportRole()
 	where := config.Target{Kind: e.Snapshot.Target}
 	if where.Kind == config.TargetDSQL {
-		where.Profile, where.LoaderRole = "aurora-dsql", dsqlLoader
+		where.LoaderRole = dsqlLoader
 		where.Cluster, where.Endpoint = s.dsql(e, data)
 	} else {
-		where.Profile, where.Cluster, where.Database, where.LoaderSecret = "aurora-postgresql-17", target.ClusterARN, target.Database, target.LoaderSecret.ARN
+		where.Cluster, where.Database, where.LoaderSecret = target.ClusterARN, target.Database, target.LoaderSecret.ARN
 	}
 	g.cluster = where.Cluster
 	values, err := snapshotValues(e, data, where, *g.role.RoleArn())
@@ -62,6 +64,7 @@ func NewSnapshotStack(app awscdk.App, id string, e Environment, data *DataStack,
 	}
 	steps := []step{
 		{"SnapshotPreflight", config.SnapshotPreflight, "Names everything that the load of a snapshot lacks", preflightMinutes, g.preflight},
+		{"TargetProbe", config.TargetProbe, "What the target can do, asked of itself", probeMinutes, g.probe},
 		{"SnapshotExport", config.SnapshotExport, "Begins the export of a snapshot, tells when it is complete", exportMinutes, g.export},
 		{"SnapshotCatalogue", config.SnapshotCatalog, "Keys, foreign keys and indexes of the living database", preflightMinutes, g.catalogue},
 		{"SnapshotPlan", config.SnapshotPlan, "What becomes of every column; ranges of rows", workMinutes, g.plan},

@@ -21,10 +21,13 @@ const (
 	snapshotTasks      = snapshotsPrefix + "*/tasks/*"
 	snapshotResults    = snapshotsPrefix + "*/results/*"
 	snapshotVerdict    = snapshotsPrefix + "*/verdict.json"
+	snapshotProfile    = snapshotsPrefix + "*/profile.json"
 	snapshotReport     = snapshotsPrefix + "*/report.json"
 	snapshotReportPage = snapshotsPrefix + "*/report.html"
 
 	snapshotParts = partsPrefix + "*.json" // what parts hold
+
+	targetProfile = profilesPrefix + "target.json" // what the target can do
 )
 
 // snapshotGrants are the permissions of SnapshotLoad's functions, one method a
@@ -63,6 +66,19 @@ func (g snapshotGrants) preflight(r awsiam.Role) {
 	allow(r, []string{"kms:DescribeKey"}, *g.data.Key.KeyArn())
 	g.listExports(r)
 	g.readWork(r, mappingsPrefix+"*")
+}
+
+// probe asks the target what it can do: of Aurora DSQL it tries it as the
+// administrator, who alone may make a schema to try it in.
+func (g snapshotGrants) probe(r awsiam.Role) {
+	if g.e.Snapshot.Target == config.TargetDSQL {
+		allow(r, []string{"dsql:DbConnectAdmin"}, g.cluster)
+	} else {
+		allow(r, []string{"rds:DescribeDBClusters"}, g.cluster)
+	}
+	g.listWork(r, targetProfile)
+	g.readWork(r, targetProfile)
+	g.writeWork(r, targetProfile)
 }
 
 // export begins exports, which RDS writes with the role that is passed to it and
@@ -104,9 +120,9 @@ func (g snapshotGrants) catalogue(r awsiam.Role) {
 func (g snapshotGrants) plan(r awsiam.Role) {
 	g.listExports(r)
 	g.readExports(r)
-	g.listWork(r, snapshotCatalog)
-	g.readWork(r, mappingsPrefix+"*", snapshotExport, snapshotCatalog)
-	g.writeWork(r, snapshotPlan, snapshotItems, snapshotsPrefix+"*/assessment.json", snapshotsPrefix+"*/assessment.html", snapshotsPrefix+"*/keys.sql")
+	g.listWork(r, snapshotCatalog, snapshotProfile, targetProfile)
+	g.readWork(r, mappingsPrefix+"*", snapshotExport, snapshotCatalog, snapshotProfile, targetProfile)
+	g.writeWork(r, snapshotPlan, snapshotItems, snapshotProfile, snapshotsPrefix+"*/assessment.json", snapshotsPrefix+"*/assessment.html", snapshotsPrefix+"*/keys.sql")
 }
 
 func (g snapshotGrants) load(r awsiam.Role) {

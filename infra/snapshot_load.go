@@ -4,18 +4,19 @@ import "godwit/internal/config"
 
 // The definition of SnapshotLoad, in JSONata throughout:
 //
-//	Preflight -> Export, until it is complete -> Catalogue -> Plan -> assess only? -> Assessed
-//	                                                                      |
-//	                                                                      v
-//	                                                                   Prepare
-//	                                                                      v
-//	                    +----------------------------------------> NextPhase -> any tasks? -> Map(Task)
-//	                    |                                             ^                          v
-//	    Parallel { Map(Load) ; Map(Evidence) } <- the rows are next --+-------------- another phase? -no-> Report
+//	Preflight -> Probe -> Export, until it is complete -> Catalogue -> Plan -> assess only? -> Assessed
+//	                                                                               |
+//	                                                                               v
+//	                                                                            Prepare
+//	                                                                               v
+//	                    +----------------------------------------------------> NextPhase -> any tasks? -> Map(Task)
+//	                    |                                                          ^                          v
+//	    Parallel { Map(Load) ; Map(Evidence) } <------ the rows are next ----------+-------------- another phase? -no-> Report
 //
 // What the functions take and give (members in PascalCase):
 //
 //	Preflight  {Input, Execution}              -> {LoadId, Source, Warnings}
+//	Probe      {}                              -> {Profile, Probed, Kept, Untried?}
 //	Export     {LoadId, Input, Resume}         -> {Done, Resume?, WaitSeconds}
 //	Catalogue  {LoadId, Input, Source}         -> {Known}
 //	Plan       {LoadId, Input, Execution}      -> {LoadId, Schemas, Items: {Bucket, Key}, ItemCount, Assessment}
@@ -28,7 +29,9 @@ import "godwit/internal/config"
 //
 // Resume is null at first, then what the last answer held. Mode "assess" in the
 // input ends behind the plan, which writes the assessment, and leaves the target
-// alone. Phase "rows" has no tasks: it is where the maps over the items run.
+// alone, but for the schema that Probe makes in Aurora DSQL for a minute where nobody
+// did within 30 days. Probe comes before the export, which is billed: a target that
+// cannot be loaded is refused first. Phase "rows" has no tasks: it is where the maps over the items run.
 //
 // Every step may be repeated: an execution that failed is redriven, or another
 // is started with the same input, and goes on where the first one stopped.
@@ -62,8 +65,12 @@ func SnapshotLoadDefinition(p DefinitionProps) (string, error) {
 				"mode":      "{% $exists($states.input.Mode) ? $states.input.Mode : 'load' %}",
 				"preflight": "{% $states.result.Payload %}",
 			},
-			"Output": "{% {'LoadId': $states.result.Payload.LoadId, 'Input': $states.input} %}",
-			"Next":   "ExportBegin",
+			"Next": "Probe",
+		}),
+		"Probe": with(w.call(config.TargetProbe, object{}), object{
+			"Comment": "What the target can do, asked of itself unless that is known; refuses what cannot be loaded into",
+			"Output":  "{% {'LoadId': $preflight.LoadId, 'Input': $input} %}",
+			"Next":    "ExportBegin",
 		}),
 		"Catalogue": with(w.call(config.SnapshotCatalog, object{
 			"LoadId": "{% $preflight.LoadId %}", "Input": "{% $input %}", "Source": "{% $preflight.Source %}",

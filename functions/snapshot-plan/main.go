@@ -28,7 +28,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	h := &migrate.PlanSnapshot{
-		Objects: s.Objects, Ranges: s.Objects, WorkBucket: s.WorkBucket, Profile: s.SnapshotTarget.Profile, Cluster: s.SnapshotTarget.Cluster,
+		Objects: s.Objects, Ranges: s.Objects, WorkBucket: s.WorkBucket, Cluster: s.SnapshotTarget.Cluster,
 	}
 	lambda.Start(h.Handle)
 	return nil

@@ -44,6 +44,7 @@ const (
 	SnapshotExport    = "snapshot-export"
 	SnapshotCatalog   = "snapshot-catalog"
 	SnapshotPlan      = "snapshot-plan"
+	TargetProbe       = "target-probe"
 	SnapshotPrepare   = "snapshot-prepare"
 	SnapshotRows      = "snapshot-rows"
 	SnapshotEvidence  = "snapshot-evidence"
@@ -113,7 +114,6 @@ const (
 // A Target is the database that snapshots are loaded into.
 type Target struct {
 	Kind    string `json:"kind"`    // TargetAurora or TargetDSQL
-	Profile string `json:"profile"` // what it can do: aurora-postgresql-17, aurora-dsql
 	Cluster string `json:"cluster"` // ARN
 
 	Database     string `json:"database,omitempty"`     // TargetAurora
@@ -191,7 +191,7 @@ func Needs(function string) []string {
 		return []string{WorkBucket}
 	case SnapshotPrepare:
 		return []string{SnapshotTarget}
-	case SnapshotPlan, SnapshotRows, SnapshotPhase, SnapshotTask:
+	case TargetProbe, SnapshotPlan, SnapshotRows, SnapshotPhase, SnapshotTask:
 		return []string{SnapshotTarget, WorkBucket}
 	case StreamApply:
 		return append(target, FailureBucket)

@@ -15,6 +15,8 @@ var functions = []string{
 	config.LedgerDigest, config.LedgerSplit, config.LedgerExport, config.LedgerProofs,
 	config.ProvePlan, config.ProveBlocks, config.ProveReport,
 	config.StreamApply, config.StreamEnable, config.StreamResume, config.StreamReplay, config.StreamStatus,
+	config.SnapshotTrigger, config.SnapshotPreflight, config.SnapshotExport, config.SnapshotCatalog, config.SnapshotPlan, config.SnapshotPrepare,
+	config.SnapshotRows, config.SnapshotEvidence, config.SnapshotPhase, config.SnapshotTask, config.SnapshotReport, config.TargetProbe,
 }
 
 var values = map[string]string{
@@ -32,6 +34,12 @@ var values = map[string]string{
 	config.StreamSource:  "dms",
 	config.StreamMapping: "5d0b1cb1-7b0c-4b3c-9a3a-0e6f1c2d3e4f",
 	config.FailureBucket: "failures",
+
+	config.SnapshotSources: `[{"arn":"arn:aws:rds:eu-west-1:111122223333:cluster:shop"}]`,
+	config.SnapshotTarget:  `{"kind":"dsql","cluster":"arn:cluster","endpoint":"host","loaderRole":"loader"}`,
+	config.SnapshotMachine: "arn:machine",
+	config.ExportBucket:    "exports",
+	config.ExportKey:       "arn:key",
 }
 
 func lookup(m map[string]string) func(string) (string, bool) {

@@ -20,6 +20,7 @@ type Cluster struct {
 	ID          string
 	Region      string
 	Engine      string   // aurora-postgresql
+	Version     string   // of the engine: 17.9
 	Status      string   // available
 	DataAPI     bool     // the HTTP endpoint is on
 	ImportRoles []string // ARNs of the roles attached for s3Import
@@ -45,7 +46,7 @@ func (c *RDS) Cluster(ctx context.Context, arn string) (Cluster, error) {
 	d := out.DBClusters[0]
 	cluster := Cluster{
 		ID: parts[6], Region: parts[3],
-		Engine: aws.ToString(d.Engine), Status: aws.ToString(d.Status),
+		Engine: aws.ToString(d.Engine), Version: aws.ToString(d.EngineVersion), Status: aws.ToString(d.Status),
 		DataAPI: aws.ToBool(d.HttpEndpointEnabled),
 	}
 	if s := d.ServerlessV2ScalingConfiguration; s != nil {

@@ -22,6 +22,7 @@ type Cluster struct {
 	ID          string
 	Region      string
 	Engine      string
+	Version     string
 	Status      string
 	DataAPI     bool
 	ImportRoles []string

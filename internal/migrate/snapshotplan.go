@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"godwit/internal/assess"
 	"godwit/internal/catalog"
@@ -25,6 +26,7 @@ const (
 	itemsFile      = "items.jsonl"
 	assessmentFile = "assessment.json"
 	keysFile       = "keys.sql"
+	profileFile    = "profile.json"
 )
 
 // PlanSnapshot decides what becomes of every table and column, and shares the
@@ -33,8 +35,8 @@ type PlanSnapshot struct {
 	Objects    Objects
 	Ranges     Ranges
 	WorkBucket string
-	Profile    string // of the target
 	Cluster    string // ARN of the target
+	Profile    string // of a target that nobody probed; "" wants a probe
 	ItemBytes  int64  // 0 is 128 MiB
 }
 
@@ -70,7 +72,8 @@ type SnapshotPlan struct {
 	Database     string // of the source
 	SnapshotTime string // as AWS spells it; "" is not known
 	Profile      string
-	Catalog      bool // keys and constraints are those of the source's catalog
+	Probed       string // day on which the target said what it can do; "" is not known
+	Catalog      bool   // keys and constraints are those of the source's catalog
 	Plans        []change.TablePlan
 	Tables       []PlannedTable // by the index of Plans
 	Items        int
@@ -113,8 +116,9 @@ type PartRange struct {
 	From, To int64
 }
 
-// Handle plans a load. It may be repeated: the same export, catalog and rules make
-// the same plan.
+// Handle plans a load. It may be repeated: the same export, catalog, rules and probe
+// of the target make the same plan. Once a load goes on to the target, its probe is
+// kept beside it: what is found later makes no other plan of it.
 func (p *PlanSnapshot) Handle(ctx context.Context, in PlanSnapshotIn) (PlanSnapshotOut, error) {
 	out, err := p.handle(ctx, in)
 	return out, Classify(err)
@@ -132,7 +136,7 @@ func (p *PlanSnapshot) handle(ctx context.Context, in PlanSnapshotIn) (PlanSnaps
 	if err := readJSON(ctx, p.Objects, p.WorkBucket, snapshotKey(in.LoadId, exportFile), &export); err != nil {
 		return PlanSnapshotOut{}, err
 	}
-	plan := &SnapshotPlan{LoadID: in.LoadId, Input: in.Input, Place: export.Place, Profile: p.Profile, Skipped: export.Skipped}
+	plan := &SnapshotPlan{LoadID: in.LoadId, Input: in.Input, Place: export.Place, Skipped: export.Skipped}
 	tables, odd, err := p.tables(ctx, plan)
 	if err != nil {
 		return PlanSnapshotOut{}, err
@@ -141,7 +145,7 @@ func (p *PlanSnapshot) handle(ctx context.Context, in PlanSnapshotIn) (PlanSnaps
 	if err != nil {
 		return PlanSnapshotOut{}, err
 	}
-	target, err := profile.Lookup(p.Profile)
+	probe, target, err := p.target(ctx, plan)
 	if err != nil {
 		return PlanSnapshotOut{}, err
 	}
@@ -171,7 +175,37 @@ func (p *PlanSnapshot) handle(ctx context.Context, in PlanSnapshotIn) (PlanSnaps
 	if in.Input.Mode == "assess" {
 		return out, nil
 	}
-	return out, refusals(decision, odd, in.Input.AcceptSkipped, out.Assessment)
+	if err := refusals(decision, odd, in.Input.AcceptSkipped, out.Assessment); err != nil {
+		return out, err
+	}
+	return out, putJSON(ctx, p.Objects, p.WorkBucket, snapshotKey(in.LoadId, profileFile), probe)
+}
+
+// target reads what the target said that it can do when the load went on to it, or
+// else when it was last probed.
+func (p *PlanSnapshot) target(ctx context.Context, plan *SnapshotPlan) (*TargetProbe, *profile.Profile, error) {
+	probe, err := readProbe(ctx, p.Objects, p.WorkBucket, snapshotKey(plan.LoadID, profileFile), p.Cluster)
+	if err == nil && probe == nil {
+		probe, err = readProbe(ctx, p.Objects, p.WorkBucket, probeKey, p.Cluster)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if probe == nil {
+		if p.Profile == "" {
+			return nil, nil, &Stop{fmt.Errorf("there is no s3://%s/%s of the target, which tells what it can do: start SnapshotLoad again", p.WorkBucket, probeKey)}
+		}
+		probe = &TargetProbe{Cluster: p.Cluster, Profile: p.Profile}
+	}
+	known, err := probe.profile()
+	if err != nil {
+		return nil, nil, &Stop{fmt.Errorf("read what the target can do: %w", err)}
+	}
+	plan.Profile = probe.Profile
+	if !probe.At.IsZero() && probe.Untried == "" {
+		plan.Probed = probe.At.UTC().Format(time.DateOnly)
+	}
+	return probe, known, nil
 }
 
 // tables reads what the export holds of the database that is loaded.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -98,6 +99,27 @@ func Lookup(name string) (*Profile, error) {
 		}
 	}
 	return nil, fmt.Errorf("there is no profile of a target %q: choose one of %s", name, strings.Join(Names(), ", "))
+}
+
+// Of names the profile of a database engine, as RDS and Aurora DSQL spell engines,
+// in a version such as 16.4. An engine whose versions are not told apart has none.
+func Of(engine, version string) (string, error) {
+	if !slices.Contains(fileNames[:], engine+".json") {
+		return "", fmt.Errorf("the target's engine is %q, and what it can do is not known: take a cluster of Aurora PostgreSQL or Aurora DSQL", engine)
+	}
+	f, err := readFile(engine + ".json")
+	if err != nil {
+		return "", err
+	}
+	major, _, _ := strings.Cut(version, ".")
+	var known []string
+	for _, v := range f.Versions {
+		if version == "" && len(f.Versions) == 1 || strconv.Itoa(v.PostgreSQL) == major {
+			return v.Name, nil
+		}
+		known = append(known, strconv.Itoa(v.PostgreSQL))
+	}
+	return "", fmt.Errorf("the target is %s %s, and what that version can do is not known: upgrade it to one of %s (aws rds modify-db-cluster --engine-version …), or name another cluster", engine, version, strings.Join(known, ", "))
 }
 
 func readFile(name string) (*file, error) {

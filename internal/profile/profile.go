@@ -27,12 +27,17 @@ type Fact struct {
 	Doubtful bool
 }
 
-// String names day and source, as findings quote them.
+// String names day and source, as findings quote them, and says so where the fact is
+// in doubt.
 func (f Fact) String() string {
+	text := fmt.Sprintf("%s; as of %s", f.Source, f.AsOf)
 	if f.Since != "" {
-		return fmt.Sprintf("%s; as of %s, since %s", f.Source, f.AsOf, f.Since)
+		text += ", since " + f.Since
 	}
-	return fmt.Sprintf("%s; as of %s", f.Source, f.AsOf)
+	if f.Doubtful {
+		text += "; other sources differ, and the target was not probed for it"
+	}
+	return text
 }
 
 // What becomes of the values of a type in the target: the kinds of
