@@ -182,6 +182,7 @@ type TableVerdict struct {
 	// Differences is how many rows those are, and Listed the first of them.
 	Differences int                 `json:",omitempty"`
 	Listed      []verify.Difference `json:",omitempty"`
+	Unlisted    string              `json:",omitempty"` // why no row is listed, though some differ
 }
 
 // A SnapshotVerdict is the comparison of source and target: verdict.json.
@@ -189,6 +190,17 @@ type SnapshotVerdict struct {
 	Equal  bool
 	Judged time.Time
 	Tables []TableVerdict
+	// Repaired is what executions with Repair put right before the rows were
+	// compared again.
+	Repaired []TableRepair `json:",omitempty"`
+}
+
+// A TableRepair is what one execution put right in a table.
+type TableRepair struct {
+	Execution      string
+	Source, Target change.TableName
+	Rows           int                 // that differed
+	Listed         []verify.Difference // the first of them
 }
 
 // judge compares the digests of both sides, and stops a load whose target is not
