@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"godwit/internal/assess"
 	"godwit/internal/catalog"
@@ -201,10 +200,7 @@ func (p *PlanSnapshot) target(ctx context.Context, plan *SnapshotPlan) (*TargetP
 	if err != nil {
 		return nil, nil, &Stop{fmt.Errorf("read what the target can do: %w", err)}
 	}
-	plan.Profile = probe.Profile
-	if !probe.At.IsZero() && probe.Untried == "" {
-		plan.Probed = probe.At.UTC().Format(time.DateOnly)
-	}
+	plan.Profile, plan.Probed = probe.Profile, probe.day()
 	return probe, known, nil
 }
 

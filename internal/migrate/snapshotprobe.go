@@ -48,13 +48,21 @@ type TargetProbe struct {
 	Untried string `json:",omitempty"` // why nothing could be tried
 }
 
+// day is when the target was probed, "" where it was not.
+func (t *TargetProbe) day() string {
+	if t.At.IsZero() || t.Untried != "" {
+		return ""
+	}
+	return t.At.UTC().Format(time.DateOnly)
+}
+
 // profile returns the profile with what was found in it.
 func (t *TargetProbe) profile() (*profile.Profile, error) {
 	known, err := profile.Lookup(t.Profile)
 	if err != nil || len(t.Found) == 0 {
 		return known, err
 	}
-	return known.Correct(t.At.UTC().Format(time.DateOnly), t.Found)
+	return known.Correct(t.day(), t.Found)
 }
 
 // lasts reports whether a probe still tells what the target can do: it is young,
@@ -72,7 +80,7 @@ func (t *TargetProbe) lasts(now time.Time) bool {
 // ProbeTargetOut says what the target is, for whoever looks at the execution.
 type ProbeTargetOut struct {
 	Profile string
-	Probed  string // day
+	Probed  string // day; "" where nothing could be tried
 	Kept    bool   // it was probed before
 	Untried string `json:",omitempty"`
 }
@@ -99,7 +107,7 @@ func (p *ProbeTarget) handle(ctx context.Context) (ProbeTargetOut, error) {
 		return ProbeTargetOut{}, err
 	}
 	if kept != nil && kept.Profile == probe.Profile && kept.lasts(now) {
-		return ProbeTargetOut{Profile: kept.Profile, Probed: kept.At.Format(time.DateOnly), Kept: true}, nil
+		return ProbeTargetOut{Profile: kept.Profile, Probed: kept.day(), Kept: true}, nil
 	}
 	probe.Found, err = p.Target.Probe(ctx)
 	var untried interface{ Untried() string }
@@ -112,7 +120,7 @@ func (p *ProbeTarget) handle(ctx context.Context) (ProbeTargetOut, error) {
 	if _, err := probe.profile(); err != nil {
 		return ProbeTargetOut{}, &Stop{fmt.Errorf("probe the target: %w: please report this", err)}
 	}
-	return ProbeTargetOut{Profile: probe.Profile, Probed: now.Format(time.DateOnly), Untried: probe.Untried}, putJSON(ctx, p.Objects, p.WorkBucket, probeKey, probe)
+	return ProbeTargetOut{Profile: probe.Profile, Probed: probe.day(), Untried: probe.Untried}, putJSON(ctx, p.Objects, p.WorkBucket, probeKey, probe)
 }
 
 // readProbe reads a probe of a cluster that was kept; nil where there is none, or

@@ -86,6 +86,10 @@ func TestAProbeReplacesFacts(t *testing.T) {
 	if got := p.Limit(profile.KeyBytes).Value; got != 1024 {
 		t.Errorf("got %d in the profile that was corrected, want it untouched", got)
 	}
+	if was, is := p.Limit(profile.KeyBytes).String(), q.Feature(profile.SmallIdentity).String(); !strings.HasSuffix(was, "the target was not probed for it") ||
+		is != "probe of the target: made one; as of 2026-11-23" {
+		t.Errorf("findings quote %q and %q, want that it was not probed, and the probe's day", was, is)
+	}
 	if q.AsOf != "2026-11-23" {
 		t.Errorf("got a profile as of %s, want the day of its probe", q.AsOf)
 	}
@@ -107,5 +111,23 @@ func TestAProbeReplacesFacts(t *testing.T) {
 func TestAnUnknownTargetIsToldTheKnownOnes(t *testing.T) {
 	if _, err := profile.Lookup("aurora-postgresql"); err == nil || !strings.Contains(err.Error(), "aurora-postgresql-17") {
 		t.Errorf("got %v, want the names to choose from", err)
+	}
+}
+
+func TestAnEngineAndItsVersionNameAProfile(t *testing.T) {
+	for _, x := range []struct{ engine, version, want, refused string }{
+		{"aurora-postgresql", "15.8", "aurora-postgresql-15", ""},
+		{"aurora-postgresql", "17", "aurora-postgresql-17", ""},
+		{"aurora-dsql", "", "aurora-dsql", ""},
+		{"aurora-postgresql", "18.1", "", "aurora-postgresql 18.1"},
+		{"aurora-postgresql", "", "", "15, 16, 17"},
+		{"aurora-postgresql", "1", "", "aurora-postgresql 1,"},
+		{"postgres", "17.2", "", `"postgres"`},
+		{"", "17.2", "", "Aurora PostgreSQL or Aurora DSQL"},
+	} {
+		got, err := profile.Of(x.engine, x.version)
+		if got != x.want || (err == nil) != (x.refused == "") || err != nil && !strings.Contains(err.Error(), x.refused) {
+			t.Errorf("%s %s: got %q, %v, want %q or an error with %q", x.engine, x.version, got, err, x.want, x.refused)
+		}
 	}
 }
