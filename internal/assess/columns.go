@@ -292,6 +292,24 @@ func labelOf(sql string, t catalog.Type) string {
 	return ""
 }
 
+// planCache carries over how many numbers a session takes at once. A target that
+// wants one or very many gets one, which keeps numbers dense and in order as they
+// were, unless the source's sessions took several already.
+func (d *decider) planCache(t *table, c *column, p *change.ColumnPlan, cache int64) {
+	limit := d.profile.Limit(profile.SequenceCache)
+	if cache > 1 {
+		p.Cache = max(cache, limit.Value)
+	}
+	switch {
+	case limit.Value == 0:
+	case cache > 1:
+		d.about(t, Convert, KindIdentity, c.source.Name, "cache", fmt.Sprintf("Sessions took %d numbers at once from its sequence; in the target they take %d, because it takes 1 or from %d on%s. There are larger gaps, and numbers of several sessions are not in the order of their rows.", cache, p.Cache, limit.Value, by(limit.Fact)), "")
+	default:
+		d.about(t, Keep, KindIdentity, c.source.Name, "cache", fmt.Sprintf("Its identity has CACHE 1, as in the source: numbers are in order and have few gaps, and each of them is agreed upon by the whole cluster, which is slow where many sessions insert%s.", by(limit.Fact)),
+			fmt.Sprintf("Where they do, and gaps do no harm: ALTER TABLE … ALTER COLUMN %s SET CACHE %d after the load.", quoteName(p.Name), limit.Value))
+	}
+}
+
 // planIdentity carries over what a sequence gives a column; serial columns become
 // identities, which is the same without a sequence of its own to own.
 func (d *decider) planIdentity(t *table, c *column, p *change.ColumnPlan) {
@@ -318,6 +336,7 @@ func (d *decider) planIdentity(t *table, c *column, p *change.ColumnPlan) {
 		d.about(t, Lost, KindIdentity, c.source.Name, spell(*c.catalog.Sequence), "Its sequence counts down, and the target's would count up.", "Make the identity by hand after the load.")
 	default:
 		p.Start = s.Start
+		d.planCache(t, c, p, s.Cache)
 		if s.Last != nil {
 			p.Start = *s.Last + s.Increment
 		}

@@ -33,6 +33,7 @@ type ColumnPlan struct {
 	// Identity is "", "ALWAYS" or "BY DEFAULT"; Start is where it goes on.
 	Identity string `json:"identity,omitempty"`
 	Start    int64  `json:"start,omitempty"`
+	Cache    int64  `json:"cache,omitempty"` // numbers that a session takes of it at once; 0 is 1
 	// From is the source's columns that the value is made of: one, or those of a
 	// composite key that As turns into a UUID. nil where the load writes none and
 	// the target makes the value.

@@ -52,6 +52,7 @@ type DSQL interface {
 	Orphans(ctx context.Context, plan change.TablePlan, foreign change.Foreign, limit int) ([][]string, error)
 	Refused(ctx context.Context, load string, yield func(item string, r change.Refusal) error) error
 	ReadBack(ctx context.Context, table *change.TablePlan, columns []string, yield func(row [][]byte) error) error
+	Position(ctx context.Context, load string, plans []change.TablePlan) error
 	Publish(ctx context.Context, load string) error
 }
 
@@ -91,6 +92,9 @@ func (t *DSQLTarget) Run(ctx context.Context, plan *SnapshotPlan, task change.Ta
 	case phaseDigests:
 		return t.digest(ctx, plan, task)
 	case phaseVisible:
+		if err := t.Position(ctx, plan.LoadID, plan.Plans); err != nil {
+			return false, err
+		}
 		return true, t.Publish(ctx, plan.LoadID)
 	}
 	return false, &Stop{fmt.Errorf("no phase is named %q", task.Phase)}

@@ -108,6 +108,9 @@ func (d tableDDL) create(p *change.TablePlan) (string, error) {
 			}
 		case "ALWAYS", "BY DEFAULT":
 			part += " GENERATED " + c.Identity + " AS IDENTITY"
+			if c.Cache > 1 {
+				part += fmt.Sprintf(" (CACHE %d)", c.Cache)
+			}
 		default:
 			return "", fmt.Errorf("column %s: %q is no kind of identity", c.Name, c.Identity)
 		}

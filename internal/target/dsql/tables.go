@@ -210,13 +210,12 @@ func createTable(p change.TablePlan) (string, error) {
 				b.WriteString(" DEFAULT " + c.Default)
 			}
 		case "ALWAYS", "BY DEFAULT":
-			// DSQL wants a CACHE of 1, or of 65,536 and more. One keeps numbers dense and
-			// in order, as in PostgreSQL; who needs more inserts a second alters it.
+			// DSQL wants to be told, and takes 1, or 65,536 and more.
 			b.WriteString(" GENERATED " + c.Identity + " AS IDENTITY (")
 			if c.Start != 0 {
 				fmt.Fprintf(&b, "START WITH %d ", c.Start)
 			}
-			b.WriteString("CACHE 1)")
+			fmt.Fprintf(&b, "CACHE %d)", max(c.Cache, 1))
 		default:
 			return "", fmt.Errorf("column %s: %q is no kind of identity", c.Name, c.Identity)
 		}
