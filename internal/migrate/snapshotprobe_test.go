@@ -20,8 +20,10 @@ const (
 
 // everything answers all that is in doubt of Aurora DSQL.
 var everything = []profile.Probed{
-	{Name: "smallIdentity", Value: 1, Note: "a table with it was made"}, {Name: "deferrableUnique", Note: "not supported"},
-	{Name: "keyDeclared", Value: 2000, Note: "key too large"}, {Name: "keyBytes", Value: 1981, Note: "key size too large"},
+	{Name: "smallIdentity", Value: 1, Note: "a table with it was made"},
+	{Name: "deferrableUnique", Note: "not supported"},
+	{Name: "keyDeclared", Value: 2000, Note: "key too large"},
+	{Name: "keyBytes", Value: 1981, Note: "key size too large"},
 }
 
 // A probing is a target that is asked, with a clock.
