@@ -21,6 +21,7 @@ import (
 	"godwit/internal/ledgergen"
 	"godwit/internal/local"
 	"godwit/internal/local/asl"
+	"godwit/internal/local/dsql"
 	"godwit/internal/local/gateway"
 	"godwit/internal/report"
 )
@@ -31,14 +32,34 @@ type disturbance struct {
 	call    string
 	fault   gateway.Fault
 	redrive bool // nothing is retried, and the execution that failed is redriven
+	// early loses the connection to Aurora DSQL before it took the statement, and
+	// not its reply.
+	early bool
 }
 
 func (d disturbance) String() string {
 	said := [...]string{"none", "kill before", "kill after", "lose the reply of", "throttle"}[d.fault] + " " + d.call
+	if d.early {
+		said = "lose " + d.call
+	}
 	if d.redrive {
 		said += ", redriven"
 	}
 	return said
+}
+
+// onTheWire is in the names of statements and commits, which reach Aurora DSQL past
+// the gateway.
+const onTheWire = "dsql wire: "
+
+// wire is what happens to a statement of Aurora DSQL.
+func (d disturbance) wire() dsql.Fault {
+	if d.early {
+		return dsql.CutBefore
+	}
+	return map[gateway.Fault]dsql.Fault{
+		gateway.KillBefore: dsql.KillBefore, gateway.KillAfter: dsql.KillAfter, gateway.Lose: dsql.CutAfter, gateway.Throttle: dsql.Conflict,
+	}[d.fault]
 }
 
 // Accounting is exact whichever call takes its caller down, before the call or
@@ -108,9 +129,9 @@ func seed(t testing.TB) uint64 {
 func kills(calls []string, chance *rand.Rand) (cases []disturbance) {
 	for _, call := range calls {
 		redrive := chance.IntN(2) == 0
-		cases = append(cases, disturbance{call, gateway.KillBefore, redrive}, disturbance{call, gateway.KillAfter, !redrive})
+		cases = append(cases, disturbance{call: call, fault: gateway.KillBefore, redrive: redrive}, disturbance{call: call, fault: gateway.KillAfter, redrive: !redrive})
 		if soak {
-			cases = append(cases, disturbance{call, gateway.KillBefore, !redrive}, disturbance{call, gateway.KillAfter, redrive})
+			cases = append(cases, disturbance{call: call, fault: gateway.KillBefore, redrive: !redrive}, disturbance{call: call, fault: gateway.KillAfter, redrive: redrive})
 		}
 	}
 	return cases
@@ -129,7 +150,10 @@ func losses(calls []string, chance *rand.Rand) (cases []disturbance) {
 		})
 	}
 	for _, call := range calls {
-		cases = append(cases, disturbance{call, gateway.Lose, false}, disturbance{call, gateway.Throttle, false})
+		cases = append(cases, disturbance{call: call, fault: gateway.Lose}, disturbance{call: call, fault: gateway.Throttle})
+		if strings.Contains(call, onTheWire) {
+			cases = append(cases, disturbance{call: call, fault: gateway.Lose, early: true})
+		}
 	}
 	return cases
 }
@@ -158,6 +182,43 @@ type workload interface {
 	// that are new each time. A run that nothing disturbed must have left what a
 	// test is worth.
 	outcome(t testing.TB, c *local.Cloud, r asl.Result, undisturbed bool) outcome
+}
+
+// An opener is a workload whose stacks are others than the ledger's.
+type opener interface {
+	open(t testing.TB, o local.Options) *local.Cloud
+}
+
+// A beginner is a workload whose execution an event starts, and not its input.
+type beginner interface {
+	begin(ctx context.Context, t testing.TB, c *local.Cloud) (*asl.Execution, error)
+}
+
+// A poller is a workload that makes some calls more or less often, as it takes its
+// time.
+type poller interface{ polls(call string) bool }
+
+func polls(w workload, call string) bool {
+	p, ok := w.(poller)
+	return ok && p.polls(call)
+}
+
+// begin starts the execution of a workload.
+func begin(ctx context.Context, t testing.TB, w workload, c *local.Cloud) (*asl.Execution, error) {
+	t.Helper()
+	if b, ok := w.(beginner); ok {
+		return b.begin(ctx, t, c)
+	}
+	return c.StartExecution(ctx, w.machine(), "trial", w.prepare(t, c))
+}
+
+// open starts the cloud of a workload.
+func open(t testing.TB, w workload, o local.Options) *local.Cloud {
+	t.Helper()
+	if x, ok := w.(opener); ok {
+		return x.open(t, o)
+	}
+	return start(t, o)
 }
 
 // An outcome is everything that a run leaves behind.
@@ -221,12 +282,12 @@ func undisturbed(t *testing.T, w workload) (outcome, []string) {
 	for _, call := range secondCalls {
 		inSecond[call] = true
 	}
-	for _, call := range firstCalls {
-		if !inSecond[call] {
+	return first, slices.DeleteFunc(firstCalls, func(call string) bool {
+		if !inSecond[call] && !polls(w, call) {
 			t.Errorf("of two undisturbed runs only one makes the call %s", call)
 		}
-	}
-	return first, firstCalls
+		return !inSecond[call]
+	})
 }
 
 // trial runs a workload once, with at most one call disturbed.
@@ -235,30 +296,41 @@ func trial(t *testing.T, w workload, d disturbance) (outcome, []string) {
 	var mu sync.Mutex
 	seen, calls, faults := map[string]int{}, []string(nil), 0
 	byFunction := false
-	o := w.options()
-	o.Fault = func(x gateway.Call) gateway.Fault {
+	happens := func(name, caller string) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		if x.Repeat { // on a busy machine, or of a call that was disturbed: none of the workload's own
-			return gateway.None
-		}
-		name := callName(x)
 		seen[name]++
 		name = fmt.Sprintf("%s #%d", name, seen[name])
 		calls = append(calls, name)
 		if d.fault == gateway.None || name != d.call || faults > 0 {
-			return gateway.None
+			return false
 		}
 		faults++
-		byFunction = !cannotDie[callerOf(x)]
+		byFunction = !cannotDie[caller]
+		return true
+	}
+	o := w.options()
+	o.Fault = func(x gateway.Call) gateway.Fault {
+		// A repeat on a busy machine, or of a call that was disturbed, is none of the
+		// workload's own.
+		if x.Repeat || !happens(callName(x), callerOf(x)) {
+			return gateway.None
+		}
 		return d.fault
 	}
-	c := start(t, o)
+	o.DSQL.Fault = func(e dsql.Event) dsql.Effect {
+		caller := callerOf(gateway.Call{Role: e.Role})
+		// Of the beginning of a connection the gateway tells.
+		if e.Moment == dsql.Connect || !happens(fmt.Sprintf("%s's %s%s %s", caller, onTheWire, e.Moment, e.Verb), caller) {
+			return dsql.Effect{}
+		}
+		return dsql.Effect{Fault: d.wire()}
+	}
+	c := open(t, w, o)
 	c.Engine.NoRetry = d.redrive
-	input := w.prepare(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	x, err := c.StartExecution(ctx, w.machine(), "trial", input)
+	x, err := begin(ctx, t, w, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +355,12 @@ func trial(t *testing.T, w workload, d disturbance) (outcome, []string) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if d.fault != gateway.None && faults != 1 {
+	switch made := d.fault == gateway.None || faults == 1; {
+	case made:
+	case polls(w, d.call):
+		t.Logf("this run was done before it made the call")
+		return w.outcome(t, c, r, false), calls
+	default:
 		t.Fatalf("the call was not made, so nothing was disturbed; %d calls", len(calls))
 	}
 	if d.redrive && byFunction && r.RedriveCount == 0 {
@@ -364,15 +441,15 @@ func (w smallLoad) outcome(t testing.TB, c *local.Cloud, r asl.Result, undisturb
 }
 
 var (
-	roleName = regexp.MustCompile(`-([A-Za-z]+)Role[0-9A-F]{8}-`)
+	roleName = regexp.MustCompile(`-([A-Za-z]+)Role[0-9A-F]{5,8}-`)
 	loadID   = regexp.MustCompile(`[0-9a-f]{32}`)
 	qldbID   = regexp.MustCompile(`\b[0-9A-Za-z]{22}\b`)
 	uuid     = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 )
 
-// cannotDie names the callers that are no functions: a kill breaks their
-// connection.
-var cannotDie = map[string]bool{"LedgerLoad": true, "LedgerExport": true, "LedgerProve": true, "Import": true, "Qldb": true}
+// cannotDie names the callers that are no functions, so that a kill breaks their
+// connection, and the one that is called before there is an execution.
+var cannotDie = map[string]bool{"LedgerLoad": true, "LedgerExport": true, "LedgerProve": true, "SnapshotLoad": true, "SnapshotTrigger": true, "Import": true, "Qldb": true}
 
 // callerOf is the name of the role that calls.
 func callerOf(c gateway.Call) string {

@@ -97,7 +97,7 @@ func (s *shop) same(tables ...change.TableName) {
 // for one that stands still.
 type trouble struct {
 	deliveries, calls atomic.Int64
-	tired             sync.Map // shard to whether its last two deliveries failed
+	tired             sync.Map        // shard to whether its last two deliveries failed
 	met               [5]atomic.Int64 // esm.Throttle to esm.Delay
 	killed            [4]atomic.Int64 // gateway.KillBefore to gateway.Throttle
 }

@@ -27,7 +27,7 @@ func targetDSN(c *local.Cloud) string {
 }
 
 // readSnapshot reads a file of a snapshot's load.
-func readSnapshot[T any](t *testing.T, c *local.Cloud, load, file string) (v T) {
+func readSnapshot[T any](t testing.TB, c *local.Cloud, load, file string) (v T) {
 	t.Helper()
 	body, _, err := c.S3.Get(workBucket(t, c), "snapshots/"+load+"/"+file)
 	if err != nil {

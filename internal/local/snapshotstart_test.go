@@ -20,9 +20,8 @@ import (
 // exportTag has a snapshot exported and loaded.
 var exportTag = map[string]string{"godwit": "export"}
 
-// startStorefront starts the stacks of the snapshot route into a target, and a
-// storefront.
-func startStorefront(t *testing.T, target string, o local.Options) (*local.Cloud, *local.Storefront) {
+// openTarget starts the stacks of the snapshot route into a target.
+func openTarget(t testing.TB, target string, o local.Options) *local.Cloud {
 	t.Helper()
 	o.Assembly = assemblyOf(t, map[string]string{"aurora": "cdk.out.snapshot", "dsql": "cdk.out.snapshot-dsql"}[target])
 	c, err := local.Start(context.Background(), o)
@@ -30,6 +29,14 @@ func startStorefront(t *testing.T, target string, o local.Options) (*local.Cloud
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
+	return c
+}
+
+// startStorefront starts the stacks of the snapshot route into a target, and a
+// storefront.
+func startStorefront(t *testing.T, target string, o local.Options) (*local.Cloud, *local.Storefront) {
+	t.Helper()
+	c := openTarget(t, target, o)
 	if err := c.S3.Put(workBucket(t, c), "mappings/storefront.json", source.StorefrontRules, s3.Options{}); err != nil {
 		t.Fatal(err)
 	}

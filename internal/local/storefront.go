@@ -34,6 +34,7 @@ type Storefront struct {
 	cloud    *Cloud
 	server   *postgres.Server
 	database string
+	reader   string // value of the secret
 }
 
 // StorefrontOptions say what a Storefront holds.
@@ -70,21 +71,36 @@ func (c *Cloud) OpenStorefront(ctx context.Context, o StorefrontOptions) (_ *Sto
 	if err := s.fill(ctx, s.server.DSN(storefrontMaster, password, s.database), o); err != nil {
 		return nil, err
 	}
+	if s.Secret != "" {
+		reader := rand.Text()
+		if err := s.Admin(ctx, `CREATE ROLE `+storefrontReader+` LOGIN PASSWORD '`+reader+`' IN ROLE pg_read_all_data`); err != nil {
+			return nil, err
+		}
+		secret, err := json.Marshal(map[string]string{"username": storefrontReader, "password": reader})
+		if err != nil {
+			return nil, err
+		}
+		s.reader = string(secret)
+	}
+	return s, s.join(c)
+}
+
+// Join makes the cluster known to another cloud of the same stacks, where it is a
+// Storefront of the same server, which ends with the first.
+func (s *Storefront) Join(c *Cloud) (*Storefront, error) {
+	joined := *s
+	joined.cloud = c
+	return &joined, joined.join(c)
+}
+
+func (s *Storefront) join(c *Cloud) error {
 	id := s.ARN[strings.LastIndexByte(s.ARN, ':')+1:]
 	c.RDS.Set(rds.Cluster{ID: id, ARN: s.ARN, Engine: "aurora-postgresql", Version: "17.9", Status: "available", DataAPI: true, MinACU: 2, MaxACU: 8, Databases: s.databases()})
 	c.Data.AddCluster(s.ARN, rdsdata.Cluster{Addr: s.server.Addr()})
 	if s.Secret == "" {
-		return s, nil
+		return nil
 	}
-	reader := rand.Text()
-	if err := s.Admin(ctx, `CREATE ROLE `+storefrontReader+` LOGIN PASSWORD '`+reader+`' IN ROLE pg_read_all_data`); err != nil {
-		return nil, err
-	}
-	secret, err := json.Marshal(map[string]string{"username": storefrontReader, "password": reader})
-	if err != nil {
-		return nil, err
-	}
-	return s, c.Secrets.Create(secretName(s.Secret), s.Secret, "", string(secret))
+	return c.Secrets.Create(secretName(s.Secret), s.Secret, "", s.reader)
 }
 
 // snapshotSource is the first source that a function of the stacks is told of.
