@@ -263,7 +263,7 @@ func (d *decider) planDefault(t *table, c *column, p *change.ColumnPlan) {
 	serial := cat.Identity == "" && cat.Sequence != nil && cat.Default != nil && strings.HasPrefix(cat.Default.SQL, "nextval(")
 	switch {
 	case cat.Generated != "":
-		d.about(t, Lost, KindGenerated, cat.Name, "", fmt.Sprintf("The source computes it (%s); the target holds the values that it had, as an ordinary column.", cat.Default.SQL), "Compute it in the application, or make the column again as a generated one after the load.")
+		d.about(t, Lost, KindGenerated, cat.Name, "", fmt.Sprintf("The source computes it (%s); the target holds the values that it had, as an ordinary column.", cat.Default.SQL), "They are stale from the first write on: compute it in the application, or make the column again as a generated one after the load, where the target has such.")
 	case (serial || cat.Identity != "") && c.as.Kind == change.AsUUID:
 		p.Default = "gen_random_uuid()"
 		d.about(t, Convert, KindDefault, cat.Name, "", "Its values came from a sequence. As a UUID it gets random ones for new rows: gen_random_uuid().", "")

@@ -16,7 +16,7 @@ func (d *decider) aboutDatabase() {
 	})
 	d.add(Finding{
 		Kind: KindNotCarried, Verdict: Lost, Why: "An export has rows alone: privileges, owners, comments, statistics and storage parameters stay behind.",
-		Do: "Grant your readers and writers what they need after the load.",
+		Do: "Grant your readers and writers what they need after the load; pg_dump --schema-only of the source has the statements of comments and privileges.",
 	})
 	d.aboutSequentialKeys()
 	if d.in.Catalog == nil {
@@ -108,9 +108,34 @@ func (d *decider) aboutObjects() {
 		names := byKind[kind]
 		d.add(Finding{
 			Kind: KindObjects, Name: kind, Verdict: Lost, Why: fmt.Sprintf("An export has no %s; the source has %d: %s.", plural(kind), len(names), list(names)),
-			Do: "Make in the target what is needed there, as far as it has the like.",
+			Do: adviceAbout(kind),
 		})
 	}
+}
+
+// adviceAbout says what to do about objects of a kind.
+func adviceAbout(kind string) string {
+	const (
+		text    = " pg_dump --schema-only of the source has their text; mind the columns whose types change."
+		instead = " Otherwise do in the application what they did."
+	)
+	switch kind {
+	case "view":
+		return "Make them after the load." + text
+	case "materialized view":
+		return "Make them after the load where the target has such, and refresh them; or tables, and fill those." + text
+	case "function", "procedure":
+		return "Make them after the load where the target has their language." + text + instead
+	case "trigger", "event trigger", "rule":
+		return "Make them after the load where the target has such, and not before: they would fire for the rows that are loaded." + text + instead
+	case "policy":
+		return "Make them after the load where the target has row security, and before anybody is granted anything: until then every row is seen by whoever may read its table." + text
+	case "extension":
+		return "Create in the target those that it offers; columns of their types, and what calls their functions, are findings of their own."
+	case "type", "domain":
+		return "The columns of these types are loaded by findings of their own; make the types again only for what else uses them."
+	}
+	return "Make in the target what is needed there, as far as it has the like."
 }
 
 func plural(kind string) string {
@@ -126,16 +151,20 @@ func (d *decider) aboutSequences() {
 		if s.Table != nil {
 			continue
 		}
-		stands := "It was never used."
+		stands, start := "It was never used.", fmt.Sprint(s.Start)
 		switch {
 		case s.Hidden:
-			stands = "Where it stands could not be read."
+			stands, start = "Where it stands could not be read.", "…"
 		case s.Last != nil:
-			stands = fmt.Sprintf("It stands at %d.", *s.Last)
+			stands, start = fmt.Sprintf("It stands at %d.", *s.Last), fmt.Sprint(*s.Last+s.Increment)
+		}
+		cache := ""
+		if limit := d.profile.Limit(profile.SequenceCache); limit.Value > 0 {
+			cache = fmt.Sprintf(" CACHE 1, or from %d on where many sessions take numbers of it", limit.Value)
 		}
 		d.add(Finding{
 			Kind: KindSequence, Name: s.Schema + "." + s.Name, Verdict: Lost, Why: "It is a sequence that no column owns, and the load makes none. " + stands,
-			Do: fmt.Sprintf("Make it after the load if it is needed: CREATE SEQUENCE %s START WITH … INCREMENT BY %d.", quoteName(s.Name), s.Increment),
+			Do: fmt.Sprintf("Make it after the load if it is needed: CREATE SEQUENCE %s START WITH %s INCREMENT BY %d%s.", quoteName(s.Name), start, s.Increment, cache),
 		})
 	}
 }
