@@ -96,6 +96,25 @@ type ItemState struct {
 	Counts
 }
 
+// A TablePage is where the rows of a table were read to, in the order of its key.
+type TablePage struct {
+	After []string `json:"after,omitempty"` // texts of the key of the last row; nil before the first page
+	Rows  int      `json:"rows,omitempty"`  // of the next page, at most; 0 leaves it to the reader
+	End   bool     `json:"end,omitempty"`   // no row is behind it
+}
+
+// A TableRepair makes rows of a table others: those of some keys go out, then
+// others come in. Its ID is its load's only one, and stands for the same rows in
+// every attempt.
+type TableRepair struct {
+	Load  string
+	ID    string
+	Table *TablePlan // one of Plans, with a key
+	Plans []TablePlan
+	Out   int64 // rows that go out, as lines of COPY text of the key's columns
+	In    int64 // rows that come in, as lines of those that a load writes
+}
+
 // The phases of what is built beside rows.
 const (
 	BuildIndexes     = "indexes"      // indexes, and the UNIQUE constraints that own one

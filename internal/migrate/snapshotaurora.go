@@ -21,7 +21,7 @@ type Aurora interface {
 	RunTables(ctx context.Context, load change.TableLoad, plans []change.TablePlan, t change.Task, look bool) (done bool, err error)
 	TableBroken(ctx context.Context, load string) (map[string]int64, error)
 	TableOrphans(ctx context.Context, load, task string) ([][]string, error)
-	ReadBack(ctx context.Context, table *change.TablePlan, columns []string, yield func(row [][]byte) error) error
+	ReadBack(ctx context.Context, table change.TableName, values []string, where string, yield func(row [][]byte) error) error
 	TableSums(ctx context.Context, load string, table change.TableName, visit func(bucket int, rows, high, low string) error) error
 }
 
@@ -203,6 +203,47 @@ func (t *AuroraTarget) orphans(ctx context.Context, plan *SnapshotPlan, task cha
 func (t *AuroraTarget) Sums(ctx context.Context, plan *SnapshotPlan, table int) (*verify.RowSums, error) {
 	sums := &verify.RowSums{}
 	return sums, t.TableSums(ctx, plan.LoadID, plan.Plans[table].Target, sums.AddAnswer)
+}
+
+// Narrow reads digests, and of rows that differ keys and digests of columns: the
+// server makes them, so that no wide value comes through the Data API.
+func (t *AuroraTarget) Narrow(ctx context.Context, plan *SnapshotPlan, table int, n *verify.Narrowing) error {
+	values, where := n.TargetSQL(t.Quote)
+	return t.ReadBack(ctx, plan.Plans[table].Target, values, where, n.AddTargetSums)
+}
+
+// Linking is the phase that makes foreign keys.
+func (t *AuroraTarget) Linking() string { return phaseForeign }
+
+// Repairs are one task, which the database does in one transaction. The moment
+// makes it another than those of repairs before.
+func (t *AuroraTarget) Repairs(_ *SnapshotPlan, repairs []RepairPlan) ([]change.Task, error) {
+	type part struct {
+		Bucket string `json:"bucket"`
+		Key    string `json:"key"`
+		Region string `json:"region"`
+		Rows   int64  `json:"rows"`
+	}
+	type repair struct {
+		Table int   `json:"table"`
+		Keys  *part `json:"keys,omitempty"`
+		Rows  *part `json:"rows,omitempty"`
+	}
+	of := func(f CopyFile) *part {
+		if f.Rows == 0 {
+			return nil // and has no object: aws_s3 refuses an empty one
+		}
+		return &part{t.WorkBucket, f.Key, t.Region, f.Rows}
+	}
+	list := make([]repair, 0, len(repairs))
+	for _, r := range repairs {
+		list = append(list, repair{r.Table, of(r.Out), of(r.In)})
+	}
+	args, err := json.Marshal(map[string]any{"repairs": list})
+	if err != nil {
+		return nil, err
+	}
+	return []change.Task{{Phase: phaseRepair, Name: t.Now().UTC().Format(time.RFC3339Nano) + " " + shortHash(string(args)), Args: args}}, nil
 }
 
 // Refused visits the rows that the target cannot hold, as the parts' writer listed

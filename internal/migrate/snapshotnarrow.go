@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"godwit/internal/change"
@@ -38,10 +39,17 @@ func eachItemOf(ctx context.Context, o Objects, bucket, load string, visit func(
 	}
 }
 
-// withoutRefused takes the rows that the load left out off the sums of the export,
-// which the verifier made without knowing of them. Each is read again.
-func (p *PhaseSnapshot) withoutRefused(ctx context.Context, plan *SnapshotPlan, want []verify.RowSums) error {
-	refused := map[int][]int64{} // rows by item
+// refusedRowsOf are the rows that a load left out, in order, by item.
+type refusedRowsOf map[int][]int64
+
+func (r refusedRowsOf) has(item int, row int64) bool {
+	_, found := slices.BinarySearch(r[item], row)
+	return found
+}
+
+// refused reads which rows the load left out.
+func (p *PhaseSnapshot) refused(ctx context.Context, plan *SnapshotPlan) (refusedRowsOf, error) {
+	refused := refusedRowsOf{}
 	err := p.Target.Refused(ctx, plan.LoadID, func(item string, r change.Refusal) error {
 		n, err := strconv.Atoi(item)
 		if rows := refused[n]; len(rows) == 0 || rows[len(rows)-1] != r.Row { // once for all of its columns
@@ -49,8 +57,17 @@ func (p *PhaseSnapshot) withoutRefused(ctx context.Context, plan *SnapshotPlan, 
 		}
 		return err
 	})
-	if err != nil || len(refused) == 0 {
-		return err
+	for _, rows := range refused {
+		slices.Sort(rows)
+	}
+	return refused, err
+}
+
+// withoutRefused takes the rows that the load left out off the sums of the export,
+// which the verifier made without knowing of them. Each is read again.
+func (p *PhaseSnapshot) withoutRefused(ctx context.Context, plan *SnapshotPlan, refused refusedRowsOf, want []verify.RowSums) error {
+	if len(refused) == 0 {
+		return nil
 	}
 	return eachItemOf(ctx, p.Objects, p.WorkBucket, plan.LoadID, func(item *SnapshotItem) error {
 		rows := refused[item.Item]
@@ -66,7 +83,7 @@ func (p *PhaseSnapshot) withoutRefused(ctx context.Context, plan *SnapshotPlan, 
 			return err
 		}
 		for _, row := range rows {
-			err := eachValue(ctx, parts, row, row+1, source.Columns(), func(values []change.Value) error {
+			err := eachValue(ctx, parts, row, row+1, source.Columns(), func(_ int64, values []change.Value) error {
 				d, kept, err := source.Digest(values)
 				if err == nil && kept {
 					want[item.Table].Remove(d)
@@ -81,11 +98,12 @@ func (p *PhaseSnapshot) withoutRefused(ctx context.Context, plan *SnapshotPlan, 
 	})
 }
 
-// eachValue visits the values of the rows [from, to) of an item.
-func eachValue(ctx context.Context, parts *itemParts, from, to int64, columns []string, visit func([]change.Value) error) error {
-	return parts.each(from, to, func(part *snapshot.Part, from, to, _ int64) error {
+// eachValue visits the values of the rows [from, to) of an item, each with its
+// number in the item.
+func eachValue(ctx context.Context, parts *itemParts, from, to int64, columns []string, visit func(row int64, values []change.Value) error) error {
+	return parts.each(from, to, func(part *snapshot.Part, from, to, add int64) error {
 		return part.Values(ctx, from, to, columns, func(row int64, values []change.Value) error {
-			if err := visit(values); err != nil {
+			if err := visit(row+add, values); err != nil {
 				return fmt.Errorf("row %d: %w", row, err)
 			}
 			return nil
@@ -93,12 +111,48 @@ func eachValue(ctx context.Context, parts *itemParts, from, to int64, columns []
 	})
 }
 
-// narrow finds the rows of a table that differ, and says how many there are. It
-// reads both sides twice.
-func (p *PhaseSnapshot) narrow(ctx context.Context, plan *SnapshotPlan, table int, differing []int) (rows int, list []verify.Difference, err error) {
+// What is looked at row by row, so that memory is bounded.
+const (
+	// maxDigests is how many rows the buckets that differ may have: of each, some 40
+	// bytes are kept.
+	maxDigests = 8_000_000
+	// maxNarrowed is how many rows that differ are looked at one by one: of more, the
+	// number says enough. Of each, some 40 bytes a column are kept.
+	maxNarrowed = 10_000
+)
+
+// A narrowed table is one of which rows differ.
+type narrowed struct {
+	rows     int
+	list     []verify.Difference
+	unlisted string // why there is no list, though rows differ
+	by       *verify.Narrowing
+}
+
+// narrow finds the rows of a table that differ, in buckets that have this many. It
+// reads both sides twice; a table that is too large for that in one call is not
+// listed.
+func (p *PhaseSnapshot) narrow(ctx context.Context, plan *SnapshotPlan, table int, refused refusedRowsOf, differing []int, within uint64) (*narrowed, error) {
+	if within > maxDigests {
+		return &narrowed{unlisted: fmt.Sprintf("those parts have %d rows, more than are looked at one by one (%d)", within, maxDigests)}, nil
+	}
+	limited := ctx
+	if stop, ok := handOn(ctx, p.Now()); ok {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithDeadline(ctx, stop)
+		defer cancel()
+	}
+	found, err := p.narrowWithin(limited, plan, table, refused, differing)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return &narrowed{unlisted: "the table is too large to be read row by row within one call"}, nil
+	}
+	return found, err
+}
+
+func (p *PhaseSnapshot) narrowWithin(ctx context.Context, plan *SnapshotPlan, table int, refused refusedRowsOf, differing []int) (*narrowed, error) {
 	n, err := verify.NewNarrowing(&plan.Plans[table], differing)
 	if err != nil {
-		return 0, nil, &Stop{err}
+		return nil, &Stop{err}
 	}
 	pass := func() error {
 		err := eachItemOf(ctx, p.Objects, p.WorkBucket, plan.LoadID, func(item *SnapshotItem) error {
@@ -109,26 +163,27 @@ func (p *PhaseSnapshot) narrow(ctx context.Context, plan *SnapshotPlan, table in
 			if err != nil {
 				return err
 			}
-			return eachValue(ctx, parts, 0, parts.rows(), n.Source.Columns(), n.AddSource)
+			return eachValue(ctx, parts, 0, parts.rows(), n.Source.Columns(), func(row int64, values []change.Value) error {
+				if refused.has(item.Item, row) {
+					return nil
+				}
+				return n.AddSource(verify.Place{Item: item.Item, Row: row}, values)
+			})
 		})
 		if err != nil {
 			return err
 		}
-		return p.Target.ReadBack(ctx, &plan.Plans[table], n.Target.Columns(), n.AddTarget)
+		return p.Target.Narrow(ctx, plan, table, n)
 	}
 	if err := pass(); err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	if rows = n.Again(); rows > maxNarrowed {
-		return rows, nil, nil
+	if rows := n.Again(); rows > maxNarrowed {
+		return &narrowed{rows: rows, unlisted: fmt.Sprintf("%d rows differ, more than are looked at one by one (%d)", rows, maxNarrowed)}, nil
 	}
 	if err := pass(); err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	list = n.Differences()
-	return len(list), list[:min(len(list), differencesListed)], nil
+	list := n.Differences()
+	return &narrowed{rows: len(list), list: list, by: n}, nil
 }
-
-// maxNarrowed is how many rows that differ are looked at one by one: of more, the
-// number says enough, and memory is bounded.
-const maxNarrowed = 10_000

@@ -6,13 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"godwit/internal/change"
-	"godwit/internal/verify"
 )
 
 // PhaseSnapshot checks what a phase of a snapshot's load stands on and writes the
@@ -38,46 +36,51 @@ func (p *PhaseSnapshot) handle(ctx context.Context, in PhaseIn) (PhaseOut, error
 		return PhaseOut{}, err
 	}
 	order := snapshotPhases(p.Target)
-	at := slices.Index(order, in.Phase)
-	if at < 0 {
+	phase, round := strings.TrimSuffix(in.Phase, again), ""
+	if phase != in.Phase {
+		round = again
+	}
+	at := slices.Index(order, phase)
+	if at < 0 || round != "" && at < slices.Index(order, p.Target.Linking()) {
 		return PhaseOut{}, &Stop{fmt.Errorf("no phase is named %q", in.Phase)}
 	}
 	if err := markBegun(ctx, p.Objects, p.WorkBucket, plan.LoadID, in.Phase, p.Now()); err != nil {
 		return PhaseOut{}, err
 	}
+	out := PhaseOut{Tasks: ObjectRef{p.WorkBucket, snapshotKey(plan.LoadID, "tasks/"+in.Phase+".jsonl")}}
+	if at+1 < len(order) {
+		out.Next = order[at+1] + round
+	}
 	var tasks []change.Task
-	switch in.Phase {
+	switch phase {
 	case order[0]:
-		load, err := plan.load()
-		if err != nil {
-			return PhaseOut{}, err
+		published, err := p.begin(ctx, plan)
+		if err != nil || published {
+			return PhaseOut{}, err // and is only reported
 		}
-		state, err := p.Target.Begin(ctx, load)
-		if err != nil {
-			return PhaseOut{}, err
-		}
-		if state.Published {
-			return PhaseOut{}, nil // and is only reported
-		}
-		if tasks, err = p.Target.Tasks(ctx, plan, in.Phase); err != nil {
+		if tasks, err = p.Target.Tasks(ctx, plan, phase); err != nil {
 			return PhaseOut{}, err
 		}
 	case phaseRows:
 		err = p.rows(ctx, plan)
 	case phaseVisible:
-		if err = p.judge(ctx, plan); err == nil {
+		var repairs []RepairPlan
+		repairs, err = p.judge(ctx, plan, round != "")
+		switch {
+		case err != nil:
+		case len(repairs) > 0:
+			out.Next = p.Target.Linking() + again
+			tasks, err = p.Target.Repairs(plan, repairs)
+		default:
 			tasks = []change.Task{{Phase: phaseVisible, Name: "load"}}
 		}
 	default:
-		tasks, err = p.Target.Tasks(ctx, plan, in.Phase)
+		tasks, err = p.Target.Tasks(ctx, plan, phase)
 	}
 	if err != nil {
 		return PhaseOut{}, err
 	}
-	out := PhaseOut{Tasks: ObjectRef{p.WorkBucket, snapshotKey(plan.LoadID, "tasks/"+in.Phase+".jsonl")}, Count: len(tasks)}
-	if at+1 < len(order) {
-		out.Next = order[at+1]
-	}
+	out.Count = len(tasks)
 	var lines bytes.Buffer
 	e := json.NewEncoder(&lines)
 	for _, t := range tasks {
@@ -86,6 +89,27 @@ func (p *PhaseSnapshot) handle(ctx context.Context, in PhaseIn) (PhaseOut, error
 		}
 	}
 	return out, p.Objects.Put(ctx, out.Tasks.Bucket, out.Tasks.Key, lines.Bytes(), "application/jsonl", "")
+}
+
+// again ends the names of the phases that are gone through a second time, behind a
+// repair: the state machine carries it, so that a load is repaired once an
+// execution, whatever is repeated.
+const again = "-again"
+
+// begin registers the load, and says whether it is visible already.
+func (p *PhaseSnapshot) begin(ctx context.Context, plan *SnapshotPlan) (published bool, err error) {
+	load, err := plan.load()
+	if err != nil {
+		return false, err
+	}
+	state, err := p.Target.Begin(ctx, load)
+	if err != nil {
+		return false, err
+	}
+	if state.Published && plan.Input.Repair {
+		return true, &Stop{fmt.Errorf("load %s is visible, and what is visible is not repaired: others may have written to it since; start again without Repair to have it reported, or with \"Replace\": true to load the tables anew", plan.LoadID)}
+	}
+	return state.Published, nil
 }
 
 // snapshotPhases are the phases of a load, in order.
@@ -171,94 +195,4 @@ func eachEvidence(ctx context.Context, o Objects, bucket string, plan *SnapshotP
 	return inOrder(ctx, plan.Items, func(ctx context.Context, i int, e *SnapshotEvidence) error {
 		return readJSON(ctx, o, bucket, snapshotEvidenceKey(plan.LoadID, i), e)
 	}, visit)
-}
-
-// A TableVerdict says whether a table's rows in the target are those of the export.
-type TableVerdict struct {
-	Source, Target change.TableName
-	Rows           int64 // that the target must have
-	Found          int64 // that it has
-	Differing      []int `json:",omitempty"` // buckets of the key whose rows are not the same
-	// Differences is how many rows those are, and Listed the first of them.
-	Differences int                 `json:",omitempty"`
-	Listed      []verify.Difference `json:",omitempty"`
-	Unlisted    string              `json:",omitempty"` // why no row is listed, though some differ
-}
-
-// A SnapshotVerdict is the comparison of source and target: verdict.json.
-type SnapshotVerdict struct {
-	Equal  bool
-	Judged time.Time
-	Tables []TableVerdict
-	// Repaired is what executions with Repair put right before the rows were
-	// compared again.
-	Repaired []TableRepair `json:",omitempty"`
-}
-
-// A TableRepair is what one execution put right in a table.
-type TableRepair struct {
-	Execution      string
-	Source, Target change.TableName
-	Rows           int                 // that differed
-	Listed         []verify.Difference // the first of them
-}
-
-// judge compares the digests of both sides, and stops a load whose target is not
-// what the export says.
-func (p *PhaseSnapshot) judge(ctx context.Context, plan *SnapshotPlan) error {
-	want := make([]verify.RowSums, len(plan.Plans))
-	err := eachEvidence(ctx, p.Objects, p.WorkBucket, plan, func(e *SnapshotEvidence) error {
-		want[e.Table].Add(e.Sums)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := p.withoutRefused(ctx, plan, want); err != nil {
-		return err
-	}
-	verdict := SnapshotVerdict{Equal: true, Judged: p.Now().UTC()}
-	var texts []Finding
-	for i, t := range plan.Plans {
-		got, err := p.Target.Sums(ctx, plan, i)
-		if err != nil {
-			return err
-		}
-		v := TableVerdict{Source: t.Source, Target: t.Target, Rows: want[i].Rows, Found: got.Rows, Differing: want[i].Differing(got)}
-		if len(v.Differing) > 0 {
-			verdict.Equal = false
-			if v.Differences, v.Listed, err = p.narrow(ctx, plan, i, v.Differing); err != nil {
-				return err
-			}
-			texts = append(texts, Finding{Text: fmt.Sprintf("table %s.%s: %d rows are expected and %d there; %d rows differ%s", t.Target.Schema, t.Target.Name, v.Rows, v.Found, v.Differences, columnsOf(v.Listed))})
-		}
-		verdict.Tables = append(verdict.Tables, v)
-	}
-	if err := putJSON(ctx, p.Objects, p.WorkBucket, snapshotKey(plan.LoadID, "verdict.json"), verdict); err != nil {
-		return err
-	}
-	if !verdict.Equal {
-		return &Stop{fmt.Errorf("the target is not what the export says, and the load is not complete; s3://%s/%s lists the rows by key. Unless somebody else wrote to these tables, please report this; start again with \"Replace\": true to load them anew:\n%w", p.WorkBucket, snapshotKey(plan.LoadID, "verdict.json"), stopText(texts))}
-	}
-	return nil
-}
-
-// columnsOf names the kinds of differences and the columns that they are in, and no
-// key: errors are logged.
-func columnsOf(list []verify.Difference) string {
-	kinds, columns := map[string]bool{}, map[string]bool{}
-	for _, d := range list {
-		kinds[d.Kind] = true
-		for _, c := range d.Columns {
-			columns[c.Column] = true
-		}
-	}
-	if len(kinds) == 0 {
-		return ""
-	}
-	text := " (" + strings.Join(slices.Sorted(maps.Keys(kinds)), ", ")
-	if len(columns) > 0 {
-		text += "; columns " + strings.Join(slices.Sorted(maps.Keys(columns)), ", ")
-	}
-	return text + ")"
 }

@@ -66,6 +66,7 @@ type PlanSnapshotOut struct {
 // changes.
 type SnapshotPlan struct {
 	LoadID       string
+	Execution    string // that planned it last
 	Input        SnapshotInput
 	Place        ExportPlace
 	Database     string // of the source
@@ -135,7 +136,7 @@ func (p *PlanSnapshot) handle(ctx context.Context, in PlanSnapshotIn) (PlanSnaps
 	if err := readJSON(ctx, p.Objects, p.WorkBucket, snapshotKey(in.LoadId, exportFile), &export); err != nil {
 		return PlanSnapshotOut{}, err
 	}
-	plan := &SnapshotPlan{LoadID: in.LoadId, Input: in.Input, Place: export.Place, Skipped: export.Skipped}
+	plan := &SnapshotPlan{LoadID: in.LoadId, Execution: in.Execution, Input: in.Input, Place: export.Place, Skipped: export.Skipped}
 	tables, odd, err := p.tables(ctx, plan)
 	if err != nil {
 		return PlanSnapshotOut{}, err

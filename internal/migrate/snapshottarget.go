@@ -1,10 +1,15 @@
 package migrate
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
 
 	"godwit/internal/change"
 	"godwit/internal/verify"
@@ -28,9 +33,14 @@ type SnapshotTarget interface {
 	// Sums are the digests of a table's rows in the target, once the tasks of the
 	// phase digests are done.
 	Sums(ctx context.Context, plan *SnapshotPlan, table int) (*verify.RowSums, error)
-	// ReadBack hands each row of a table to yield, as the texts of these columns that
-	// a server in UTC with DateStyle ISO prints, nil for NULL.
-	ReadBack(ctx context.Context, table *change.TablePlan, columns []string, yield func(row [][]byte) error) error
+	// Narrow hands the target's rows of a table to n, those that it looks for at least.
+	Narrow(ctx context.Context, plan *SnapshotPlan, table int, n *verify.Narrowing) error
+	// Repairs are the tasks that put rows right before anything is visible. They undo
+	// foreign keys, so that Linking and the phases behind it follow. Tasks of another
+	// call do the same once more.
+	Repairs(plan *SnapshotPlan, repairs []RepairPlan) ([]change.Task, error)
+	// Linking is the phase that makes foreign keys.
+	Linking() string
 	// Refused visits the rows that the load left out, by item and row.
 	Refused(ctx context.Context, load string, visit func(item string, r change.Refusal) error) error
 }
@@ -40,6 +50,7 @@ const (
 	phaseTables  = "tables"
 	phaseRows    = "rows"
 	phaseDigests = "digests"
+	phaseRepair  = "repair" // of tasks alone
 )
 
 // DSQL is an Aurora DSQL cluster, as far as the load of a snapshot goes. See
@@ -51,7 +62,8 @@ type DSQL interface {
 	Build(ctx context.Context, load, phase string, plans []change.TablePlan) (change.BuildState, error)
 	Orphans(ctx context.Context, plan change.TablePlan, foreign change.Foreign, limit int) ([][]string, error)
 	Refused(ctx context.Context, load string, yield func(item string, r change.Refusal) error) error
-	ReadBack(ctx context.Context, table *change.TablePlan, columns []string, yield func(row [][]byte) error) error
+	ReadPage(ctx context.Context, table *change.TablePlan, columns []string, from change.TablePage, yield func(row [][]byte) error) (change.TablePage, error)
+	Repair(ctx context.Context, r change.TableRepair, out, in func(ctx context.Context, r change.Range, yield func(change.Lines) error) error) (done bool, err error)
 	Position(ctx context.Context, load string, plans []change.TablePlan) error
 	Publish(ctx context.Context, load string) error
 }
@@ -62,6 +74,7 @@ type DSQLTarget struct {
 	DSQL
 	Objects    Objects
 	WorkBucket string
+	Now        func() time.Time
 }
 
 // Phases are what DSQL builds behind the rows, which are in their tables at once.
@@ -83,14 +96,16 @@ func (t *DSQLTarget) Tasks(_ context.Context, plan *SnapshotPlan, phase string) 
 }
 
 // Run does a task.
-func (t *DSQLTarget) Run(ctx context.Context, plan *SnapshotPlan, task change.Task, _ bool) (done bool, err error) {
+func (t *DSQLTarget) Run(ctx context.Context, plan *SnapshotPlan, task change.Task, look bool) (done bool, err error) {
 	switch task.Phase {
 	case phaseTables:
 		return true, t.DSQL.Tables(ctx, plan.LoadID, plan.Plans)
 	case change.BuildIndexes, change.BuildForeignKeys:
 		return t.build(ctx, plan, task.Phase)
 	case phaseDigests:
-		return t.digest(ctx, plan, task)
+		return t.digest(ctx, plan, task, look)
+	case phaseRepair:
+		return t.repair(ctx, plan, task)
 	case phaseVisible:
 		if err := t.Position(ctx, plan.LoadID, plan.Plans); err != nil {
 			return false, err
@@ -164,20 +179,55 @@ func putOrphans(ctx context.Context, o Objects, bucket, load string, p *change.T
 	}{p.Target, f.Name, columns, keys})
 }
 
-// digest reads the rows of a table back and keeps their sums.
-func (t *DSQLTarget) digest(ctx context.Context, plan *SnapshotPlan, task change.Task) (bool, error) {
-	table, err := strconv.Atoi(task.Name)
-	if err != nil || table < 0 || table >= len(plan.Plans) {
-		return false, &Stop{fmt.Errorf("task %q names no table of the plan", task.Name)}
+// A dsqlDigest is how far the digests of a table are taken.
+type dsqlDigest struct {
+	Sums verify.RowSums // of the rows up to Page
+	Page change.TablePage
+}
+
+// digest reads the rows of a table back, page by page, and keeps their sums behind
+// each. It leaves the rest to another call before the deadline. The first call of an
+// execution begins anew: rows may have been put right since another one took the
+// digests.
+func (t *DSQLTarget) digest(ctx context.Context, plan *SnapshotPlan, task change.Task, look bool) (bool, error) {
+	table, err := t.table(plan, task.Name)
+	if err != nil {
+		return false, err
 	}
 	rows, err := verify.NewTargetRows(&plan.Plans[table])
 	if err != nil {
 		return false, &Stop{err}
 	}
-	if err := t.ReadBack(ctx, &plan.Plans[table], rows.Columns(), rows.Add); err != nil {
-		return false, err
+	key, at := targetSumsKey(plan.LoadID, table), change.TablePage{}
+	if look {
+		var d dsqlDigest
+		if err := readJSON(ctx, t.Objects, t.WorkBucket, key, &d); err != nil {
+			return false, err
+		}
+		rows.Sums, at = d.Sums, d.Page
 	}
-	return true, putJSON(ctx, t.Objects, t.WorkBucket, targetSumsKey(plan.LoadID, table), &rows.Sums)
+	stop, limited := handOn(ctx, t.Now())
+	for !at.End {
+		if at, err = t.ReadPage(ctx, &plan.Plans[table], rows.Columns(), at, rows.Add); err != nil {
+			return false, err
+		}
+		if err := putJSON(ctx, t.Objects, t.WorkBucket, key, &dsqlDigest{rows.Sums, at}); err != nil {
+			return false, err
+		}
+		if limited && !t.Now().Before(stop) {
+			break
+		}
+	}
+	return at.End, nil
+}
+
+// table is the index of the plan's table that a task names.
+func (t *DSQLTarget) table(plan *SnapshotPlan, name string) (int, error) {
+	table, err := strconv.Atoi(name)
+	if err != nil || table < 0 || table >= len(plan.Plans) {
+		return 0, &Stop{fmt.Errorf("task %q names no table of the plan", name)}
+	}
+	return table, nil
 }
 
 func targetSumsKey(load string, table int) string {
@@ -186,6 +236,115 @@ func targetSumsKey(load string, table int) string {
 
 // Sums are those that the task of the table kept.
 func (t *DSQLTarget) Sums(ctx context.Context, plan *SnapshotPlan, table int) (*verify.RowSums, error) {
-	sums := &verify.RowSums{}
-	return sums, readJSON(ctx, t.Objects, t.WorkBucket, targetSumsKey(plan.LoadID, table), sums)
+	d := &dsqlDigest{}
+	if err := readJSON(ctx, t.Objects, t.WorkBucket, targetSumsKey(plan.LoadID, table), d); err != nil {
+		return nil, err
+	}
+	if !d.Page.End {
+		return nil, &Again{fmt.Errorf("the digests of table %s.%s are being taken", plan.Plans[table].Target.Schema, plan.Plans[table].Target.Name)}
+	}
+	return &d.Sums, nil
+}
+
+// Narrow reads the rows of a table back.
+func (t *DSQLTarget) Narrow(ctx context.Context, plan *SnapshotPlan, table int, n *verify.Narrowing) (err error) {
+	for at := (change.TablePage{}); !at.End; {
+		if at, err = t.ReadPage(ctx, &plan.Plans[table], n.Target.Columns(), at, n.AddTarget); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Linking is the phase that makes foreign keys.
+func (t *DSQLTarget) Linking() string { return change.BuildForeignKeys }
+
+// Repairs are one task a table. The moment makes it another than those of repairs
+// before.
+func (t *DSQLTarget) Repairs(_ *SnapshotPlan, repairs []RepairPlan) ([]change.Task, error) {
+	id := t.Now().UTC().Format(time.RFC3339Nano)
+	var tasks []change.Task
+	for _, r := range repairs {
+		args, err := json.Marshal(r)
+		if err != nil {
+			return nil, err
+		}
+		tasks = append(tasks, change.Task{Phase: phaseRepair, Name: "repair/" + id + "/" + shortHash(string(args)), Args: args})
+	}
+	return tasks, nil
+}
+
+// repair does the task of a table.
+func (t *DSQLTarget) repair(ctx context.Context, plan *SnapshotPlan, task change.Task) (bool, error) {
+	var r RepairPlan
+	if err := json.Unmarshal(task.Args, &r); err != nil {
+		return false, &Stop{fmt.Errorf("task %q: %w", task.Name, err)}
+	}
+	table, err := t.table(plan, fmt.Sprint(r.Table))
+	if err != nil {
+		return false, err
+	}
+	if r.Out.Rows+r.In.Rows == 0 {
+		return true, nil
+	}
+	stop, limited := handOn(ctx, t.Now())
+	if limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, stop)
+		defer cancel()
+	}
+	return t.Repair(ctx, change.TableRepair{
+		Load: plan.LoadID, ID: task.Name, Table: &plan.Plans[table], Plans: plan.Plans, Out: r.Out.Rows, In: r.In.Rows,
+	}, t.lines(&r.Out), t.lines(&r.In))
+}
+
+// linesYielded is about how many bytes of lines are yielded at a time.
+const linesYielded = 1 << 20
+
+// lines yields the lines of a file.
+func (t *DSQLTarget) lines(f *CopyFile) func(ctx context.Context, r change.Range, yield func(change.Lines) error) error {
+	return func(ctx context.Context, r change.Range, yield func(change.Lines) error) error {
+		body, err := t.Objects.Open(ctx, t.WorkBucket, f.Key, "", 0)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = body.Close() }() // read only
+		unzip, err := gzip.NewReader(body)
+		if err != nil {
+			return fmt.Errorf("read s3://%s/%s: %w", t.WorkBucket, f.Key, err)
+		}
+		text := bufio.NewReaderSize(unzip, linesYielded)
+		lines := change.Lines{First: r.First}
+		flush := func() error {
+			err := yield(lines)
+			lines = change.Lines{First: lines.First + int64(len(lines.Ends)), Data: lines.Data[:0], Ends: lines.Ends[:0]}
+			return err
+		}
+		for row := int64(0); row <= r.Last; {
+			// A line may be longer than what is read at a time.
+			piece, err := text.ReadSlice('\n')
+			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+				return fmt.Errorf("read row %d of s3://%s/%s: %w", row, t.WorkBucket, f.Key, err)
+			}
+			if row >= r.First {
+				lines.Data = append(lines.Data, piece...)
+			}
+			if err != nil {
+				continue
+			}
+			if row >= r.First {
+				lines.Ends = append(lines.Ends, len(lines.Data))
+			}
+			row++
+			if len(lines.Ends) > 0 && len(lines.Data) >= linesYielded {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+		if len(lines.Ends) == 0 {
+			return nil
+		}
+		return flush()
+	}
 }

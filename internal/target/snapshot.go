@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"godwit/internal/change"
 )
@@ -21,6 +19,7 @@ const (
 	PhaseForeign  = "foreign"  // foreign keys, which hold for nothing yet
 	PhaseValidate = "validate" // the same, held against the rows
 	PhaseDigests  = "digests"  // of rows, by the statement that the caller gives: TableDigest
+	PhaseRepair   = "repair"   // of rows that differ, whose task the caller makes: TableRepairs; PhaseForeign is next
 	PhaseVisible  = "visible"  // everything at once
 )
 
@@ -38,6 +37,29 @@ type TableImport struct {
 // hidden table that answers bucket, rows, high and low.
 type TableDigest struct {
 	SQL string `json:"sql"`
+}
+
+// TableRepairs are the arguments of a task of PhaseRepair. Its foreign keys and
+// digests are made anew behind it.
+type TableRepairs struct {
+	Repairs []TableRepair `json:"repairs"`
+}
+
+// A TableRepair puts rows of one table right.
+type TableRepair struct {
+	Table int `json:"table"` // index into the plans
+	// Keys are the rows that go out, COPY text of the columns of the table's key;
+	// Rows those that come in then, as those of a TableImport. nil is none.
+	Keys *TablePart `json:"keys,omitempty"`
+	Rows *TablePart `json:"rows,omitempty"`
+}
+
+// A TablePart is COPY text on S3, compressed.
+type TablePart struct {
+	Bucket string `json:"bucket"`
+	Key    string `json:"key"`
+	Region string `json:"region"`
+	Rows   int64  `json:"rows"` // that it must have
 }
 
 // A PlanError says that a load goes by another plan than it began with.
@@ -118,16 +140,21 @@ func (db *DB) TableTasks(phase string, plans []change.TablePlan) ([]change.Task,
 	return tasks, nil
 }
 
-// RunTables does a task of a load of tables, as Run does. Tasks of PhaseImport and
-// PhaseDigests have arguments; those of all others follow from the plans, which may
+// RunTables does a task of a load of tables, as Run does. Tasks of PhaseImport,
+// PhaseDigests and PhaseRepair have arguments; those of all others follow from the plans, which may
 // hold defaults and checks that are nobody else's business.
 func (db *DB) RunTables(ctx context.Context, l change.TableLoad, plans []change.TablePlan, t change.Task, look bool) (done bool, err error) {
 	var args any
-	if t.Phase == PhaseImport {
-		if args, err = importArgs(&l, plans, t); err != nil {
+	switch t.Phase {
+	case PhaseImport, PhaseRepair:
+		of := importArgs
+		if t.Phase == PhaseRepair {
+			of = repairArgs
+		}
+		if args, err = of(&l, plans, t); err != nil {
 			return false, fmt.Errorf("%s %s: %w", t.Phase, t.Name, err)
 		}
-	} else {
+	default:
 		work, err := tableWork(&l, plans, t.Phase)
 		if err != nil {
 			return false, err
@@ -162,15 +189,56 @@ func importArgs(l *change.TableLoad, plans []change.TablePlan, t change.Task) (a
 		return nil, fmt.Errorf("there is no table %d", args.Table)
 	}
 	plan := &plans[args.Table]
-	args.Schema, args.Relation = l.Stage(plan.Target.Schema), plan.Target.Name
+	args.Schema, args.Relation, args.Columns = l.Stage(plan.Target.Schema), plan.Target.Name, loadedColumns(plan)
+	return args, nil
+}
+
+// loadedColumns is the list of columns that a load writes, "" for all.
+func loadedColumns(plan *change.TablePlan) string {
 	var columns []string
 	for _, c := range plan.Columns {
 		if len(c.From) > 0 {
 			columns = append(columns, c.Name)
 		}
 	}
-	if len(columns) < len(plan.Columns) {
-		args.Columns = quoteAll(columns)
+	if len(columns) == len(plan.Columns) {
+		return ""
+	}
+	return quoteAll(columns)
+}
+
+func repairArgs(l *change.TableLoad, plans []change.TablePlan, t change.Task) (any, error) {
+	type part struct {
+		*TablePart
+		Columns string `json:"columns,omitempty"`
+	}
+	type repair struct {
+		Schema   string     `json:"schema"`
+		Relation string     `json:"relation"`
+		Key      []string   `json:"key"`
+		Keys     *TablePart `json:"keys,omitempty"`
+		Rows     *part      `json:"rows,omitempty"`
+	}
+	var given TableRepairs
+	if err := json.Unmarshal(t.Args, &given); err != nil {
+		return nil, err
+	}
+	var args struct {
+		Repairs []repair `json:"repairs"`
+	}
+	for _, g := range given.Repairs {
+		if g.Table < 0 || g.Table >= len(plans) {
+			return nil, fmt.Errorf("there is no table %d", g.Table)
+		}
+		plan := &plans[g.Table]
+		if g.Keys != nil && len(plan.Key) == 0 {
+			return nil, fmt.Errorf("table %s.%s has no key", plan.Target.Schema, plan.Target.Name)
+		}
+		r := repair{Schema: l.Stage(plan.Target.Schema), Relation: plan.Target.Name, Key: plan.Key, Keys: g.Keys}
+		if g.Rows != nil {
+			r.Rows = &part{g.Rows, loadedColumns(plan)}
+		}
+		args.Repairs = append(args.Repairs, r)
 	}
 	return args, nil
 }
@@ -228,13 +296,20 @@ WHERE t.load_id = :load AND t.phase = 'validate' AND jsonb_typeof(t.counts->'orp
 // rows, and the sums as decimal numbers.
 func (db *DB) TableSums(ctx context.Context, load string, table change.TableName, visit func(bucket int, rows, high, low string) error) error {
 	var rows []struct{ Bucket, Rows, High, Low string }
-	err := db.Query(ctx, &rows, `SELECT d.bucket, d.rows, d.high, d.low FROM godwit.task t
-CROSS JOIN LATERAL jsonb_to_recordset(t.counts) AS d (bucket text, rows text, high text, low text)
+	// One row at least: the task's, whose counts are NULL where the table has no row.
+	err := db.Query(ctx, &rows, `SELECT coalesce(d.bucket, '') AS bucket, coalesce(d.rows, '') AS rows, coalesce(d.high, '') AS high, coalesce(d.low, '') AS low FROM godwit.task t
+LEFT JOIN LATERAL jsonb_to_recordset(t.counts) AS d (bucket text, rows text, high text, low text) ON true
 WHERE t.load_id = :load AND t.phase = 'digests' AND t.name = :table`, Param{"load", load}, Param{"table", tableTaskName(table)})
 	if err != nil {
 		return fmt.Errorf("read the digests of table %s.%s: %w", table.Schema, table.Name, err)
 	}
+	if len(rows) == 0 {
+		return fmt.Errorf("the digests of table %s.%s were not taken, or a repair took them back: redrive the load's latest execution", table.Schema, table.Name)
+	}
 	for _, r := range rows {
+		if r.Bucket == "" {
+			continue
+		}
 		bucket, err := strconv.Atoi(r.Bucket)
 		if err != nil {
 			return fmt.Errorf("read the digests of table %s.%s: %w", table.Schema, table.Name, err)
@@ -244,65 +319,6 @@ WHERE t.load_id = :load AND t.phase = 'digests' AND t.name = :table`, Param{"loa
 		}
 	}
 	return nil
-}
-
-// ReadBack hands each row of a table to yield, as the texts of these columns, nil
-// for NULL: of the hidden table of a load that is under way, otherwise of the one
-// that is shown. Rows that are written meanwhile may be missed.
-func (db *DB) ReadBack(ctx context.Context, table *change.TablePlan, columns []string, yield func(row [][]byte) error) error {
-	list, err := json.Marshal(columns)
-	if err != nil {
-		return err
-	}
-	for page := int64(0); ; page++ {
-		pages, text, err := db.page(ctx, table.Target, string(list), page)
-		if err != nil {
-			return fmt.Errorf("read table %s.%s back: %w", table.Target.Schema, table.Target.Name, err)
-		}
-		var rows [][]*string
-		if err := json.Unmarshal([]byte(text), &rows); err != nil {
-			return fmt.Errorf("read table %s.%s back: decode page %d: %w", table.Target.Schema, table.Target.Name, page, err)
-		}
-		for _, row := range rows {
-			texts := make([][]byte, len(row))
-			for i, v := range row {
-				if v != nil {
-					texts[i] = []byte(*v)
-				}
-			}
-			if err := yield(texts); err != nil {
-				return err
-			}
-		}
-		if page+1 >= pages {
-			return nil
-		}
-	}
-}
-
-// page reads a page of rows, piece by piece, and says how many pages there are.
-func (db *DB) page(ctx context.Context, table change.TableName, columns string, page int64) (pages int64, text string, err error) {
-	var b strings.Builder
-	characters := int64(0)
-	for {
-		var pieces []struct {
-			Pages int64
-			Piece string
-		}
-		err := db.Query(ctx, &pieces, `SELECT pages, piece FROM godwit.read_back(:schema, :name, :columns::jsonb, :page, :after)`,
-			Param{"schema", table.Schema}, Param{"name", table.Name}, Param{"columns", columns}, Param{"page", page}, Param{"after", characters})
-		if err != nil {
-			return 0, "", err
-		}
-		if len(pieces) == 0 {
-			return pages, b.String(), nil
-		}
-		for _, p := range pieces {
-			pages = p.Pages
-			b.WriteString(p.Piece)
-			characters += int64(utf8.RuneCountInString(p.Piece))
-		}
-	}
 }
 
 // OpenSchemas lets the loader make tables in schemas that exist. It acts as the

@@ -222,7 +222,7 @@ func TestDigestsOfTablesAreThoseOfTheirRows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.loader.ReadBack(t.Context(), &p.plans[i], rows.Columns(), rows.Add); err != nil {
+		if err := b.loader.ReadBack(t.Context(), p.plans[i].Target, texts(rows.Columns()), "true", rows.Add); err != nil {
 			t.Fatal(err)
 		}
 		var sums verify.RowSums
@@ -233,6 +233,14 @@ func TestDigestsOfTablesAreThoseOfTheirRows(t *testing.T) {
 			t.Errorf("%v: the server's digests of %d rows and those of the %d that were read back differ in %v", p.plans[i].Target, sums.Rows, rows.Sums.Rows, d)
 		}
 	}
+}
+
+// texts are columns as texts.
+func texts(columns []string) (values []string) {
+	for _, c := range columns {
+		values = append(values, target.Quote(c)+"::text")
+	}
+	return values
 }
 
 // Rows that need many pages, and values that need many answers.
@@ -253,7 +261,7 @@ func TestReadBackReadsEveryRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := map[string]int{}
-	err := b.loader.ReadBack(t.Context(), &p.plans[0], []string{"about", "mail", "text"}, func(row [][]byte) error {
+	err := b.loader.ReadBack(t.Context(), p.plans[0].Target, texts([]string{"about", "mail", "text"}), "true", func(row [][]byte) error {
 		if row[1] == nil {
 			row[1] = []byte(`\N`)
 		}

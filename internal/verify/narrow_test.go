@@ -87,9 +87,10 @@ func TestDifferencesAreNarrowedToRows(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			both(n.AddSource, n.AddTarget)
+			add := func(values []change.Value) error { return n.AddSource(verify.Place{Row: values[0].Int}, values) }
+			both(add, n.AddTarget)
 			n.Again()
-			both(n.AddSource, n.AddTarget)
+			both(add, n.AddTarget)
 			if diff := cmp.Diff(test.want, n.Differences()); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}

@@ -111,6 +111,14 @@ func (s *RowSums) Differing(target *RowSums) []int {
 	return list
 }
 
+// Within is how many rows some buckets have.
+func (s *RowSums) Within(some []int) (rows uint64) {
+	for _, b := range some {
+		rows += s.Buckets[b].Rows
+	}
+	return rows
+}
+
 // AddAnswer adds what a server answered to SumsSQL for one bucket: its number, and
 // in decimal, the number of rows and the two sums of signed halves.
 func (s *RowSums) AddAnswer(bucket int, rows, high, low string) error {

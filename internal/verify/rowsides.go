@@ -238,24 +238,35 @@ func SumsSQL(plan *change.TablePlan, relation string, quote func(...string) stri
 	if err != nil {
 		return "", fmt.Errorf("table %s.%s: %w", plan.Target.Schema, plan.Target.Name, err)
 	}
-	var row, key []string
+	_, digest, bucket := d.sql(quote)
+	rows, of := digest+" AS h", "r.h"
+	if d.key != nil {
+		rows, of = rows+", "+bucket+" AS k", "r.k"
+	}
+	const half = "('x' || substr(r.h, %d, 16))::bit(64)::bigint"
+	return fmt.Sprintf("SELECT ('x' || substr(%s, 1, 2))::bit(8)::integer AS bucket, count(*) AS rows, sum("+half+")::text AS high, sum("+half+")::text AS low"+
+		" FROM (SELECT %s FROM %s AS x) AS r GROUP BY 1", of, 1, 17, rows, relation), nil
+}
+
+// sql is the row that is digested as expressions over the columns of a table, each
+// with its length; its digest in hexadecimal; and a text whose first two digits in
+// hexadecimal are the number of its bucket.
+func (d *rowDigester) sql(quote func(...string) string) (row []string, digest, bucket string) {
 	for _, c := range d.columns {
 		row = append(row, counted(classOf(c.Type).sql(quote(c.Name))))
 	}
+	digest = "md5(" + strings.Join(row, " || ") + ")"
+	switch {
+	case d.byUUID:
+		return row, digest, quote(d.columns[d.key[0]].Name) + "::text"
+	case d.key == nil:
+		return row, digest, digest
+	}
+	var key []string
 	for _, k := range d.key {
 		key = append(key, row[k])
 	}
-	bucket := "md5(" + strings.Join(key, " || ") + ")"
-	switch {
-	case d.byUUID:
-		bucket = quote(d.columns[d.key[0]].Name) + "::text"
-	case d.key == nil:
-		bucket = "r.h"
-	}
-	const half = "('x' || substr(r.h, %d, 16))::bit(64)::bigint"
-	return fmt.Sprintf("SELECT ('x' || substr(r.k, 1, 2))::bit(8)::integer AS bucket, count(*) AS rows, sum("+half+")::text AS high, sum("+half+")::text AS low"+
-		" FROM (SELECT t.h, %s AS k FROM (SELECT md5(%s) AS h, x.* FROM %s AS x) AS t) AS r GROUP BY 1",
-		1, 17, strings.ReplaceAll(bucket, "r.h", "t.h"), strings.Join(row, " || "), relation), nil
+	return row, digest, "md5(" + strings.Join(key, " || ") + ")"
 }
 
 // counted is the SQL of a text with its length before it.

@@ -51,7 +51,7 @@ func (s *Setup) Target() (Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", t.Endpoint, err)
 	}
-	return &migrate.DSQLTarget{DSQL: db, Objects: s.Objects, WorkBucket: s.WorkBucket}, nil
+	return &migrate.DSQLTarget{DSQL: db, Objects: s.Objects, WorkBucket: s.WorkBucket, Now: time.Now}, nil
 }
 
 // Database is the Aurora PostgreSQL database as the user of a secret.

@@ -107,6 +107,9 @@ func (l *loader) exceeds(b *batch, err error) (pieces int) {
 	case 0:
 		return 1 // there is no row to leave out
 	case 1:
+		if l.repair {
+			return 1
+		}
 		b.refuse(e.Column, "the target does not take the row: "+e.Message+" (SQLSTATE 54000)")
 		return 0
 	}
@@ -174,18 +177,26 @@ func (l *loader) transact(ctx context.Context, s *session, b *batch) (stage, err
 		return noting, err
 	}
 	if b.lines > 0 {
-		tag, err := s.conn.CopyFrom(ctx, bytes.NewReader(b.data), l.copySQL)
-		if err != nil {
-			return copying, l.explain(ctx, err, b)
-		}
-		if n := tag.RowsAffected(); n != int64(b.lines) {
-			return copying, fmt.Errorf("item %s: the target stored %d rows of %d lines", l.item.ID, n, b.lines)
+		if err := l.write(ctx, s, b); err != nil {
+			return copying, err
 		}
 	}
 	if err := s.commit(ctx); err != nil {
 		return committing, l.explain(ctx, err, b)
 	}
 	return committing, nil
+}
+
+// copyRows is the write of a load.
+func (l *loader) copyRows(ctx context.Context, s *session, b *batch) error {
+	tag, err := s.conn.CopyFrom(ctx, bytes.NewReader(b.data), copyStatement(l.item.Table))
+	if err != nil {
+		return l.explain(ctx, err, b)
+	}
+	if n := tag.RowsAffected(); n != int64(b.lines) {
+		return fmt.Errorf("item %s: the target stored %d rows of %d lines", l.item.ID, n, b.lines)
+	}
+	return nil
 }
 
 // note begins the transaction, locks the claim, and writes the batch's row and

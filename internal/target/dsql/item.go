@@ -22,10 +22,12 @@ type Source = func(ctx context.Context, rows change.Range, yield func(change.Lin
 type loader struct {
 	db      *DB
 	item    change.TableItem
-	copySQL string
 	measure *measure
-	epoch   int64  // of the claim
-	run     string // of the load
+	// write stores a batch's lines within the transaction.
+	write  func(ctx context.Context, s *session, b *batch) error
+	repair bool   // a row that the target does not take is an error
+	epoch  int64  // of the claim
+	run    string // of the load
 
 	mu     sync.Mutex
 	done   []change.Range // what is stored
@@ -41,7 +43,14 @@ var errHandOn = errors.New("the deadline is near")
 // the deadline of ctx it ends without an error and says what is left; the next
 // call does the rest. What was stored before an error counts as well.
 func (db *DB) Load(ctx context.Context, item change.TableItem, rows Source) (change.TableProgress, error) {
-	l := &loader{db: db, item: item, copySQL: copyStatement(item.Table), measure: db.sizes.get(item.Table.Target, db.cfg.Limits)}
+	l := &loader{db: db, item: item, measure: db.sizes.get(item.Table.Target, db.cfg.Limits)}
+	l.write = l.copyRows
+	return l.all(ctx, rows)
+}
+
+// all does what Load promises.
+func (l *loader) all(ctx context.Context, rows Source) (change.TableProgress, error) {
+	item := l.item
 	if err := l.claim(ctx); err != nil {
 		return change.TableProgress{}, fmt.Errorf("take item %s: %w", item.ID, err)
 	}

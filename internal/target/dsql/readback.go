@@ -11,50 +11,77 @@ import (
 	"godwit/internal/change"
 )
 
-// readRows is how many rows of a table one statement reads: seconds of the five
-// minutes that a transaction may take, whatever the size of the table.
-const readRows = 100_000
+const (
+	// The rows of a page, at first and at most.
+	firstRows = 1000
+	mostRows  = 100_000
+	// pageBytes is how many bytes of values a page aims at: seconds of the five
+	// minutes that a transaction may take.
+	pageBytes = 64 << 20
+)
 
-// ReadBack hands each row of a table to yield, as the texts of these columns, nil
-// for NULL, which are valid until yield returns. A table with a key is read in the
-// order of it, in many statements, and goes on behind the last row where a
-// connection ends; one without is read in a single statement, which DSQL ends
-// after five minutes. Rows that are written meanwhile may be missed.
-func (db *DB) ReadBack(ctx context.Context, table *change.TablePlan, columns []string, yield func(row [][]byte) error) error {
-	var last []any // of the key of the row before
-	var types []string
-	for _, k := range table.Key {
-		i := slices.IndexFunc(table.Columns, func(c change.ColumnPlan) bool { return c.Name == k })
-		if i < 0 {
-			return fmt.Errorf("read table %s.%s back: its key has the column %s, which it has not", table.Target.Schema, table.Target.Name, k)
-		}
-		types = append(types, table.Columns[i].Type)
+// ReadPage hands the rows of a table behind a page to yield, in the order of their
+// key: the texts of these columns, nil for NULL, which are valid until yield
+// returns. It returns where it stopped, from where to go on, in this call or in
+// another. It goes on behind the last row where a connection ends. A table without
+// a key is one page, read in a single statement, which DSQL ends after five
+// minutes. Rows that are written meanwhile may be missed.
+func (db *DB) ReadPage(ctx context.Context, table *change.TablePlan, columns []string, from change.TablePage, yield func(row [][]byte) error) (change.TablePage, error) {
+	fail := func(err error) (change.TablePage, error) {
+		return change.TablePage{}, fmt.Errorf("read table %s.%s back: %w", table.Target.Schema, table.Target.Name, err)
 	}
-	for {
+	if len(table.Key) == 0 {
+		if err := db.Query(ctx, yield, pageSQL(table, columns, nil, false, 0)); err != nil {
+			return fail(err)
+		}
+		return change.TablePage{End: true}, nil
+	}
+	types, err := keyTypes(table)
+	if err != nil {
+		return fail(err)
+	}
+	limit, bytes := from.Rows, 0
+	if limit <= 0 {
+		limit = firstRows
+	}
+	var last []any // the key of the row before
+	for _, text := range from.After {
+		last = append(last, []byte(text))
+	}
+	for rows := 0; ; {
 		n := 0
 		err := db.Query(ctx, func(row [][]byte) error {
 			n++
-			last = last[:0]
-			for _, text := range row[len(columns):] {
-				last = append(last, string(text))
+			for _, v := range row {
+				bytes += len(v)
+			}
+			if last == nil {
+				last = make([]any, len(table.Key))
+			}
+			for i, text := range row[len(columns):] {
+				before, _ := last[i].([]byte)
+				last[i] = append(before[:0], text...)
 			}
 			return yield(row[:len(columns)])
-		}, pageSQL(table, columns, types, len(last) > 0), last...)
+		}, pageSQL(table, columns, types, len(last) > 0, limit-rows), last...)
+		rows += n
 		var interrupted *interruptedError
-		if errors.As(err, &interrupted) && len(table.Key) > 0 {
+		switch {
+		case errors.As(err, &interrupted) && rows < limit:
 			continue // behind the rows that came, of which there was one at least
+		case err != nil && !errors.As(err, &interrupted):
+			return fail(err)
 		}
-		if err != nil {
-			return fmt.Errorf("read table %s.%s back: %w", table.Target.Schema, table.Target.Name, err)
+		at := change.TablePage{End: err == nil && rows < limit, Rows: min(mostRows, 2*limit, max(1, int(pageBytes*float64(rows)/float64(max(bytes, 1)))))}
+		for _, text := range last {
+			at.After = append(at.After, fmt.Sprintf("%s", text))
 		}
-		if len(table.Key) == 0 || n < readRows {
-			return nil
-		}
+		return at, nil
 	}
 }
 
 // pageSQL reads a page of a table, behind a key that its parameters hold.
-func pageSQL(table *change.TablePlan, columns, types []string, behind bool) string {
+func pageSQL(table *change.TablePlan, columns, types []string, behind bool, limit int) string {
 	var b strings.Builder
 	b.WriteString("SELECT " + quoteAll(slices.Concat(columns, table.Key)) + " FROM " + quote(table.Target.Schema, table.Target.Name))
 	if len(table.Key) == 0 {
@@ -70,6 +97,6 @@ func pageSQL(table *change.TablePlan, columns, types []string, behind bool) stri
 		}
 		b.WriteString(")")
 	}
-	b.WriteString(" ORDER BY " + quoteAll(table.Key) + " LIMIT " + strconv.Itoa(readRows))
+	b.WriteString(" ORDER BY " + quoteAll(table.Key) + " LIMIT " + strconv.Itoa(limit))
 	return b.String()
 }
