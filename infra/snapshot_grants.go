@@ -13,6 +13,7 @@ const (
 	snapshotExport     = snapshotsPrefix + "*/export.json"
 	snapshotCatalog    = snapshotsPrefix + "*/catalog.json"
 	snapshotPlan       = snapshotsPrefix + "*/plan.json"
+	snapshotAssessment = snapshotsPrefix + "*/assessment.json"
 	snapshotItems      = snapshotsPrefix + "*/items.jsonl"
 	snapshotSegments   = snapshotsPrefix + "*/segments/*"
 	snapshotEvidence   = snapshotsPrefix + "*/evidence/*"
@@ -25,7 +26,8 @@ const (
 	snapshotReport     = snapshotsPrefix + "*/report.json"
 	snapshotReportPage = snapshotsPrefix + "*/report.html"
 
-	snapshotParts = partsPrefix + "*.json" // what parts hold
+	snapshotParts   = partsPrefix + "*.json"     // what parts hold
+	snapshotRepairs = partsPrefix + "*/repair/*" // rows that are put right
 
 	targetProfile = profilesPrefix + "target.json" // what the target can do
 )
@@ -122,7 +124,7 @@ func (g snapshotGrants) plan(r awsiam.Role) {
 	g.readExports(r)
 	g.listWork(r, snapshotCatalog, snapshotProfile, targetProfile)
 	g.readWork(r, mappingsPrefix+"*", snapshotExport, snapshotCatalog, snapshotProfile, targetProfile)
-	g.writeWork(r, snapshotPlan, snapshotItems, snapshotProfile, snapshotsPrefix+"*/assessment.json", snapshotsPrefix+"*/assessment.html", snapshotsPrefix+"*/keys.sql")
+	g.writeWork(r, snapshotPlan, snapshotItems, snapshotProfile, snapshotAssessment, snapshotsPrefix+"*/assessment.html", snapshotsPrefix+"*/keys.sql")
 }
 
 func (g snapshotGrants) load(r awsiam.Role) {
@@ -148,9 +150,9 @@ func (g snapshotGrants) evidence(r awsiam.Role) {
 // phase reads rows of the export again that were refused, or that differ.
 func (g snapshotGrants) phase(r awsiam.Role) {
 	g.readExports(r)
-	g.listWork(r, snapshotTasks)
-	g.readWork(r, snapshotPlan, snapshotItems, snapshotSegments, snapshotEvidence)
-	g.writeWork(r, snapshotTasks, snapshotVerdict, snapshotReport, snapshotReportPage) // the report of a load that differs
+	g.listWork(r, snapshotTasks, snapshotVerdict)
+	g.readWork(r, snapshotPlan, snapshotAssessment, snapshotItems, snapshotSegments, snapshotEvidence, snapshotTasks, snapshotVerdict)
+	g.writeWork(r, snapshotTasks, snapshotVerdict, snapshotRepairs, snapshotReport, snapshotReportPage) // the report of a load that differs
 	if g.e.Snapshot.Target == config.TargetAurora {
 		g.listWork(r, partsPrefix+"*", snapshotRefused)
 		g.readWork(r, snapshotParts, snapshotRefused)
@@ -162,13 +164,15 @@ func (g snapshotGrants) task(r awsiam.Role) {
 	g.readWork(r, snapshotPlan)
 	g.writeWork(r, snapshotQuarantine)
 	if g.e.Snapshot.Target == config.TargetDSQL {
+		g.readWork(r, snapshotEvidence, snapshotRepairs) // it goes on behind what another call digested
 		g.writeWork(r, snapshotEvidence)
 	}
 	g.loader(r)
 }
 
 func (g snapshotGrants) report(r awsiam.Role) {
-	g.readWork(r, snapshotPlan, snapshotSegments, snapshotEvidence, snapshotTasks, snapshotVerdict)
+	g.listWork(r, snapshotTasks)
+	g.readWork(r, snapshotPlan, snapshotAssessment, snapshotSegments, snapshotEvidence, snapshotTasks, snapshotVerdict)
 	g.writeWork(r, snapshotReport, snapshotReportPage)
 }
 

@@ -15,11 +15,11 @@ import "godwit/internal/config"
 //
 // What the functions take and give (members in PascalCase):
 //
-//	Preflight  {Input, Execution}              -> {LoadId, Source, Warnings}
+//	Preflight  {Input, Execution}              -> {LoadId, Source, GiB, Warnings}
 //	Probe      {}                              -> {Profile, Probed, Kept, Untried?}
 //	Export     {LoadId, Input, Resume}         -> {Done, Resume?, WaitSeconds}
 //	Catalogue  {LoadId, Input, Source}         -> {Known}
-//	Plan       {LoadId, Input, Execution}      -> {LoadId, Schemas, Items: {Bucket, Key}, ItemCount, Assessment}
+//	Plan       {LoadId, Input, Preflight, …}   -> {LoadId, Schemas, Items: {Bucket, Key}, ItemCount, Assessment}
 //	Prepare    {Schemas}                       -> {}
 //	Phase      {LoadId, Phase}                 -> {Tasks: {Bucket, Key}, Count, Next}
 //	Task       {LoadId, Items, Resume}         -> {Done, Resume?, WaitSeconds}
@@ -79,7 +79,7 @@ func SnapshotLoadDefinition(p DefinitionProps) (string, error) {
 			"Next":    "Plan",
 		}),
 		"Plan": with(w.call(config.SnapshotPlan, object{
-			"LoadId": "{% $preflight.LoadId %}", "Input": "{% $input %}", "Execution": "{% $states.context.Execution.Name %}",
+			"LoadId": "{% $preflight.LoadId %}", "Input": "{% $input %}", "Preflight": "{% $preflight %}", "Execution": "{% $states.context.Execution.Name %}",
 		}), object{
 			"Comment": "Decides what becomes of every column, cuts the export into ranges of rows",
 			"Assign": object{

@@ -6,8 +6,10 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"godwit/functions/internal/snapshots"
 	"godwit/internal/config"
@@ -29,6 +31,7 @@ func run(ctx context.Context) error {
 	}
 	h := &migrate.PlanSnapshot{
 		Objects: s.Objects, Ranges: s.Objects, WorkBucket: s.WorkBucket, Cluster: s.SnapshotTarget.Cluster,
+		DSQL: s.SnapshotTarget.Kind == config.TargetDSQL, Region: s.AWS.Region, MemoryMB: int64(lambdacontext.MemoryLimitInMB), Now: time.Now,
 	}
 	lambda.Start(h.Handle)
 	return nil

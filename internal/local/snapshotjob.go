@@ -15,6 +15,7 @@ import (
 	"godwit/internal/local/s3"
 	"godwit/internal/local/source"
 	"godwit/internal/migrate"
+	"godwit/internal/report"
 )
 
 // A SnapshotJob is a storefront's database that moves by a snapshot, as a person at
@@ -87,7 +88,7 @@ func (j *SnapshotJob) run(ctx context.Context, c *Cloud, s *Storefront, bar *pro
 	if err := json.Unmarshal(r.Output, &out); err != nil {
 		return fmt.Errorf("read the output of SnapshotLoad: %w", err)
 	}
-	fmt.Fprintf(j.Out, "loaded and verified: %d rows of %d tables in %.1f s\n", out.Rows, out.Tables, time.Since(began).Seconds())
+	fmt.Fprintf(j.Out, "loaded and verified: %d rows of %d tables in %.1f s, the export included\n", out.Rows, out.Tables, time.Since(began).Seconds())
 	if err := j.reports(c, work, out.LoadId); err != nil {
 		return err
 	}
@@ -95,18 +96,25 @@ func (j *SnapshotJob) run(ctx context.Context, c *Cloud, s *Storefront, bar *pro
 }
 
 // reports brings what people read to the folder, because the local S3 ends with the
-// job.
+// job, and shows the report.
 func (j *SnapshotJob) reports(c *Cloud, work, load string) error {
-	for _, name := range []string{"assessment.json", "report.json"} {
-		body, _, err := c.S3.Get(work, "snapshots/"+load+"/"+name)
-		if err != nil {
+	var body []byte
+	for _, name := range []string{"assessment.json", "assessment.html", "keys.sql", "report.html", "report.json"} {
+		var err error
+		if body, _, err = c.S3.Get(work, "snapshots/"+load+"/"+name); err != nil {
 			return err
 		}
 		if err := os.WriteFile(filepath.Join(j.Folder, name), body, 0o644); err != nil { // for whoever ran the job
 			return err
 		}
 	}
-	fmt.Fprintf(j.Out, "  what became of every column: %s\n  report:                      %s\n", filepath.Join(j.Folder, "assessment.json"), filepath.Join(j.Folder, "report.json"))
+	r, err := report.ParseSnapshot(body)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(j.Out, "\n%s\n", r.Text(100))
+	fmt.Fprintf(j.Out, "report, as a page:                   %s\nwhat became of every column, and why: %s\nthe new keys as SQL:                 %s\n",
+		filepath.Join(j.Folder, "report.html"), filepath.Join(j.Folder, "assessment.html"), filepath.Join(j.Folder, "keys.sql"))
 	return nil
 }
 

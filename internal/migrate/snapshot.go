@@ -102,9 +102,10 @@ func ParseSnapshotInput(b []byte) (SnapshotInput, error) {
 // A snapshotRun is what a load of a snapshot is known by, and the texts that
 // decide what becomes of it.
 type snapshotRun struct {
-	id      string
-	rules   *mapping.Tables // nil is none
-	catalog []byte          // as given in the input; nil is not given
+	id       string
+	rules    *mapping.Tables // nil is none
+	rulesSum string          // SHA-256 of their file, in hex
+	catalog  []byte          // as given in the input; nil is not given
 }
 
 // readSnapshotRun reads what the input names, and finds the load's id: the same
@@ -120,6 +121,8 @@ func readSnapshotRun(ctx context.Context, o Objects, workBucket, target string, 
 		if run.rules, err = mapping.ParseTables(rules); err != nil {
 			return run, &Stop{fmt.Errorf("read the rules %s: %w", in.Mapping, err)}
 		}
+		sum := sha256.Sum256(rules)
+		run.rulesSum = hex.EncodeToString(sum[:])
 	}
 	if in.Catalog != "" {
 		if run.catalog, err = readGiven(ctx, o, workBucket, "Catalog", in.Catalog); err != nil {

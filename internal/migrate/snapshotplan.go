@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"godwit/internal/assess"
 	"godwit/internal/catalog"
@@ -24,6 +25,7 @@ const (
 	planFile       = "plan.json"
 	itemsFile      = "items.jsonl"
 	assessmentFile = "assessment.json"
+	assessmentPage = "assessment.html"
 	keysFile       = "keys.sql"
 	profileFile    = "profile.json"
 )
@@ -37,6 +39,11 @@ type PlanSnapshot struct {
 	Cluster    string // ARN of the target
 	Profile    string // of a target that nobody probed; "" wants a probe
 	ItemBytes  int64  // 0 is 128 MiB
+	// What the estimate is reckoned with.
+	DSQL     bool // the target is Aurora DSQL
+	Region   string
+	MemoryMB int64 // of a function
+	Now      func() time.Time
 }
 
 // Ranges reads pieces of objects.
@@ -46,10 +53,12 @@ type Ranges interface {
 	ReadAt(ctx context.Context, bucket, key, etag string, p []byte, offset int64) error
 }
 
-// PlanSnapshotIn is the load, its input, and the execution's name.
+// PlanSnapshotIn is the load, its input, what preflight found, and the execution's
+// name.
 type PlanSnapshotIn struct {
 	LoadId    string
 	Input     SnapshotInput
+	Preflight SnapshotPreflightOut
 	Execution string
 }
 
@@ -59,7 +68,7 @@ type PlanSnapshotOut struct {
 	Schemas    []string // of the target, that tables are made in
 	Items      ObjectRef
 	ItemCount  int
-	Assessment string // S3 URI
+	Assessment string // S3 URI of the assessment for people
 }
 
 // A SnapshotPlan is what the load of a snapshot will do: plan.json, which never
@@ -70,7 +79,9 @@ type SnapshotPlan struct {
 	Input        SnapshotInput
 	Place        ExportPlace
 	Database     string // of the source
-	SnapshotTime string // as AWS spells it; "" is not known
+	SnapshotTime string // as AWS spells it; "" is not known, and so are the next two
+	ExportBegan  string
+	ExportEnded  string
 	Profile      string
 	Probed       string // day on which the target said what it can do; "" is not known
 	Catalog      bool   // keys and constraints are those of the source's catalog
@@ -150,21 +161,23 @@ func (p *PlanSnapshot) handle(ctx context.Context, in PlanSnapshotIn) (PlanSnaps
 		return PlanSnapshotOut{}, err
 	}
 	chosen := chooseNames(tables, known)
-	decision, err := assess.Decide(assess.Input{
-		Catalog: known, Database: plan.Database, Export: assessed(chosen), Partial: len(in.Input.Only) > 0, Rules: run.rules, Profile: target,
-	})
+	about := assess.Input{Catalog: known, Database: plan.Database, Export: assessed(chosen), Partial: len(in.Input.Only) > 0, Rules: run.rules, Profile: target}
+	decision, err := assess.Decide(about)
 	if err != nil {
 		return PlanSnapshotOut{}, &Stop{fmt.Errorf("assess the database %s: %w", plan.Database, err)}
 	}
 	plan.Plans, plan.Findings = decision.Plans, decision.Findings
 	out := PlanSnapshotOut{LoadId: in.LoadId, Items: ObjectRef{p.WorkBucket, snapshotKey(in.LoadId, itemsFile)}}
-	out.Assessment = "s3://" + p.WorkBucket + "/" + snapshotKey(in.LoadId, assessmentFile)
+	out.Assessment = "s3://" + p.WorkBucket + "/" + snapshotKey(in.LoadId, assessmentPage)
 	items, err := p.items(ctx, plan, chosen)
 	if err != nil {
 		return PlanSnapshotOut{}, err
 	}
 	plan.Items, out.ItemCount = len(items), len(items)
-	if err := p.write(ctx, plan, items, decision, odd); err != nil {
+	if err := p.write(ctx, plan, items); err != nil {
+		return PlanSnapshotOut{}, err
+	}
+	if err := p.assess(ctx, in, plan, run, about, decision, export, odd); err != nil {
 		return PlanSnapshotOut{}, err
 	}
 	for _, t := range plan.Plans {
@@ -227,7 +240,7 @@ func (p *PlanSnapshot) tables(ctx context.Context, plan *SnapshotPlan) ([]snapsh
 	if err != nil {
 		return nil, nil, &Stop{fmt.Errorf("read s3://%s/%s: %w", plan.Place.Bucket, layout.Info.Key, err)}
 	}
-	plan.SnapshotTime = info.SnapshotTime
+	plan.SnapshotTime, plan.ExportBegan, plan.ExportEnded = info.SnapshotTime, info.Began, info.Ended
 	var infos []snapshot.TableInfo
 	for _, o := range layout.TablesInfo {
 		if text, err = readAll(ctx, p.Objects, plan.Place.Bucket, o.Key); err != nil {
@@ -434,16 +447,9 @@ func (p *PlanSnapshot) cut(ctx context.Context, plan *SnapshotPlan, whole PartRa
 	return pieces, nil
 }
 
-// write stores the plan, its items, the assessment, and the rule of new keys.
-func (p *PlanSnapshot) write(ctx context.Context, plan *SnapshotPlan, items []SnapshotItem, decision *assess.Decision, odd []snapshot.Finding) error {
+// write stores the plan, its items, and the rule of new keys.
+func (p *PlanSnapshot) write(ctx context.Context, plan *SnapshotPlan, items []SnapshotItem) error {
 	if err := putJSON(ctx, p.Objects, p.WorkBucket, snapshotKey(plan.LoadID, planFile), plan); err != nil {
-		return err
-	}
-	assessment := struct {
-		*assess.Decision
-		Export []snapshot.Finding `json:"export,omitempty"`
-	}{decision, odd}
-	if err := putJSON(ctx, p.Objects, p.WorkBucket, snapshotKey(plan.LoadID, assessmentFile), assessment); err != nil {
 		return err
 	}
 	var keys strings.Builder

@@ -30,6 +30,7 @@ type SnapshotPreflightIn struct {
 type SnapshotPreflightOut struct {
 	LoadId   string
 	Source   string // ARN of what the snapshot is of; "" where an export exists already
+	GiB      int64  // of the snapshot, that RDS bills its export by; 0 where an export exists already
 	Warnings []string
 }
 
@@ -118,6 +119,7 @@ func (p *SnapshotPreflight) snapshot(ctx context.Context, arn string, out *Snaps
 	if s.Status != "available" {
 		missing = append(missing, fmt.Errorf("snapshot %s is %s: start again when it is available", part[6], s.Status))
 	}
+	out.GiB = s.GiB
 	out.Warnings = append(out.Warnings,
 		fmt.Sprintf("RDS bills the export of the whole snapshot, whatever part of it is asked for: %d GiB, about %.2f USD in us-east-1", s.GiB, float64(s.GiB)*1.073741824*exportDollarsPerGB),
 		"what is written to the source after the snapshot is not moved: the time without writes is that of export, load and verification together")

@@ -10,8 +10,10 @@ import (
 type PhaseBegan struct{ At time.Time }
 
 func phaseBeganKey(load, phase string) string {
-	return snapshotKey(load, "tasks/"+phase+".began.json")
+	return snapshotKey(load, "tasks/"+phase+beganSuffix)
 }
+
+const beganSuffix = ".began.json"
 
 // markBegun keeps when a phase began, unless it began before: the time that a load
 // took is that from its first attempt on.

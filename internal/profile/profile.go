@@ -148,6 +148,12 @@ func (p *Profile) Type(name string) (Type, bool) {
 // Types returns the names of all types, sorted.
 func (p *Profile) Types() []string { return slices.Sorted(maps.Keys(p.types)) }
 
+// Limits returns the names of all limits, sorted.
+func (p *Profile) Limits() []LimitName { return slices.Sorted(maps.Keys(p.limits)) }
+
+// Features returns the names of all features, sorted.
+func (p *Profile) Features() []FeatureName { return slices.Sorted(maps.Keys(p.features)) }
+
 // Limit returns a limit.
 func (p *Profile) Limit(name LimitName) Limit { return p.limits[name] }
 

@@ -47,6 +47,7 @@ type MovedTarget struct {
 	Cluster string `json:",omitempty"` // ARN; "" where none is named
 	Profile string // what it can do, by name: aurora-dsql
 	AsOf    string // newest day of the profile's facts
+	Probed  string `json:",omitempty"` // day on which the target itself was asked; "" is never
 }
 
 // A Fate is what becomes of a table, a column or anything else of the source.

@@ -40,11 +40,12 @@ type RowAccount struct {
 	Quarantined int64 // refused: the target cannot hold them
 	Filtered    int64 // left out by the mapping's filter
 
-	Compared    bool  // with the target, all of them
-	Expected    int64 // rows that the target must have, by the verifier
-	Found       int64 // that it has
-	Differing   int64 // buckets of rows that are not the same; 0 is equal
-	Differences int64 // rows in them that are not the same, as far as they were counted
+	Compared    bool   // with the target, all of them
+	Expected    int64  // rows that the target must have, by the verifier
+	Found       int64  // that it has
+	Differing   int64  // buckets of rows that are not the same; 0 is equal
+	Differences int64  // rows in them that are not the same, as far as they were counted
+	Unlisted    string `json:",omitempty"` // why none is listed, though some differ
 	Listed      []RowDifference
 	Repaired    []RowDifference // that differed, and were put right and compared again
 	RepairedAll int64           // how many; Repaired lists the first ones
@@ -168,7 +169,11 @@ func (a *RowAccount) differ() string {
 	case a.Differences > 0:
 		return count(a.Differences, "row differs", "rows differ")
 	case a.Differing > 0:
-		return count(a.Differing, "group", "of rows differs", "of rows differ")
+		text := count(a.Differing, "group", "of rows differs", "of rows differ")
+		if a.Unlisted != "" {
+			text += ", and no row is listed because " + a.Unlisted
+		}
+		return text
 	}
 	return "the rows that are there are equal"
 }

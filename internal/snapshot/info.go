@@ -19,7 +19,9 @@ type Info struct {
 	Task         string   `json:"exportTaskIdentifier"`
 	SourceARN    string   `json:"sourceArn"`
 	Only         []string `json:"exportOnly"`
-	SnapshotTime string   `json:"snapshotTime"` // as AWS spells it
+	SnapshotTime string   `json:"snapshotTime"` // as AWS spells it, and so are the others
+	Began        string   `json:"taskStartTime"`
+	Ended        string   `json:"taskEndTime"`
 	Bucket       string   `json:"s3Bucket"`
 	Prefix       string   `json:"s3Prefix"`
 	FilesPath    string   `json:"exportedFilesPath"`
