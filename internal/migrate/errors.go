@@ -142,6 +142,7 @@ var passing = map[string]bool{
 	"RequestTimeTooSkewed":          true,
 	"OperationAborted":              true, // S3: two writers of one key
 	"KMS.ThrottlingException":       true,
+	"ExecutionLimitExceeded":        true, // Step Functions: others run, and end
 	"ResourceInUseException":        true, // Lambda: the event source mapping is being changed
 	"ResourceConflictException":     true,
 

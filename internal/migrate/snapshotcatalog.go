@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -63,7 +64,7 @@ func (r *ReadCatalog) handle(ctx context.Context, in ReadCatalogIn) (ReadCatalog
 		return ReadCatalogOut{}, nil
 	}
 	if _, err := catalog.Parse(text); err != nil {
-		return ReadCatalogOut{}, &Stop{fmt.Errorf("the catalog is not what catalog.sql prints: %w", err)}
+		return ReadCatalogOut{}, &Stop{fmt.Errorf("the catalog of %s is not what catalog.sql of this version prints: %w: print it again, by psql -XAt -f catalog.sql > catalog.json", cmp.Or(in.Input.Catalog, in.Source), err)}
 	}
 	return ReadCatalogOut{true}, r.Objects.Put(ctx, r.WorkBucket, key, text, "application/json", "")
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"godwit/internal/change"
@@ -135,7 +137,15 @@ func (e *ExportSnapshot) begin(ctx context.Context, in ExportSnapshotIn, record 
 	case "IamRoleMissingPermissions", "IamRoleNotFound":
 		err = fmt.Errorf("%w: the role %s must trust export.rds.amazonaws.com and may s3:PutObject, s3:GetObject, s3:DeleteObject, s3:ListBucket and s3:GetBucketLocation on %s: run make deploy, and undo what was changed by hand", err, e.Role, e.Bucket)
 	case "KMSKeyNotAccessibleFault":
-		err = fmt.Errorf(`%w: the policy of key %s must let this function's role kms:DescribeKey, and kms:CreateGrant under {"Bool": {"kms:GrantIsForAWSResource": "true"}}: run make deploy, and undo what was changed by hand`, err, e.Key)
+		err = fmt.Errorf(`%w: the policy of key %s must let this function's role kms:DescribeKey, and kms:CreateGrant under {"Bool": {"kms:GrantIsForAWSResource": "true"}}, and both it and the key that the snapshot is encrypted with must be enabled: run make deploy, and undo what was changed by hand`, err, e.Key)
+	case "AccessDenied", "AccessDeniedException":
+		err = fmt.Errorf("%w: this function's role must be allowed rds:StartExportTask on the snapshot, and iam:PassRole of %s to export.rds.amazonaws.com: run make deploy, and undo what was changed by hand", err, e.Role)
+	case "InvalidS3BucketFault":
+		err = fmt.Errorf("%w: the bucket %s must be there and in the snapshot's region: run make deploy, and undo what was changed by hand", err, e.Bucket)
+	case "InvalidExportOnly":
+		err = fmt.Errorf("%w: RDS takes database, database.schema and database.schema.table, whose names are of A-Z, a-z, 0-9, $ and _ alone: mend Only of the input", err)
+	case "DBClusterSnapshotNotFoundFault", "DBSnapshotNotFound", "DBSnapshotNotFoundFault":
+		err = fmt.Errorf("%w: the snapshot was deleted since the load began: start SnapshotLoad with another", err)
 	case "InvalidExportSourceState":
 		err = fmt.Errorf("%w: a snapshot is exported once at a time: wait for the export that goes on, or load it by its place on S3 (Export)", err)
 	}
@@ -146,15 +156,24 @@ func (e *ExportSnapshot) begin(ctx context.Context, in ExportSnapshotIn, record 
 func (e *ExportSnapshot) complete(ctx context.Context, load string, record SnapshotExport) (ExportSnapshotOut, error) {
 	name := path.Base(record.Place.Prefix)
 	key := record.Place.Prefix + "export_info_" + name + ".json"
+	there, err := exists(ctx, e.Objects, record.Place.Bucket, key)
+	if err != nil {
+		return ExportSnapshotOut{}, err
+	}
+	if !there {
+		return ExportSnapshotOut{}, &Stop{fmt.Errorf("there is no s3://%s/%s, which RDS writes last: the export is not complete, or this is not the folder that its task made: take the export again, or mend Export of the input", record.Place.Bucket, key)}
+	}
 	text, err := readAll(ctx, e.Objects, record.Place.Bucket, key)
 	if err != nil {
 		return ExportSnapshotOut{}, fmt.Errorf("read what RDS says of the export: %w", err)
 	}
 	info, err := snapshot.ParseInfo(text)
-	if err != nil {
+	switch {
+	case err != nil:
 		return ExportSnapshotOut{}, &Stop{fmt.Errorf("read s3://%s/%s: %w", record.Place.Bucket, key, err)}
-	}
-	if info.Status != snapshot.Complete {
+	case info.Task != name:
+		return ExportSnapshotOut{}, &Stop{fmt.Errorf("s3://%s/%s is of the export %s: two exports were mixed in this folder: take the export again", record.Place.Bucket, key, info.Task)}
+	case info.Status != snapshot.Complete:
 		return ExportSnapshotOut{}, &Stop{fmt.Errorf("the export s3://%s/%s is %s: only one that is COMPLETE can be loaded", record.Place.Bucket, record.Place.Prefix, info.Status)}
 	}
 	record.Done = true
@@ -195,8 +214,8 @@ func skipped(warning string) ([]string, error) {
 		}
 		delete(w, kind)
 	}
-	for kind, entry := range w {
-		list = append(list, kind+": "+string(entry))
+	for _, kind := range slices.Sorted(maps.Keys(w)) {
+		list = append(list, kind+": "+string(w[kind]))
 	}
 	return list, nil
 }

@@ -45,6 +45,15 @@ func partError(bucket string, p PartRange, err error) error {
 	if errors.As(err, &damaged) {
 		return &Stop{fmt.Errorf("%w: the object is not what RDS wrote, or the export is damaged: export the snapshot again", err)}
 	}
+	var code interface{ ErrorCode() string }
+	if errors.As(err, &code) {
+		switch code.ErrorCode() {
+		case "PreconditionFailed":
+			return &Stop{fmt.Errorf("%w: an export must not change while it is loaded: export the snapshot again, and load that with \"Replace\": true", err)}
+		case "NoSuchKey":
+			return &Stop{fmt.Errorf("%w: the object was deleted since the load was planned: export the snapshot again, and load that with \"Replace\": true", err)}
+		}
+	}
 	return err
 }
 

@@ -94,7 +94,7 @@ func (p *SnapshotPreflight) snapshot(ctx context.Context, arn string, out *Snaps
 		return []error{errors.New(`this environment exports no snapshots: add the cluster's ARN to "sources" of its "snapshot" in cdk.json and run make deploy`)}, nil
 	}
 	if own := strings.SplitN(p.Sources[0].ARN, ":", 7); part[3] != own[3] || part[4] != own[4] {
-		return []error{fmt.Errorf("snapshot %s is of account %s in %s, and RDS exports those of its own account and region %s, %s only: copy it there first (aws rds %s), which takes, for a snapshot that is encrypted with the other account's default key, a copy under a customer key there before it can be shared",
+		return []error{fmt.Errorf("snapshot %s is of account %s in %s, and this environment exports those of account %s in %s alone: copy it there first (aws rds %s), which takes, for a snapshot that is encrypted with the other account's default key, a copy under a customer key there before it can be shared",
 			part[6], part[4], part[3], own[4], own[3], map[string]string{"cluster-snapshot": "copy-db-cluster-snapshot", "snapshot": "copy-db-snapshot"}[part[5]])}, nil
 	}
 	s, err := p.Snapshots.Snapshot(ctx, arn)
