@@ -114,7 +114,7 @@ func MakeSnapshot(f SnapshotFacts) (Estimate, error) {
 	}
 	place, said := f.Place.assumed()
 	f.Place = place
-	e := Estimate{Basis: Sized, Region: f.Place.Region, PriceRegion: t.region, PricesAsOf: t.asOf, Assumptions: append(said, f.words(t)...), NotCovered: f.notCovered()}
+	e := Estimate{Basis: Sized, Planning: Step{Units: []Unit{}, Assumptions: []string{}}, Region: f.Place.Region, PriceRegion: t.region, PricesAsOf: t.asOf, Assumptions: append(said, f.words(t)...), NotCovered: f.notCovered()}
 	var runs [3][]step
 	var stored [3]float64
 	for _, o := range outcomes {

@@ -184,7 +184,7 @@ func (t *MovedTable) decide(about []Decision) {
 		}
 	}
 	for _, d := range about {
-		if d.Column == "" {
+		if d.Column == "" && (d.Fate != Lost || t.Target == "") { // what is lost beside a loaded table's rows is told of apart
 			t.Fate = worse(t.Fate, d.Fate)
 		}
 	}

@@ -124,6 +124,15 @@ func newTableView(t MovedTable, about []Decision, id string, open bool) tableVie
 	if t.Foreign > 0 {
 		says = append(says, count(int64(t.Foreign), "foreign key"))
 	}
+	lost := int64(0)
+	for _, d := range about {
+		if d.Fate == Lost {
+			lost++
+		}
+	}
+	if lost > 0 {
+		says = append(says, count(lost, "thing", "lost", "lost"))
+	}
 	if t.Target == "" {
 		says = says[:0]
 	}

@@ -47,7 +47,7 @@ func (a Assessment) Text(width int) string {
 		}
 		var kinds []string
 		for _, k := range g.Kinds {
-			kinds = append(kinds, k.Title+" "+number(k.Count))
+			kinds = append(kinds, plain(k.Title)+" "+number(k.Count))
 		}
 		b.WriteString(wrap(g.Title+": "+strings.Join(kinds, "; ")+".", width, ""))
 	}
@@ -94,7 +94,7 @@ func (s Snapshot) Text(width int) string {
 	}
 	if len(rows) > 1 {
 		if more > 0 {
-			rows = append(rows, []string{"and " + number(more) + " more, equal", "", "", "", "", "", ""})
+			rows = append(rows, []string{number(more) + " more, equal", "", "", "", "", "", ""})
 		}
 		total := s.account()
 		rows = append(rows, row("total", &total, all))
@@ -116,7 +116,7 @@ func knownNumber(n int64) string {
 
 // fateWord is a fate as the pages say it.
 func fateWord(f Fate) string {
-	return map[Fate]string{Kept: "as it is", Converted: "converted", Refused: "REFUSED", Lost: "some lost", LeftOut: "left out"}[f]
+	return map[Fate]string{Kept: "as it is", Converted: "converted", Refused: "REFUSED", Lost: "lost", LeftOut: "left out"}[f]
 }
 
 // shortNames shortens the second cell of each row, so that two long names fit one

@@ -91,10 +91,11 @@ func columns(rows [][]string, width int) string {
 		if i == 1 || i == len(rows)-1 {
 			b.WriteString(rule)
 		}
-		b.WriteString(pad(shorten(r[0], widths[0]), widths[0]))
+		line := pad(shorten(r[0], widths[0]), widths[0])
 		for j, c := range r[1:] {
-			b.WriteString(strings.Repeat(" ", gap+widths[j+1]-utf8.RuneCountInString(c)) + c)
+			line += strings.Repeat(" ", gap+widths[j+1]-utf8.RuneCountInString(c)) + c
 		}
+		b.WriteString(strings.TrimRight(line, " "))
 		b.WriteByte('\n')
 	}
 	return b.String()

@@ -424,26 +424,30 @@ func elements(t *testing.T, page string) []string {
 
 func TestTablesAreRealTables(t *testing.T) {
 	for name, l := range loads() {
-		page := html(t, l)
-		tables := strings.Count(page, "<table")
-		for _, w := range []string{"<caption>", "<thead>", "<tbody>"} {
-			if got := strings.Count(page, w); got != tables {
-				t.Errorf("%s: %d tables, %d %s", name, tables, got, w)
+		realTables(t, name, html(t, l))
+	}
+}
+
+func realTables(t *testing.T, name, page string) {
+	t.Helper()
+	tables := strings.Count(page, "<table")
+	for _, w := range []string{"<caption", "<thead>", "<tbody>"} {
+		if got := strings.Count(page, w); got != tables {
+			t.Errorf("%s: %d tables, %d %s", name, tables, got, w)
+		}
+	}
+	if got, scoped := strings.Count(page, "<th "), strings.Count(page, `<th scope="`); got != scoped || strings.Contains(page, "<th>") {
+		t.Errorf("%s: %d of %d header cells have a scope", name, scoped, got)
+	}
+	for _, row := range regexp.MustCompile(`(?s)<table.*?</table>`).FindAllString(page, -1) {
+		want := -1
+		for i, r := range regexp.MustCompile(`(?s)<tr.*?</tr>`).FindAllString(row, -1) {
+			n := strings.Count(r, "</th>") + strings.Count(r, "</td>")
+			if want < 0 {
+				want = n
 			}
-		}
-		if got, scoped := strings.Count(page, "<th "), strings.Count(page, `<th scope="`); got != scoped || strings.Contains(page, "<th>") {
-			t.Errorf("%s: %d of %d header cells have a scope", name, scoped, got)
-		}
-		for _, row := range regexp.MustCompile(`(?s)<table.*?</table>`).FindAllString(page, -1) {
-			want := -1
-			for i, r := range regexp.MustCompile(`(?s)<tr.*?</tr>`).FindAllString(row, -1) {
-				n := strings.Count(r, "</th>") + strings.Count(r, "</td>")
-				if want < 0 {
-					want = n
-				}
-				if n != want {
-					t.Errorf("%s: row %d has %d cells, the header %d: %s", name, i, n, want, r)
-				}
+			if n != want {
+				t.Errorf("%s: row %d has %d cells, the header %d: %s", name, i, n, want, r)
 			}
 		}
 	}
