@@ -49,6 +49,7 @@ const (
 	Incomplete = "incomplete"   // a table's status is not COMPLETE, or a batch has no _SUCCESS
 	Gap        = "metadata-gap" // numbers of tables are in no file of the metadata
 	Ambiguous  = "ambiguous"    // two tables would have one folder
+	Doubled    = "doubled"      // parts lie where their rows would come twice
 	Strange    = "strange"      // an object that no export writes; it is not read
 )
 
@@ -154,6 +155,23 @@ func (l *Layout) place(pieces []string, o Object) bool {
 	return true
 }
 
+// doubled says why parts of a table may be copies of others; "" is no reason. An
+// export has one layout, and gives each part a name of its own.
+func doubled(f *folder) string {
+	if _, flat := f.batches[""]; flat && len(f.batches) > 1 {
+		return "it has parts in folders of batches and beside them: its rows may come twice"
+	}
+	keys := map[string]string{}
+	for _, part := range f.parts {
+		name := part.Key[strings.LastIndexByte(part.Key, '/')+1:]
+		if other, ok := keys[name]; ok {
+			return fmt.Sprintf("%s and %s have one name: its rows may come twice", other, part.Key)
+		}
+		keys[name] = part.Key
+	}
+	return ""
+}
+
 // folderOf spells a name as the export spells it in keys.
 var folderOf = strings.NewReplacer(`\`, "_", "`", "_", `"`, "_", " ", "_")
 
@@ -208,6 +226,9 @@ func (l *Layout) Tables(infos []TableInfo) ([]Table, []Finding) {
 			}
 		}
 		slices.SortFunc(table.Parts, func(a, b Object) int { return cmp.Compare(a.Key, b.Key) })
+		if text := doubled(f); text != "" {
+			find(Doubled, "%s", text)
+		}
 		for _, part := range table.Parts {
 			table.Bytes += part.Size
 		}
