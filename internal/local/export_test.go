@@ -576,7 +576,7 @@ func TestEverySampleIsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tried := regexp.MustCompile(`^(ledger-(load|prove|export)|prove-row|stream)-.+\.json$`)
+	tried := regexp.MustCompile(`^(ledger-(load|prove|export)|prove-row|stream|snapshot-(load|trigger)|target-probe)-.+\.json$`)
 	for _, file := range files {
 		if name := filepath.Base(file); !tried.MatchString(name) {
 			t.Errorf("no test runs events/%s", name)
