@@ -29,6 +29,7 @@ const (
 	wallClock                // timestamp: the same
 	instant                  // timestamp with time zone: in UTC
 	hexadecimal              // lower case
+	output                   // PostgreSQL's text, which a cast to text is not
 )
 
 // classOf is the class of a type as format_type spells it.
@@ -59,6 +60,8 @@ func classOf(typ string) class {
 		return instant
 	case "uuid":
 		return hexadecimal
+	case "bpchar", "inet": // a cast takes blanks away, or adds the length of the network
+		return output
 	}
 	return asPrinted
 }

@@ -47,7 +47,8 @@ var typed = []struct {
 	{"jsonb", []string{`'{"b": 1.50,  "a": [null]}'`}},
 	{"integer[]", []string{"'{1,NULL,3}'", "'{}'"}},
 	{"int4range", []string{"'[1,5)'", "'empty'"}},
-	{"inet", []string{"'10.0.0.1/8'"}},
+	{"inet", []string{"'10.0.0.1/8'", "'10.0.0.1'", "'::1'"}},
+	{"bpchar", []string{"'ab  '", "'ab'", "''"}},
 }
 
 // exported is a value as an export holds it: integers, floats and booleans as
@@ -73,7 +74,7 @@ func exported(t *testing.T, typ string, text *string) change.Value {
 		v = change.Value{Kind: change.Float, Int: int64(math.Float64bits(f))}
 	case "boolean":
 		v.Kind = change.Bool
-		if *text == "true" {
+		if *text == "t" {
 			v.Int = 1
 		}
 	case "bytea":
@@ -131,13 +132,15 @@ func exec(t *testing.T, conn *pgx.Conn, sql string) {
 	}
 }
 
-// printed visits the rows of a table as texts.
+// printed visits the rows of a table as the texts that PostgreSQL prints, as an
+// export has them.
 func printed(t *testing.T, conn *pgx.Conn, columns []string, zone string, visit func([]*string)) {
 	t.Helper()
 	exec(t, conn, "SET timezone = '"+zone+"'")
 	list := make([]string, len(columns))
 	for i, c := range columns {
-		list[i] = pgx.Identifier{c}.Sanitize() + "::text"
+		name := pgx.Identifier{c}.Sanitize()
+		list[i] = "CASE WHEN " + name + " IS NOT NULL THEN format('%s', " + name + ") END"
 	}
 	rows, err := conn.Query(t.Context(), "SELECT "+strings.Join(list, ", ")+" FROM all_types")
 	if err != nil {

@@ -291,6 +291,8 @@ func (c class) sql(column string) string {
 		return "rtrim(" + column + "::text, ' ')"
 	case instant:
 		return "(" + column + " AT TIME ZONE 'UTC')::text"
+	case output:
+		return "CASE WHEN " + column + " IS NOT NULL THEN concat(" + column + ") END"
 	default:
 		return column + "::text"
 	}
