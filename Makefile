@@ -34,6 +34,10 @@ TARGET ?= dsql
 ROWS ?= 20000
 # An environment of cdk.json.
 ENV ?=
+# What `make assess` reads: what psql wrote by internal/catalog/catalog.sql, and which
+# profile of the target it goes by.
+CATALOG ?=
+PROFILE ?=
 # The load that `make unload` removes, or that `make receipt` goes by.
 LOAD ?=
 # The row of `make receipt`: table, document id and version.
@@ -58,7 +62,7 @@ FUNCTION_SOURCES := go.mod go.sum $(call sources,functions $(filter-out internal
 LOCAL_SOURCES := go.mod go.sum $(call sources,internal)
 INFRA_SOURCES := go.mod go.sum $(call sources,infra internal/config)
 
-.PHONY: help demo load plan prove receipt unload test bench lint build synth diff bootstrap deploy destroy soak golden
+.PHONY: help demo load plan assess prove receipt unload test bench lint build synth diff bootstrap deploy destroy soak golden
 .DEFAULT_GOAL := help
 
 help: ## say what there is
@@ -75,6 +79,9 @@ load: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## loa
 
 plan: build/cdk.out/manifest.json build/godwit-local build/postgres.stamp ## say what a load would take, cost and refuse, without loading: ARCHIVE=./folder MAPPING= SCHEMA= INPUT=, or the demo's ledger
 	@build/godwit-local plan -assembly build/cdk.out $(if $(ARCHIVE),-archive '$(ARCHIVE)',-documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)') $(if $(MAPPING),-mapping '$(MAPPING)') $(if $(SCHEMA),-schema '$(SCHEMA)') $(if $(INPUT),-input '$(INPUT)')
+
+assess: build/godwit-local $(if $(CATALOG),,build/postgres.stamp) ## say what becomes of every table and column of a PostgreSQL database, before anything is exported: CATALOG=catalog.json TARGET=dsql|aurora MAPPING=file PROFILE=aurora-postgresql-16, or the demo's storefront
+	@build/godwit-local assess -target '$(TARGET)' $(if $(CATALOG),-catalog '$(CATALOG)',-rows '$(ROWS)' -seed '$(SEED)') $(if $(MAPPING),-mapping '$(MAPPING)') $(if $(PROFILE),-profile '$(PROFILE)')
 
 prove: build/cdk.out/manifest.json build/godwit-local ## prove an archive offline, and load nothing: ARCHIVE=./folder DIGEST=file INPUT=, or the demo's ledger; TAMPER=1
 	@build/godwit-local prove -assembly build/cdk.out $(if $(ARCHIVE),-archive '$(ARCHIVE)',-documents '$(DOCUMENTS)' -format '$(FORMAT)' -layout '$(LAYOUT)' -seed '$(SEED)') $(if $(DIGEST),-digest '$(DIGEST)') $(if $(INPUT),-input '$(INPUT)') $(if $(TAMPER),-tamper)

@@ -233,13 +233,26 @@ func (m snapshotModel) steps() (out []step, stored float64) {
 // export is RDS's work, looked at now and then.
 func (m snapshotModel) export() step {
 	gb := float64(m.s.GiB) * (1 << 30) / 1e9
+	if gb == 0 {
+		gb = m.s.onDisk() / 1e9
+	}
 	seconds := 60 * (m.rate(rateExportStart) + gb/m.rate(rateExport))
 	looks := 3 + ceil(seconds, 300)
 	s := step{name: StepExport, tally: tally{seconds: seconds, exported: gb, calls: looks, transitions: 3 * looks, gbSeconds: looks * m.rate(rateCall) * m.memory()}}
-	if gb == 0 {
-		s.said = []string{"The snapshot's size is not known here: RDS bills the export by it, which is not in this figure."}
+	if m.s.GiB == 0 {
+		s.said = []string{fmt.Sprintf("RDS bills the whole snapshot, whose size is not known here: it is taken as that of the tables, %.2f GB. Indexes, other databases and free space come on top.", gb)}
 	}
 	return s
+}
+
+// onDisk is the bytes of the source's tables, as far as they are known.
+func (f SnapshotFacts) onDisk() (bytes float64) {
+	for _, t := range f.Tables {
+		if t.Bytes > 0 && !t.Packed {
+			bytes += float64(t.Bytes)
+		}
+	}
+	return bytes
 }
 
 // short is functions that read and write small objects.

@@ -95,7 +95,10 @@ func (a Assessment) sentence() string {
 
 func (a Assessment) next() string {
 	if a.Verdict == NotMovable {
-		return "Decide on what is refused below, in the source or in the mapping, then assess again: nothing has been exported or paid for a load yet."
+		if a.Source.Export == "" {
+			return "Decide on what is refused, in the source or in the mapping, then assess again: nothing was exported or paid for."
+		}
+		return "Decide on what is refused, in the source or in the mapping, then assess again: nothing was written to the target."
 	}
 	if a.LoadID == "" {
 		return "Look over what is converted and what is lost. Then stop writing to the source and take a snapshot with the tag godwit=export; SnapshotLoad does the rest."

@@ -143,17 +143,20 @@ func newTableView(t MovedTable, about []Decision, id string, open bool) tableVie
 	return v
 }
 
-// groups sorts decisions by fate and kind; those with the same words are one.
+// groups sorts decisions by fate and kind; those with the same words are one. What
+// is refused stands among the findings.
 func groups(decisions []Decision) []fateGroup {
 	all := []fateGroup{
-		{"refused", "Refused", "Each of these stops the load until somebody decides.", nil},
 		{"lost", "Lost", "The target will not have these. No value of a column that is loaded is among them.", nil},
 		{"converted", "Converted", "By a rule that keeps every value, or refuses the row that holds it.", nil},
 		{"left", "Left out", "As the mapping asks.", nil},
 		{"know", "To know", "These are kept as they are, and somebody should know.", nil},
 	}
 	for _, d := range decisions { // by fate and kind
-		g := &all[slices.Index(fates, d.Fate)]
+		if d.Fate == Refused {
+			continue
+		}
+		g := &all[slices.Index(fates, d.Fate)-1]
 		if n := len(g.Kinds); n == 0 || g.Kinds[n-1].Title != kindTitle(d.Kind) {
 			g.Kinds = append(g.Kinds, kindGroup{Title: kindTitle(d.Kind)})
 		}
@@ -162,7 +165,7 @@ func groups(decisions []Decision) []fateGroup {
 	for i := range all {
 		for j := range all[i].Kinds {
 			k := &all[i].Kinds[j]
-			k.Open = k.Count == 1 || fates[i] == Refused && k.Count <= 10
+			k.Open = k.Count == 1
 			slices.SortStableFunc(k.Items, func(a, b sameDecision) int {
 				return cmp.Compare(int64(len(b.Where))+b.More, int64(len(a.Where))+a.More)
 			})

@@ -32,8 +32,11 @@ func (a Assessment) Text(width int) string {
 		v := newTableView(t, nil, "", false)
 		left := int64(len(t.Columns)) - v.All
 		target := plain(t.Target)
-		if t.Target == "" {
+		switch t.Target {
+		case "":
 			target = "-"
+		case t.Source:
+			target = "the same"
 		}
 		rows = append(rows, []string{plain(t.Source), target, knownNumber(t.Rows), number(v.All), number(v.Converted), number(left), fateWord(t.Fate)})
 	}
@@ -42,9 +45,6 @@ func (a Assessment) Text(width int) string {
 		b.WriteString(columns(shortNames(rows, width), width) + "\n")
 	}
 	for _, g := range groups(a.Decisions) {
-		if g.ID == "refused" { // stands among the findings
-			continue
-		}
 		var kinds []string
 		for _, k := range g.Kinds {
 			kinds = append(kinds, plain(k.Title)+" "+number(k.Count))

@@ -1,7 +1,8 @@
 // Command godwit-local runs the synthesized stacks on this machine: demo exports,
 // loads and follows a made-up ledger, or follows a database, load loads an archive
 // from a folder, plan says what loading either would take, prove how far either is
-// proven, receipt proves one row, unload takes a load back.
+// proven, receipt proves one row, unload takes a load back, assess says what becomes
+// of a database. It ends with 1, and assess with 3 where the database is refused.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
 	"godwit/internal/change"
 	"godwit/internal/ledgergen"
@@ -28,13 +30,16 @@ func main() {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "\n"+err.Error())
 		}
+		if errors.Is(err, local.ErrRefused) {
+			os.Exit(3)
+		}
 		os.Exit(1)
 	}
 }
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("say demo, load, plan, prove, receipt, unload or archive; each with -help")
+		return errors.New("say demo, load, plan, prove, receipt, unload, assess or archive; each with -help")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	j := local.Job{Out: os.Stdout}
@@ -42,6 +47,7 @@ func run(ctx context.Context, args []string) error {
 	var rows int
 	var generate ledgergen.Options
 	var row migrate.ProveRowIn
+	judge := local.AssessJob{Now: time.Now, Out: os.Stdout}
 	source := func() {
 		flags.IntVar(&generate.Documents, "documents", 2000, "documents in the ledger")
 		flags.StringVar(&format, "format", "ION_BINARY", "ION_BINARY, ION_TEXT or JSON")
@@ -95,11 +101,19 @@ func run(ctx context.Context, args []string) error {
 			return err
 		})
 		flags.StringVar(&row.LoadId, "load", "", "id of the load; default the latest that has the row")
+	case "assess":
+		flags.StringVar(&judge.Catalog, "catalog", "", "file that psql wrote by catalog.sql; default the demo's storefront")
+		flags.StringVar(&judge.Target, "target", "dsql", "dsql or aurora")
+		flags.StringVar(&judge.Profile, "profile", "", "what the target can do, by name: aurora-postgresql-16; default the newest")
+		flags.StringVar(&judge.Mapping, "mapping", "", "file of rules; default none")
+		flags.IntVar(&judge.Rows, "rows", 20000, "rows of the storefront, about")
+		flags.Uint64Var(&judge.Seed, "seed", 1, "chooses the storefront's rows")
+		flags.StringVar(&judge.Folder, "out", "build", "folder for assessment.html and assessment.json")
 	case "archive":
 		source()
 		flags.StringVar(&j.Archive, "to", "", "folder to write the made-up ledger's export to")
 	default:
-		return fmt.Errorf("no command is named %s: say demo, load, plan, prove, receipt, unload or archive", args[0])
+		return fmt.Errorf("no command is named %s: say demo, load, plan, prove, receipt, unload, assess or archive", args[0])
 	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
@@ -130,6 +144,8 @@ func run(ctx context.Context, args []string) error {
 		}
 	case "archive":
 		return local.WriteArchive(generate, j.Archive, os.Stdout)
+	case "assess":
+		return judge.Run(ctx)
 	case "receipt":
 		return local.Receipt(ctx, j.Folder, row, os.Stdout)
 	case "unload":
