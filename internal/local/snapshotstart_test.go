@@ -36,11 +36,16 @@ func openTarget(t testing.TB, target string, o local.Options) *local.Cloud {
 // storefront.
 func startStorefront(t *testing.T, target string, o local.Options) (*local.Cloud, *local.Storefront) {
 	t.Helper()
+	return startStorefrontWith(t, target, o, local.StorefrontOptions{Rows: 500, Seed: 1})
+}
+
+func startStorefrontWith(t *testing.T, target string, o local.Options, with local.StorefrontOptions) (*local.Cloud, *local.Storefront) {
+	t.Helper()
 	c := openTarget(t, target, o)
 	if err := c.S3.Put(workBucket(t, c), "mappings/storefront.json", source.StorefrontRules, s3.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	s, err := c.OpenStorefront(t.Context(), local.StorefrontOptions{Rows: 500, Seed: 1})
+	s, err := c.OpenStorefront(t.Context(), with)
 	if err != nil {
 		t.Fatal(err)
 	}
