@@ -52,13 +52,12 @@ func (p *PhaseSnapshot) refused(ctx context.Context, plan *SnapshotPlan) (refuse
 	refused := refusedRowsOf{}
 	err := p.Target.Refused(ctx, plan.LoadID, func(item string, r change.Refusal) error {
 		n, err := strconv.Atoi(item)
-		if rows := refused[n]; len(rows) == 0 || rows[len(rows)-1] != r.Row { // once for all of its columns
-			refused[n] = append(rows, r.Row)
-		}
+		refused[n] = append(refused[n], r.Row)
 		return err
 	})
-	for _, rows := range refused {
+	for item, rows := range refused {
 		slices.Sort(rows)
+		refused[item] = slices.Compact(rows) // once for all of its columns
 	}
 	return refused, err
 }
