@@ -1,6 +1,6 @@
 // Package estimate owns what a load will take and cost before it begins: a
 // model of LedgerLoad's steps over two dated tables, of prices (prices.json) and
-// of rates (rates.json).
+// of rates (rates.json), and a coarser one of SnapshotLoad's.
 //
 // It leaves finding the facts to migrate and showing the estimate to report. It
 // is pure: the same Facts give the same Estimate.

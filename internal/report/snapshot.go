@@ -53,8 +53,8 @@ type RowAccount struct {
 
 // A RowDifference is a row that was not the same on both sides.
 type RowDifference struct {
-	Kind    string // missing, extra, different
-	Key     []string
+	Kind    string            // missing, extra, different
+	Key     []string          `json:",omitempty"` // of the target; none where the table has none
 	Columns []ValueDifference `json:",omitempty"`
 }
 

@@ -80,6 +80,9 @@ func TestSnapshotReadsBackWholeAndCallerKeepsIt(t *testing.T) {
 		if again := written(t, got.JSON); again != b {
 			t.Errorf("%s: writing what was read gives other bytes", name)
 		}
+		if strings.Contains(b, ": null") {
+			t.Errorf("%s: report.json has a null", name)
+		}
 	}
 	for _, in := range []string{``, `{}`, `[]`, `{"Format":"godwit.ledgerload/1"}`} {
 		if _, err := report.ParseSnapshot([]byte(in)); err == nil {
