@@ -32,6 +32,9 @@ const (
 	metricRows        = "Rows"
 	metricWaits       = "Waits"
 	metricDataAPI     = "DataApiMilliseconds"
+	metricFiltered    = "Filtered"
+	metricConflicts   = "Conflicts"
+	metricDiffering   = "Differing"
 )
 
 // newAlarmTopic makes the topic that all alarms of an environment tell.
@@ -103,6 +106,17 @@ func (a *alarmer) add(id string, metric awscloudwatch.IMetric, threshold, period
 	a.made = append(a.made, alarm)
 }
 
+// counted is a metric that a function writes itself, as alarms count.
+func counted(f *Function, name string) awscloudwatch.IMetric {
+	return awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+		Namespace:     jsii.String(metricNamespace),
+		MetricName:    jsii.String(name),
+		DimensionsMap: &map[string]*string{metricFunction: f.FunctionName()},
+		Statistic:     sum().Statistic,
+		Period:        sum().Period,
+	})
+}
+
 // byExecution is what becomes of a failed call of a state machine.
 const byExecution = "Calls are repeated: an execution that gives up has an alarm of its own"
 
@@ -129,12 +143,6 @@ func (s *LedgerStack) alarms(e Environment, data *DataStack) []awscloudwatch.Ala
 	a.alarm("LedgerLoadAborted", s.Load.MetricAborted(sum()), 1,
 		"Somebody stopped a load. Look first at who did (CloudTrail, StopExecution); start it again with the same input to go on. Before the state Report nothing of it is visible")
 	a.functions(s.Functions, byExecution, "lower concurrency in cdk.json")
-	a.alarm("Quarantined", awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
-		Namespace:     jsii.String(metricNamespace),
-		MetricName:    jsii.String(metricQuarantined),
-		DimensionsMap: &map[string]*string{metricFunction: byName(s.Functions)[config.LedgerPhase].FunctionName()},
-		Statistic:     sum().Statistic,
-		Period:        sum().Period,
-	}), 1, "A load set revisions aside. Look first at quarantine/ of the load in the work bucket, or at godwit.quarantine in the database: each stands there with its origin and the reason. Mend the mapping and load again, or leave it")
+	a.alarm("Quarantined", counted(byName(s.Functions)[config.LedgerPhase], metricQuarantined), 1, "A load set revisions aside. Look first at quarantine/ of the load in the work bucket, or at godwit.quarantine in the database: each stands there with its origin and the reason. Mend the mapping and load again, or leave it")
 	return a.made
 }

@@ -142,8 +142,9 @@ func perSecond(f *Function, name string) awscloudwatch.IMetric {
 }
 
 // workflowDashboard makes the dashboard of a workflow that has its functions to
-// itself; folder is where its reports lie in the work bucket.
-func workflowDashboard(stack awscdk.Stack, e Environment, name, folder string, m *Machine, functions []*Function, alarms []awscloudwatch.Alarm) {
+// itself; folder is where its reports lie in the work bucket. work is a row of its
+// own.
+func workflowDashboard(stack awscdk.Stack, e Environment, name, folder string, m *Machine, functions []*Function, alarms []awscloudwatch.Alarm, work ...awscloudwatch.IWidget) {
 	refs := make([]interfacesawscloudwatch.IAlarmRef, len(alarms))
 	for i, a := range alarms {
 		refs[i] = a
@@ -161,5 +162,8 @@ func workflowDashboard(stack awscdk.Stack, e Environment, name, folder string, m
 		graph("Executions", m.MetricStarted(each), m.MetricSucceeded(each), m.MetricFailed(each), m.MetricTimedOut(each), m.MetricAborted(each)),
 		graph("Functions: calls", ofEach(functions, func(f *Function) awscloudwatch.IMetric { return f.MetricInvocations(of(f, "Sum")) })...),
 	)
+	if len(work) > 0 {
+		board.AddWidgets(work...)
+	}
 	board.AddWidgets(functionGraphs(functions)...)
 }

@@ -19,6 +19,7 @@ func TestMetricsAreThoseThatFunctionsWrite(t *testing.T) {
 		metricRows: migrate.MetricRows, metricWaits: migrate.MetricWaits, metricDataAPI: migrate.MetricDataAPI,
 		metricHistory: migrate.MetricHistory, metricSkipped: migrate.MetricSkipped, metricCalls: migrate.MetricDataAPICalls,
 		metricLagSeconds: migrate.MetricLagSeconds, metricLagBlocks: migrate.MetricLagBlocks, metricStopped: migrate.MetricStreamStopped,
+		metricFiltered: migrate.MetricFiltered, metricConflicts: migrate.MetricConflicts, metricDiffering: migrate.MetricDiffering,
 	} {
 		if ours != theirs {
 			t.Errorf("stacks read %q, functions write %q", ours, theirs)
@@ -115,6 +116,11 @@ func TestDashboardsShowTheirWorkflow(t *testing.T) {
 			}
 			machine := "${" + machines[stack] + "}"
 			want := []metric{{"AWS/States", "ExecutionsStarted", machine}, {"AWS/States", "ExecutionsFailed", machine}}
+			if stack == "snapshot" {
+				want = append(want, metric{metricNamespace, metricRows, "${SnapshotRows}"}, metric{metricNamespace, metricFiltered, "${SnapshotRows}"},
+					metric{metricNamespace, metricConflicts, "${SnapshotRows}"}, metric{metricNamespace, metricQuarantined, "${SnapshotPhase}"},
+					metric{metricNamespace, metricDiffering, "${SnapshotPhase}"})
+			}
 			for _, f := range s.resources("AWS::Lambda::Function") {
 				if f.Stack == stack {
 					for _, name := range []string{"Invocations", "Errors", "Throttles", "Duration", "ConcurrentExecutions"} {

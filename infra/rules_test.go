@@ -394,6 +394,9 @@ func TestEverythingThatGoesWrongRaisesAnAlarmThatIsHeard(t *testing.T) {
 		if s.Environment.has("ledger") {
 			wanted = append(wanted, "Quarantined")
 		}
+		if s.Environment.has("snapshot") {
+			wanted = append(wanted, "Refused", "Differing")
+		}
 		for _, r := range s.resources("AWS::Events::Rule") {
 			wanted = append(wanted, r.ID+"Undelivered")
 		}

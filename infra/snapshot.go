@@ -98,7 +98,14 @@ func NewSnapshotStack(app awscdk.App, id string, e Environment, data *DataStack,
 		}
 	}
 	saveQueries(s.Stack, e, "SnapshotLoad", savedQueries, s.Functions, s.Load)
-	workflowDashboard(s.Stack, e, "snapshot", snapshotsPrefix+"<load>", s.Load, s.Functions, s.alarms(e, data))
+	f := byName(s.Functions)
+	rows, phase := f[config.SnapshotRows], f[config.SnapshotPhase]
+	workflowDashboard(s.Stack, e, "snapshot", snapshotsPrefix+"<load>", s.Load, s.Functions, s.alarms(e, data),
+		graph("Rows written a second", perSecond(rows, metricRows)),
+		graph("Rows left out: refused by the target, filtered by rules", ours(phase, metricQuarantined, "Sum"), ours(rows, metricFiltered, "Sum")),
+		twoAxes("Rows that differ (left), transactions done again (right)",
+			[]awscloudwatch.IMetric{ours(phase, metricDiffering, "Sum")}, []awscloudwatch.IMetric{ours(rows, metricConflicts, "Sum")}),
+	)
 	output(s.Stack, "ExportRoleArn", *g.role.RoleArn(), "RDS writes exports of snapshots with it")
 	output(s.Stack, "ExportReaders", roles(s.Functions, config.SnapshotPreflight, config.SnapshotExport, config.SnapshotPlan, config.SnapshotRows, config.SnapshotEvidence, config.SnapshotPhase),
 		"Roles that read exports. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")
@@ -221,6 +228,13 @@ func (s *SnapshotStack) alarms(e Environment, data *DataStack) []awscloudwatch.A
 	a.alarm("SnapshotLoadAborted", s.Load.MetricAborted(sum()), 1,
 		"Somebody stopped the load of a snapshot. Look first at who did (CloudTrail, StopExecution); start it again with the same input to go on. RDS goes on with an export that was begun, and bills it")
 	a.functions(s.Functions, byExecution, "lower concurrency in cdk.json")
+	phase := byName(s.Functions)[config.SnapshotPhase]
+	a.alarm("Refused", counted(phase, metricQuarantined), 1,
+		"The target cannot hold rows of a snapshot. Look first at the failed state of the execution, or at quarantine/ of the load in the work bucket: each row stands there with its part, column and reason. "+
+			"Mend the rules of Mapping or the source and load again, or leave the rows out by MaxQuarantined")
+	a.alarm("Differing", counted(phase, metricDiffering), 1,
+		"Rows of the target are not what the export says. Look first at verdict.json of the load in the work bucket, which lists them by key and column, and at who else writes to these tables. "+
+			`Then start again with the same input and "Repair": true, which puts the rows right, or with "Replace": true. The load is not complete before they are equal`)
 	for _, rule := range s.rules {
 		id := *rule.Node().Id()
 		a.alarm(id+"Undelivered", awscloudwatch.NewMetric(&awscloudwatch.MetricProps{

@@ -32,7 +32,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := &migrate.PhaseSnapshot{Objects: s.Objects, Ranges: s.Objects, Target: t, WorkBucket: s.WorkBucket, Now: time.Now}
+	h := &migrate.PhaseSnapshot{Objects: s.Objects, Ranges: s.Objects, Target: t, WorkBucket: s.WorkBucket, Now: time.Now, Metrics: s.Metrics}
 	lambda.Start(h.Handle)
 	return nil
 }

@@ -31,7 +31,9 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := &migrate.LoadRows{Objects: s.Objects, Ranges: s.Objects, Writer: t, WorkBucket: s.WorkBucket, Now: time.Now}
+	h := &migrate.LoadRows{
+		Objects: s.Objects, Ranges: s.Objects, Writer: t, WorkBucket: s.WorkBucket, Now: time.Now, Retried: s.Retried, Metrics: s.Metrics,
+	}
 	lambda.Start(h.Handle)
 	return nil
 }

@@ -31,6 +31,12 @@ const (
 	MetricLagSeconds    = "LagSeconds"    // from the newest commit of a batch to its end
 	MetricLagBlocks     = "LagBlocks"     // from the last block up to which all are complete to the newest of the batch
 	MetricStreamStopped = "StreamStopped" // 1 when a contradiction stops the stream, 0 when a call applied its batch
+
+	// Of SnapshotLoad, with Rows (snapshot-rows: of items that are loaded, or written
+	// to parts) and Quarantined (snapshot-phase: rows that the target cannot hold).
+	MetricFiltered  = "Filtered"  // snapshot-rows: rows that a rule of the mapping leaves out
+	MetricConflicts = "Conflicts" // snapshot-rows: transactions that Aurora DSQL did not take and that were done again
+	MetricDiffering = "Differing" // snapshot-phase: rows in which target and export differ, each time that they are compared
 )
 
 // units are CloudWatch's, of the metrics that are no counts.

@@ -21,10 +21,20 @@ type PhaseSnapshot struct {
 	Target     SnapshotTarget
 	WorkBucket string
 	Now        func() time.Time
+	// Metrics is told how many rows the target refused, and how many differ, for the
+	// alarms. nil tells nobody.
+	Metrics func(...Metric)
 }
 
-// Handle plans one phase. It may be repeated: it writes the same tasks. The phase
-// rows has none; it checks what the maps left.
+func (p *PhaseSnapshot) tell(metric string, n int64) {
+	if p.Metrics != nil {
+		p.Metrics(Metric{metric, []int64{n}})
+	}
+}
+
+// Handle plans one phase. It may be repeated: it writes the same tasks, or those of
+// another repair that ends in the same rows. The phase rows has none; it checks what
+// the maps left.
 func (p *PhaseSnapshot) Handle(ctx context.Context, in PhaseIn) (PhaseOut, error) {
 	out, err := p.handle(ctx, in)
 	return out, Classify(err)
@@ -143,6 +153,7 @@ func (p *PhaseSnapshot) rows(ctx context.Context, plan *SnapshotPlan) error {
 	if len(errs) > 0 {
 		return &Stop{fmt.Errorf("%w\nplease report this; nothing was made visible", errors.Join(errs...))}
 	}
+	p.tell(MetricQuarantined, refused)
 	if refused <= plan.Input.MaxQuarantined {
 		return nil
 	}

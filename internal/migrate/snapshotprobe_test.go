@@ -204,3 +204,64 @@ func TestAuroraIsKnownByItsVersion(t *testing.T) {
 		}
 	}
 }
+
+// A plan goes by what the target said of itself; once a load goes on to the target
+// its plan stays what it is, whatever is found later.
+func TestAPlanGoesByTheProbeThatItsLoadBeganWith(t *testing.T) {
+	t.Parallel()
+	p := newPlanning(t)
+	p.Profile = ""
+	_, err := p.run(t)
+	hasTexts(t, err, "there is no s3://"+workBucket+"/profiles/target.json", "start SnapshotLoad again")
+	probe := func(day string, profileName string, found ...profile.Probed) {
+		at, err := time.Parse(time.DateOnly, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		putJSON(t, p.objects, "profiles/target.json", migrate.TargetProbe{Cluster: p.Cluster, Profile: profileName, At: at, Found: found})
+	}
+	check := func(what, mode, name, day string) {
+		t.Helper()
+		p.input["Mode"] = mode
+		out, err := p.run(t)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		var plan migrate.SnapshotPlan
+		if err := json.Unmarshal(p.objects.objects[workBucket+"/snapshots/"+out.LoadId+"/plan.json"].body, &plan); err != nil {
+			t.Fatal(err)
+		}
+		if plan.Profile != name || plan.Probed != day {
+			t.Errorf("%s: planned for %s, probed %q, want %s and %q", what, plan.Profile, plan.Probed, name, day)
+		}
+	}
+	probe("2026-11-01", "aurora-dsql")
+	check("an assessment", "assess", "aurora-dsql", "2026-11-01")
+	probe("2026-11-02", "aurora-postgresql-15")
+	check("an assessment after another probe", "assess", "aurora-postgresql-15", "2026-11-02")
+	check("a load", "load", "aurora-postgresql-15", "2026-11-02")
+	probe("2026-12-03", "aurora-postgresql-17")
+	check("the same load, after another probe", "load", "aurora-postgresql-15", "2026-11-02")
+	// What is refused never went on to the target.
+	p = newPlanning(t)
+	p.Profile = ""
+	p.rules(`{"version": 1, "from": "postgresql", "tables": {"app.none": {"skip": true}}}`)
+	probe("2026-11-01", "aurora-dsql", profile.Probed{Name: "keyBytes", Value: 1981})
+	if _, err := p.run(t); retry(err) != "Stop" {
+		t.Fatalf("got %v, want a stop: the rules name a table that is not there", err)
+	}
+	for key := range p.objects.objects {
+		if strings.HasSuffix(key, "/profile.json") {
+			t.Errorf("a load that is refused has %s", key)
+		}
+	}
+}
+
+func putJSON(t testing.TB, o *memoryObjects, key string, v any) {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.set(workBucket, key, text)
+}

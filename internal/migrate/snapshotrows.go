@@ -26,6 +26,11 @@ type LoadRows struct {
 	Writer     RowWriter
 	WorkBucket string
 	Now        func() time.Time
+	// Retried counts the transactions that were done again so far; nil is none.
+	Retried func() int64
+	// Metrics is told, at the end of each call, of the items that it ended. nil tells
+	// nobody.
+	Metrics func(...Metric)
 }
 
 // SnapshotWorkIn is a batch of items and, when an earlier call handed on, where it
@@ -78,11 +83,13 @@ func (l *LoadRows) handle(ctx context.Context, in SnapshotWorkIn) (SnapshotWorkO
 	if in.Resume != nil {
 		at = *in.Resume
 	}
+	var counts change.Counts
+	defer l.tell(&counts)()
 	for ; at.Next < len(in.Items); at.Next++ {
 		if limited && !l.Now().Before(stop) {
 			return SnapshotWorkOut{Resume: &at}, nil
 		}
-		done, err := l.item(ctx, plan, &in.Items[at.Next])
+		done, err := l.item(ctx, plan, &in.Items[at.Next], &counts)
 		if err != nil {
 			return SnapshotWorkOut{}, err
 		}
@@ -93,8 +100,24 @@ func (l *LoadRows) handle(ctx context.Context, in SnapshotWorkIn) (SnapshotWorkO
 	return SnapshotWorkOut{Done: true}, nil
 }
 
-// item loads what is missing of an item, and accounts for it once nothing is.
-func (l *LoadRows) item(ctx context.Context, plan *SnapshotPlan, item *SnapshotItem) (done bool, err error) {
+// tell begins to count, and returns what tells of it.
+func (l *LoadRows) tell(counts *change.Counts) func() {
+	if l.Metrics == nil {
+		return func() {}
+	}
+	retried := func() int64 { return 0 }
+	if l.Retried != nil {
+		retried = l.Retried
+	}
+	before := retried()
+	return func() {
+		l.Metrics(Metric{MetricRows, []int64{counts.Loaded}}, Metric{MetricFiltered, []int64{counts.Filtered}}, Metric{MetricConflicts, []int64{retried() - before}})
+	}
+}
+
+// item loads what is missing of an item, and accounts for it, and in counts, once
+// nothing is.
+func (l *LoadRows) item(ctx context.Context, plan *SnapshotPlan, item *SnapshotItem, counts *change.Counts) (done bool, err error) {
 	table := &plan.Plans[item.Table]
 	parts, err := openItem(ctx, l.Ranges, plan.Place.Bucket, item)
 	if err != nil {
@@ -115,7 +138,12 @@ func (l *LoadRows) item(ctx context.Context, plan *SnapshotPlan, item *SnapshotI
 	if c := segment.Counts; c.Loaded+c.Refused+c.Filtered != segment.Rows {
 		return false, &Stop{fmt.Errorf("item %d of table %s.%s has %d rows, and %d loaded + %d refused + %d filtered are accounted for: please report this", item.Item, table.Source.Schema, table.Source.Name, segment.Rows, c.Loaded, c.Refused, c.Filtered)}
 	}
-	return true, putJSON(ctx, l.Objects, l.WorkBucket, snapshotSegmentKey(plan.LoadID, item.Item), segment)
+	if err := putJSON(ctx, l.Objects, l.WorkBucket, snapshotSegmentKey(plan.LoadID, item.Item), segment); err != nil {
+		return false, err
+	}
+	counts.Loaded += segment.Loaded
+	counts.Filtered += segment.Filtered
+	return true, nil
 }
 
 // encode yields the rows of a range of an item as lines of COPY.

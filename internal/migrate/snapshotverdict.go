@@ -65,6 +65,7 @@ func (p *PhaseSnapshot) judge(ctx context.Context, plan *SnapshotPlan, second bo
 	var repaired []TableRepair
 	var texts []Finding
 	var cannot []string
+	var differing int64
 	for i, t := range plan.Plans {
 		got, err := p.Target.Sums(ctx, plan, i)
 		if err != nil {
@@ -79,6 +80,7 @@ func (p *PhaseSnapshot) judge(ctx context.Context, plan *SnapshotPlan, second bo
 			}
 			v.Differences, v.Listed, v.Unlisted = found.rows, found.list[:min(len(found.list), differencesListed)], found.unlisted
 			texts = append(texts, v.finding())
+			differing += int64(max(1, v.Differences)) // rows that cannot be listed are not counted, and there are some
 			if repair {
 				r, why, err := p.repair(ctx, plan, i, found)
 				switch {
@@ -101,11 +103,22 @@ func (p *PhaseSnapshot) judge(ctx context.Context, plan *SnapshotPlan, second bo
 	if err := putJSON(ctx, p.Objects, p.WorkBucket, snapshotKey(plan.LoadID, verdictFile), verdict); err != nil {
 		return nil, err
 	}
+	p.tell(MetricDiffering, differing)
 	switch {
 	case verdict.Equal:
 		return nil, nil
 	case repair:
 		return repairs, nil
+	}
+	// Whoever has to decide reads the report. Where it cannot be written, the verdict
+	// has the rows all the same.
+	where := fmt.Sprintf("s3://%s/%s", p.WorkBucket, snapshotKey(plan.LoadID, verdictFile))
+	reported, err := reportSnapshot(ctx, p.Objects, p.WorkBucket, plan, ReportSnapshotIn{LoadId: plan.LoadID, Execution: plan.Execution}, p.Now())
+	switch {
+	case err == nil:
+		where = reported.Report
+	case passes(err):
+		return nil, err
 	}
 	advice := "Unless somebody else wrote to these tables, please report this; start again with the same input and \"Repair\": true to put the rows right, or with \"Replace\": true to load the tables anew"
 	switch {
@@ -114,7 +127,7 @@ func (p *PhaseSnapshot) judge(ctx context.Context, plan *SnapshotPlan, second bo
 	case second:
 		advice = "This execution put rows right, and then compared all of them again: somebody else writes to these tables, or the target does not keep what it is given. Find out who, then start again with \"Repair\": true, or with \"Replace\": true to load the tables anew"
 	}
-	return nil, &Stop{fmt.Errorf("the target is not what the export says, and the load is not complete; s3://%s/%s lists the rows by key. %s:\n%w", p.WorkBucket, snapshotKey(plan.LoadID, verdictFile), advice, stopText(texts))}
+	return nil, &Stop{fmt.Errorf("the target is not what the export says, and the load is not complete; %s lists the rows by key. %s:\n%w", where, advice, stopText(texts))}
 }
 
 // wanted are the sums of the export's rows that the target must have.

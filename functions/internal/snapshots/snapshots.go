@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
@@ -23,6 +24,11 @@ type Setup struct {
 	config.Function
 	AWS     aws.Config
 	Objects *objects.Store
+	// Metrics writes metrics of the function to its log.
+	Metrics func(...migrate.Metric)
+	// Retried counts what Target's Aurora DSQL had done again so far; nil where the
+	// target is another.
+	Retried func() int64
 }
 
 // Read reads the configuration of a function.
@@ -35,7 +41,7 @@ func Read(ctx context.Context, function string) (*Setup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read AWS configuration: %w", err)
 	}
-	return &Setup{Function: c, AWS: cfg, Objects: objects.New(cfg)}, nil
+	return &Setup{Function: c, AWS: cfg, Objects: objects.New(cfg), Metrics: migrate.Meter(os.Stdout, lambdacontext.FunctionName, time.Now)}, nil
 }
 
 // Target opens the database as the role that loads. It is the load's RowWriter,
@@ -51,6 +57,7 @@ func (s *Setup) Target() (Target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", t.Endpoint, err)
 	}
+	s.Retried = db.Stats().Retried
 	return &migrate.DSQLTarget{DSQL: db, Objects: s.Objects, WorkBucket: s.WorkBucket, Now: time.Now}, nil
 }
 

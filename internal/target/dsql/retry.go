@@ -35,6 +35,12 @@ type Stats struct {
 // Stats are the DB's counters, to be read at any time.
 func (db *DB) Stats() *Stats { return &db.stats }
 
+// Retried is how many transactions and statements were done again, as they were or
+// in parts.
+func (s *Stats) Retried() int64 {
+	return s.Data.Load() + s.Schema.Load() + s.Lost.Load() + s.Rows.Load() + s.Size.Load() + s.Age.Load()
+}
+
 // pause waits before another try, for a random part of a time that grows.
 func (db *DB) pause(ctx context.Context, try int) error {
 	most := min(lastPause, firstPause<<min(try, 20))
