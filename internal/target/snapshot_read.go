@@ -42,7 +42,7 @@ func (db *DB) ReadBack(ctx context.Context, table change.TableName, values []str
 	for block := int64(0); block < all; {
 		began := time.Now()
 		p := pageOf{table: table, values: string(list), where: where, block: block, blocks: blocks}
-		text := ""
+		var text string
 		if all, text, err = db.page(ctx, p); err != nil {
 			if blocks > 1 && tooMuch(err) {
 				blocks /= 2

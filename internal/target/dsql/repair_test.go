@@ -129,13 +129,13 @@ func TestRepairSurvivesEveryBreak(t *testing.T) {
 			seen.Store(0)
 			at.Store(n)
 			id := fmt.Sprintf("repair/%d/%d", fault, n)
-			done, err := r.repair(ctx, db, id)
+			done, _ := r.repair(ctx, db, id)
 			broke := seen.Load() > n
 			at.Store(-1)
 			cancel()
 			db.Close()
 			if !done {
-				if done, err = r.repair(t.Context(), r.loader, id); !done || err != nil {
+				if done, err := r.repair(t.Context(), r.loader, id); !done || err != nil {
 					t.Fatalf("%v at call %d: the next one ends with done %v and error %v", fault, n, done, err)
 				}
 			}
