@@ -50,8 +50,8 @@ func partError(bucket string, p PartRange, err error) error {
 		switch code.ErrorCode() {
 		case "PreconditionFailed":
 			return &Stop{fmt.Errorf("%w: an export must not change while it is loaded: export the snapshot again, and load that with \"Replace\": true", err)}
-		case "NoSuchKey":
-			return &Stop{fmt.Errorf("%w: the object was deleted since the load was planned: export the snapshot again, and load that with \"Replace\": true", err)}
+		case "NoSuchKey", "AccessDenied": // S3 says the second to who may not list the bucket
+			return &Stop{fmt.Errorf("%w: the object was deleted since the load was planned, or who may read it was changed: export the snapshot again, and load that with \"Replace\": true", err)}
 		}
 	}
 	return err

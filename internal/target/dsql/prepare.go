@@ -123,7 +123,9 @@ func (db *DB) Prepare(ctx context.Context, p Preparation) error {
 		if err := db.define(ctx, "CREATE SCHEMA IF NOT EXISTS "+quote(schema)); err != nil {
 			return fmt.Errorf("make schema %s: %w", schema, err)
 		}
-		grants = append(grants, "GRANT USAGE, CREATE ON SCHEMA "+quote(schema)+" TO "+loader)
+		if err := db.open(ctx, schema, p.Loader); err != nil {
+			return err
+		}
 	}
 	for _, sql := range grants {
 		if err := db.define(ctx, sql); err != nil {
@@ -131,6 +133,25 @@ func (db *DB) Prepare(ctx context.Context, p Preparation) error {
 		}
 	}
 	return nil
+}
+
+// open lets the role that loads use a schema. One that is somebody else's is left
+// to them, unless they did so.
+func (db *DB) open(ctx context.Context, schema, loader string) error {
+	grant := "GRANT USAGE, CREATE ON SCHEMA " + quote(schema) + " TO " + quote(loader)
+	err := db.define(ctx, grant)
+	var e *Error
+	if !errors.As(err, &e) || e.SQLState() != "42501" {
+		if err != nil {
+			err = fmt.Errorf("let role %s use schema %s: %w", loader, schema, err)
+		}
+		return err
+	}
+	rows, asked := db.rows(ctx, `SELECT 1 WHERE has_schema_privilege($1, $2, 'USAGE') AND has_schema_privilege($1, $2, 'CREATE')`, loader, schema)
+	if asked == nil && len(rows) > 0 {
+		return nil
+	}
+	return fmt.Errorf("let role %s use schema %s: %w: the schema is another role's: have that one run %s, or choose another schema in the mapping", loader, schema, err, grant)
 }
 
 // define runs one statement of DDL, in a transaction of its own. Errors of the
