@@ -46,6 +46,7 @@ type kindGroup struct {
 	Title string
 	Count int64
 	Items []sameDecision
+	at    map[[2]string]int // of Items, by Why and Do
 	More  int64
 	Open  bool
 }
@@ -158,7 +159,7 @@ func groups(decisions []Decision) []fateGroup {
 		}
 		g := &all[slices.Index(fates, d.Fate)-1]
 		if n := len(g.Kinds); n == 0 || g.Kinds[n-1].Title != kindTitle(d.Kind) {
-			g.Kinds = append(g.Kinds, kindGroup{Title: kindTitle(d.Kind)})
+			g.Kinds = append(g.Kinds, kindGroup{Title: kindTitle(d.Kind), at: map[[2]string]int{}})
 		}
 		g.Kinds[len(g.Kinds)-1].add(d)
 	}
@@ -181,9 +182,10 @@ func groups(decisions []Decision) []fateGroup {
 
 func (k *kindGroup) add(d Decision) {
 	k.Count++
-	i := slices.IndexFunc(k.Items, func(x sameDecision) bool { return x.Why == d.Why && x.Do == d.Do })
-	if i < 0 {
+	i, ok := k.at[[2]string{d.Why, d.Do}]
+	if !ok {
 		i = len(k.Items)
+		k.at[[2]string{d.Why, d.Do}] = i
 		k.Items = append(k.Items, sameDecision{Why: d.Why, Do: d.Do})
 	}
 	if x := &k.Items[i]; len(x.Where) < mostWheres {
