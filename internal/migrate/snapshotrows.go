@@ -153,7 +153,7 @@ func encode(ctx context.Context, table *change.TablePlan, parts *itemParts, r ch
 		if encoder == nil {
 			var err error
 			if encoder, err = snapshot.NewEncoder(table, p.Columns()); err != nil {
-				return &Stop{fmt.Errorf("table %s.%s: %w", table.Source.Schema, table.Source.Name, err)}
+				return &Stop{fmt.Errorf("%w: the part is of another table or of another time than the catalog: export the snapshot again, and give the catalog that was read when it was taken", err)}
 			}
 		}
 		return encoder.Encode(ctx, p, from, to, func(lines change.Lines) error {
