@@ -151,6 +151,9 @@ func (w smallSnapshot) outcome(t testing.TB, c *local.Cloud, r asl.Result, undis
 		t.Error(err)
 	}
 	state := targetState(t, c)
+	if strings.Contains(state["schemas"], "probe") || strings.Contains(state["relations"], "godwit_") {
+		t.Errorf("the load leaves %s\n%s", state["schemas"], state["relations"])
+	}
 	state["exports"] = exportsOf(t, c)
 	return outcome{string(r.Output), state, snapshotObjects(t, c)}
 }
@@ -287,73 +290,68 @@ func snapshotObjects(t testing.TB, c *local.Cloud) map[string]string {
 	return out
 }
 
-// reads are the actions that have no effect: behind one is before the next.
-var reads = regexp.MustCompile(`'s (s3:(Get|List)|rds:(Describe|List)|secretsmanager:Get|dsql wire: statement )`)
+var (
+	// reads are calls that have no effect: behind one is before the next.
+	reads = regexp.MustCompile(`'s (s3:(Get|List)|rds:(Describe|List)|secretsmanager:Get|dsql wire: statement )|^SnapshotCatalogue's rds-data:`)
+	// ofTarget are calls of functions that are others with another target.
+	ofTarget = regexp.MustCompile(`^(SnapshotPrepare|SnapshotPhase|SnapshotRows|SnapshotTask|TargetProbe)'s `)
+	phaseOf  = regexp.MustCompile(` phase=\w+`)
+)
 
-// ofTarget are the calls of functions that are others with another target.
-var ofTarget = regexp.MustCompile(`^Snapshot(Prepare|Phase|Rows|Task)'s `)
+// kind is what a call is, for runs that do not disturb them all: a read of its
+// caller; a commit in Aurora DSQL of a statement, or a task of a phase in Aurora
+// PostgreSQL; or an action.
+func kind(call string) string {
+	caller, what, _ := strings.Cut(call, "'s ")
+	action, _, _ := strings.Cut(what, " ")
+	switch {
+	case reads.MatchString(call):
+		return caller + " reads"
+	case strings.HasPrefix(what, onTheWire) && (caller == "SnapshotRows" || caller == "SnapshotTask"):
+		return call[:strings.LastIndex(call, " #")]
+	case strings.HasPrefix(what, onTheWire):
+		return caller + " commits"
+	}
+	return caller + " " + action + phaseOf.FindString(what)
+}
 
-// snapshotKills kills before and after one call of each kind, by caller and action
-// and, of commits in Aurora DSQL, by the statement that they are of; and once at
-// what only reads. Functions that do not know the target are killed with one of
-// them. make soak has all calls.
-func (w smallSnapshot) kills(calls []string, chance *rand.Rand) []disturbance {
+// inDatabase are calls that change the target's database, or begin an export.
+var inDatabase = regexp.MustCompile(`'s (rds-data:ExecuteStatement SELECT godwit\.|rds:StartExportTask|dsql wire: commit )`)
+
+// faults kills before and after one call of each kind that changes the database,
+// before or after one of each other kind, and loses, throttles or breaks some.
+// Functions that do not know the target are disturbed with one of them. make soak
+// has all faults of all calls.
+func (w smallSnapshot) faults(calls []string, chance *rand.Rand) []disturbance {
 	if soak {
-		return kills(calls, chance)
+		return slices.Concat(kills(calls, chance), losses(calls, chance))
 	}
 	if w.target == "dsql" {
 		calls = slices.DeleteFunc(calls, func(call string) bool { return !ofTarget.MatchString(call) })
 	}
+	chosen := oneOfAKind(calls, chance, kind)
+	cases := kills(chosen, chance)
+	chance.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
 	done := map[string]bool{}
-	return slices.DeleteFunc(kills(oneOfAKind(calls, chance, func(call string) string {
-		if strings.Contains(call, onTheWire+"commit ") && !strings.HasPrefix(call, "SnapshotPrepare's ") {
-			return call[:strings.LastIndex(call, " #")]
-		}
-		caller, what, _ := strings.Cut(strings.Replace(call, onTheWire, "wire:", 1), "'s ")
-		action, _, _ := strings.Cut(what, " ")
-		return caller + " " + action
-	}), chance), func(d disturbance) bool {
-		twice := done[d.call] && reads.MatchString(d.call)
+	cases = slices.DeleteFunc(cases, func(d disturbance) bool {
+		second := done[d.call]
 		done[d.call] = true
-		return twice
+		return second && !inDatabase.MatchString(d.call)
 	})
-}
-
-// losses has one loss of each caller, by chance. make soak has all calls.
-func (smallSnapshot) losses(calls []string, chance *rand.Rand) (cases []disturbance) {
-	all := losses(calls, chance)
-	if soak {
-		return all
-	}
-	callers := map[string][]disturbance{}
-	for _, d := range all {
-		caller, _, _ := strings.Cut(d.call, "'s ")
-		callers[caller] = append(callers[caller], d)
-	}
-	for _, caller := range slices.Sorted(maps.Keys(callers)) {
-		cases = append(cases, callers[caller][chance.IntN(len(callers[caller]))])
-	}
-	return cases
+	lost := losses(chosen, chance)
+	chance.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
+	return append(cases, lost[:6]...)
 }
 
 // The load of a snapshot ends the same, whichever call takes its caller down,
-// before the call or after it took effect, retried or redriven.
-func TestSnapshotSurvivesKill(t *testing.T) {
+// before the call or after it took effect, retried or redriven; and when a reply or
+// a connection is lost, or the service asks to come back later, while the caller
+// lives on.
+func TestSnapshotSurvivesFaults(t *testing.T) {
 	for _, target := range []string{"aurora", "dsql"} {
 		t.Run(target, func(t *testing.T) {
 			w := newSmallSnapshot(t, target, false)
-			disturb(t, w, w.kills)
-		})
-	}
-}
-
-// The same when a reply or a connection is lost, or the service asks to come back
-// later, while the caller lives on.
-func TestSnapshotSurvivesLostReply(t *testing.T) {
-	for _, target := range []string{"aurora", "dsql"} {
-		t.Run(target, func(t *testing.T) {
-			w := newSmallSnapshot(t, target, false)
-			disturb(t, w, w.losses)
+			disturb(t, w, w.faults)
 		})
 	}
 }
