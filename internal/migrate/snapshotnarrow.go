@@ -128,22 +128,37 @@ type narrowed struct {
 	by       *verify.Narrowing
 }
 
-// narrow finds the rows of a table that differ, in buckets that have this many. It
-// reads both sides twice; a table that is too large for that in one call is not
-// listed.
-func (p *PhaseSnapshot) narrow(ctx context.Context, plan *SnapshotPlan, table int, refused refusedRowsOf, differing []int, within uint64) (*narrowed, error) {
-	if within > maxDigests {
-		return &narrowed{unlisted: fmt.Sprintf("those parts have %d rows, more than are looked at one by one (%d)", within, maxDigests)}, nil
-	}
+// tooLarge says why a table is not looked at to its end.
+const tooLarge = "the table is too large to be read row by row within one call"
+
+// inTime does what may take longer than the call has: it is given the time up to a
+// minute before its end, and late is true where that was too short.
+func (p *PhaseSnapshot) inTime(ctx context.Context, do func(ctx context.Context) error) (late bool, err error) {
 	limited := ctx
 	if stop, ok := handOn(ctx, p.Now()); ok {
 		var cancel context.CancelFunc
 		limited, cancel = context.WithDeadline(ctx, stop)
 		defer cancel()
 	}
-	found, err := p.narrowWithin(limited, plan, table, refused, differing)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return &narrowed{unlisted: "the table is too large to be read row by row within one call"}, nil
+	if err = do(limited); err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return true, nil
+	}
+	return false, err
+}
+
+// narrow finds the rows of a table that differ, in buckets that have this many. It
+// reads both sides twice; a table that is too large for that in one call is not
+// listed.
+func (p *PhaseSnapshot) narrow(ctx context.Context, plan *SnapshotPlan, table int, refused refusedRowsOf, differing []int, within uint64) (found *narrowed, err error) {
+	if within > maxDigests {
+		return &narrowed{unlisted: fmt.Sprintf("those parts have %d rows, more than are looked at one by one (%d)", within, maxDigests)}, nil
+	}
+	late, err := p.inTime(ctx, func(ctx context.Context) (err error) {
+		found, err = p.narrowWithin(ctx, plan, table, refused, differing)
+		return err
+	})
+	if late {
+		return &narrowed{unlisted: tooLarge}, nil
 	}
 	return found, err
 }

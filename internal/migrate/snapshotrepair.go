@@ -55,12 +55,14 @@ func (p *PhaseSnapshot) repair(ctx context.Context, plan *SnapshotPlan, table in
 		return r, "", err
 	}
 	size := 0
-	err = p.eachLine(ctx, plan, table, rows, func(line []byte) error {
-		if size += len(line); size > maxRepair {
-			return nil
-		}
-		_, err := zip.Write(line)
-		return err
+	late, err := p.inTime(ctx, func(ctx context.Context) error {
+		return p.eachLine(ctx, plan, table, rows, func(line []byte) error {
+			if size += len(line); size > maxRepair {
+				return nil
+			}
+			_, err := zip.Write(line)
+			return err
+		})
 	})
 	if err == nil {
 		err = zip.Close()
@@ -68,6 +70,8 @@ func (p *PhaseSnapshot) repair(ctx context.Context, plan *SnapshotPlan, table in
 	switch {
 	case err != nil:
 		return r, "", err
+	case late:
+		return r, tooLarge, nil
 	case size > maxRepair || out.Len() > maxRepair:
 		return r, fmt.Sprintf("the rows that differ have more than %d MiB", maxRepair>>20), nil
 	}

@@ -293,9 +293,13 @@ func (t *DSQLTarget) repair(ctx context.Context, plan *SnapshotPlan, task change
 		ctx, cancel = context.WithDeadline(ctx, stop)
 		defer cancel()
 	}
-	return t.Repair(ctx, change.TableRepair{
+	done, err := t.Repair(ctx, change.TableRepair{
 		Load: plan.LoadID, ID: task.Name, Table: &plan.Plans[table], Plans: plan.Plans, Out: r.Out.Rows, In: r.In.Rows,
 	}, t.lines(&r.Out), t.lines(&r.In))
+	if err != nil {
+		err = fmt.Errorf("repair table %s.%s: %w", plan.Plans[table].Target.Schema, plan.Plans[table].Target.Name, err)
+	}
+	return done, err
 }
 
 // linesYielded is about how many bytes of lines are yielded at a time.

@@ -13,7 +13,7 @@ import (
 // stored.
 type TaskError struct {
 	Phase, Name string
-	State       string // SQLSTATE; GW001 counts differ, GW002 hashes differ, GW003 the load is not under way, GW004 documents are nowhere, GW006 a revision stands twice
+	State       string // SQLSTATE; GW001 counts differ, GW002 hashes differ, GW003 the load is not under way, GW004 documents are nowhere, GW006 a revision stands twice, GW009 rows refer to nothing, GW010 rows were not compared since they changed
 	Message     string
 }
 
