@@ -38,18 +38,18 @@ func (db *DB) ReadBack(ctx context.Context, table change.TableName, values []str
 	if err != nil {
 		return err
 	}
-	blocks, all := int64(firstBlocks), int64(1)
-	for block := int64(0); block < all; {
+	blocks := int64(firstBlocks)
+	for block, all := int64(0), int64(1); block < all; {
 		began := time.Now()
-		p := pageOf{table: table, values: string(list), where: where, block: block, blocks: blocks}
-		var text string
-		if all, text, err = db.page(ctx, p); err != nil {
-			if blocks > 1 && tooMuch(err) {
-				blocks /= 2
-				continue
-			}
+		read, text, err := db.page(ctx, pageOf{table: table, values: string(list), where: where, block: block, blocks: blocks})
+		switch {
+		case err != nil && blocks > 1 && tooMuch(err):
+			blocks /= 2
+			continue
+		case err != nil:
 			return fmt.Errorf("read table %s.%s back: blocks %d to %d: %w", table.Schema, table.Name, block, block+blocks-1, err)
 		}
+		all = read
 		block += blocks
 		switch took := time.Since(began); {
 		case len(text) > largePage || took > slowPage:

@@ -185,6 +185,39 @@ func TestWideRowsAreNarrowed(t *testing.T) {
 	}
 }
 
+// A page that is more than the server makes is asked for in smaller ones; one that
+// is too large by itself is an error that names it.
+func TestReadBackAsksForLess(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, rdsdata.Config{})
+	p := storefront("load1")
+	p.plans, p.Tables, p.lines = p.plans[2:], p.Tables[2:], nil
+	p.plans[0].Foreign = nil
+	p.lines = []string{strings.Repeat("1\tx\t"+strings.Repeat("word ", 300)+"\n", 200)}
+	b.beginTables(p)
+	if err := b.runPhases(p, target.PhaseKeys); err != nil {
+		t.Fatal(err)
+	}
+	b.exec(`CREATE SEQUENCE public.tries`)
+	b.exec(`CREATE FUNCTION public.heavy(fail bigint) RETURNS text SECURITY DEFINER LANGUAGE plpgsql AS
+		$$BEGIN IF nextval('public.tries') <= fail THEN RAISE program_limit_exceeded; END IF; RETURN 'x'; END$$`)
+	rows := 0
+	read := func(fail int) error {
+		rows = 0
+		b.exec(`ALTER SEQUENCE public.tries RESTART`)
+		return b.loader.ReadBack(t.Context(), p.plans[0].Target, []string{fmt.Sprintf("public.heavy(%d)", fail)}, "true", func([][]byte) error {
+			rows++
+			return nil
+		})
+	}
+	if err := read(3); err != nil || rows != 200 {
+		t.Errorf("got %d rows and error %v, want all 200", rows, err)
+	}
+	if err := read(1000); err == nil || !strings.Contains(err.Error(), "table shop.notes back: blocks 0 to 0") || rows != 0 {
+		t.Errorf("got %d rows and error %v, want the block named", rows, err)
+	}
+}
+
 // Who could read a table, or write to one of its columns, can still do so when
 // another load took its place; and nobody else.
 func TestReplacedTablesKeepGrants(t *testing.T) {
