@@ -33,6 +33,9 @@ import "godwit/internal/config"
 // did within 30 days. Probe comes before the export, which is billed: a target that
 // cannot be loaded is refused first. Phase "rows" has no tasks: it is where the maps over the items run.
 //
+// Repair in the input has the last phase put rows right that differ; the phases from
+// the foreign keys on then follow a second time, with names that end in -again.
+//
 // Every step may be repeated: an execution that failed is redriven, or another
 // is started with the same input, and goes on where the first one stopped.
 //
