@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -198,7 +199,7 @@ func (j *judged) run(phase string, again bool) (gone []string, err error) {
 	for phase != "" && len(gone) < 20 {
 		gone = append(gone, phase)
 		out, err := j.phase.Handle(j.t.Context(), migrate.PhaseIn{LoadId: "load1", Phase: phase})
-		if again && err == nil {
+		if again && err == nil || errors.Is(err, errCrash) {
 			j.now = j.now.Add(time.Second)
 			out, err = j.phase.Handle(j.t.Context(), migrate.PhaseIn{LoadId: "load1", Phase: phase})
 		}
@@ -211,6 +212,9 @@ func (j *judged) run(phase string, again bool) (gone []string, err error) {
 			}
 			for range 2 {
 				done, err := task.Handle(j.t.Context(), migrate.RunTaskIn{LoadId: "load1", Items: []change.Task{t}})
+				if errors.Is(err, errCrash) {
+					continue
+				}
 				if err != nil || !done.Done {
 					j.t.Fatalf("task %s %s: got %+v and error %v", t.Phase, t.Name, done, err)
 				}
@@ -285,6 +289,35 @@ func TestRowsThatDifferAreRepairedWhereAsked(t *testing.T) {
 	j.cluster.published = true
 	_, err = j.run("tables", false)
 	hasTexts(t, err, "load1 is visible", "without Repair")
+}
+
+// Whatever object a call was writing when it died, stored or not: the call is made
+// again, and the load ends the same.
+func TestRepairsSurviveCrashes(t *testing.T) {
+	t.Parallel()
+	for n := 0; ; n++ {
+		j := newJudged(t, 100)
+		j.plan.Input.Repair = true
+		j.save()
+		j.damage()
+		puts := 0
+		j.o.fault = func(string) (bool, error) {
+			if puts++; puts == n/2+1 {
+				return n%2 == 0, errCrash
+			}
+			return true, nil
+		}
+		gone, err := j.run("digests", false)
+		if err != nil || gone[len(gone)-1] != "published" || !j.intact() {
+			t.Fatalf("put %d: went through %v and error %v", n/2+1, gone, err)
+		}
+		if v := j.verdict(); !v.Equal || len(v.Repaired) != 1 || v.Repaired[0].Rows != 3 {
+			t.Errorf("put %d: got %+v", n/2+1, v)
+		}
+		if puts <= n/2 {
+			break
+		}
+	}
 }
 
 // What differs behind a repair is no second repair: somebody else writes.
