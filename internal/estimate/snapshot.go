@@ -112,9 +112,9 @@ func MakeSnapshot(f SnapshotFacts) (Estimate, error) {
 	if f.GiB < 0 || f.Place.MemoryMB < 0 || f.Place.Transform < 0 || f.Place.Tasks < 0 {
 		return Estimate{}, fmt.Errorf("estimate: a count or size is negative")
 	}
-	place, said := f.Place.assumed()
-	f.Place = place
-	e := Estimate{Basis: Sized, Planning: Step{Units: []Unit{}, Assumptions: []string{}}, Region: f.Place.Region, PriceRegion: t.region, PricesAsOf: t.asOf, Assumptions: append(said, f.words(t)...), NotCovered: f.notCovered()}
+	given := f.Place
+	f.Place, _ = f.Place.assumed()
+	e := Estimate{Basis: Sized, Planning: Step{Units: []Unit{}, Assumptions: []string{}}, Region: f.Place.Region, PriceRegion: t.region, PricesAsOf: t.asOf, Assumptions: f.words(t, given), NotCovered: f.notCovered()}
 	var runs [3][]step
 	var stored [3]float64
 	for _, o := range outcomes {
@@ -354,10 +354,15 @@ func (m snapshotModel) aurora(tables []movedTable, items, text, packed float64) 
 	return load, build, compare
 }
 
-func (f SnapshotFacts) words(t *tables) []string {
+// words are the assumptions of the whole estimate; given is the place as far as it
+// was known.
+func (f SnapshotFacts) words(t *tables, given Place) []string {
 	said := []string{
 		"Low takes every rate at its best and high every rate at its worst: most loads end near the likely figure. How fast RDS exports and the target takes rows was never measured: the ranges are wide on purpose.",
 		fmt.Sprintf("Functions of %d MB on %s; %d children at once load rows, as many take evidence of them, and %d tasks work in the database.", f.Place.MemoryMB, f.Place.Architecture, f.Place.Transform, f.Place.Tasks),
+	}
+	if given.Transform == 0 || given.Tasks == 0 {
+		said[1] += " The environment's own settings are not known here: these are the usual ones."
 	}
 	unknown := 0
 	for _, x := range f.Tables {
@@ -371,7 +376,11 @@ func (f SnapshotFacts) words(t *tables) []string {
 	if f.DSQL {
 		said = append(said, "Aurora DSQL meters at least 128 bytes for each row and index entry, and 1,024 for a transaction; computing is metered in seconds of processors, which is a guess here.")
 	} else {
-		said = append(said, fmt.Sprintf("The cluster scales from %g to %g ACU; all of its ACU-hours while the load runs are counted.", f.Place.MinACU, f.Place.MaxACU))
+		scales := "scales"
+		if given.MaxACU == 0 {
+			scales = "is taken to scale"
+		}
+		said = append(said, fmt.Sprintf("The cluster %s from %g to %g ACU; all of its ACU-hours while the load runs are counted.", scales, f.Place.MinACU, f.Place.MaxACU))
 	}
 	if f.Place.Region != "" && f.Place.Region != t.region {
 		said = append(said, fmt.Sprintf("Prices are those of %s, as of %s. The load runs in %s, where they differ: by some percent as a rule, in some regions by half and more.", t.region, t.asOf, f.Place.Region))

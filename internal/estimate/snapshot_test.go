@@ -96,8 +96,12 @@ func TestSnapshotSaysWhatIsNotKnown(t *testing.T) {
 	f.GiB = 0
 	f.Tables = append(f.Tables, estimate.SnapshotTable{Rows: -1, Bytes: -1})
 	e := makeSnapshot(t, f)
-	if got := said(e); !strings.Contains(got, "size is not known") || !strings.Contains(got, "Of 1 tables neither rows nor size") || !strings.Contains(got, "2 to 8 ACU") {
+	if got := said(e); !strings.Contains(got, "size is not known") || !strings.Contains(got, "Of 1 tables neither rows nor size") || !strings.Contains(got, "not known here: these are the usual ones") {
 		t.Errorf("nobody says what is not known: %s", got)
+	}
+	f.DSQL = false
+	if got := said(makeSnapshot(t, f)); !strings.Contains(got, "is taken to scale from 2 to 8 ACU") {
+		t.Errorf("nobody says which capacity is assumed: %s", got)
 	}
 	f.Exported = true
 	if e := makeSnapshot(t, f); units(e, "rds-export") != 0 || slices.ContainsFunc(e.Steps, func(s estimate.Step) bool { return s.Name == estimate.StepExport }) {

@@ -113,8 +113,10 @@ func (j *SnapshotJob) reports(c *Cloud, work, load string) error {
 		return err
 	}
 	fmt.Fprintf(j.Out, "\n%s\n", r.Text(100))
-	fmt.Fprintf(j.Out, "report, as a page:                   %s\nwhat became of every column, and why: %s\nthe new keys as SQL:                 %s\n",
-		filepath.Join(j.Folder, "report.html"), filepath.Join(j.Folder, "assessment.html"), filepath.Join(j.Folder, "keys.sql"))
+	fmt.Fprintln(j.Out, "(the export's minutes are those of the local RDS, whose clock leaps over waits)")
+	for _, x := range [][2]string{{"report, as a page:", "report.html"}, {"what became of every column, and why:", "assessment.html"}, {"the new keys as SQL:", "keys.sql"}} {
+		fmt.Fprintf(j.Out, "%-38s %s\n", x[0], filepath.Join(j.Folder, x[1]))
+	}
 	return nil
 }
 

@@ -164,7 +164,11 @@ func timed(ctx context.Context, o Objects, bucket string, plan *SnapshotPlan, ve
 		if err := readJSON(ctx, o, bucket, phaseBeganKey(plan.LoadID, name), &began); err != nil {
 			return err
 		}
-		p := report.Phase{Name: cmp.Or(phaseWords[name], name), Started: began.At}
+		first, repeated := strings.CutSuffix(name, again)
+		p := report.Phase{Name: cmp.Or(phaseWords[first], first), Started: began.At}
+		if repeated {
+			p.Name += ", again"
+		}
 		switch name {
 		case phaseTables:
 			s.Times.LoadBegan = began.At

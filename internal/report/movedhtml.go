@@ -108,7 +108,7 @@ func newTableView(t MovedTable, about []Decision, id string, open bool) tableVie
 		}
 	}
 	for _, d := range about {
-		if d.Column == "" || !known[d.Column] || d.Name != "" { // the others stand beside their columns
+		if d.Column == "" || !known[d.Column] { // the others stand beside their columns
 			v.About = append(v.About, d)
 		}
 	}
