@@ -16,6 +16,7 @@ import (
 	"godwit/internal/local/asl"
 	"godwit/internal/local/gateway"
 	"godwit/internal/migrate"
+	"godwit/internal/report"
 	"godwit/internal/verify"
 )
 
@@ -165,6 +166,9 @@ func TestDifferencesAreNamedAndRepaired(t *testing.T) {
 			x, r := loadSnapshot(t, s, "nightly")
 			differs(t, x, r, d, `"Repair": true`)
 			load := loadOf(t, c)
+			if got := readSnapshot[report.Snapshot](t, c, load, "report.json"); got.Verdict != report.Differs {
+				t.Errorf("the report of a load that stops says %q", got.Verdict)
+			}
 			again := func(name string) (*asl.Execution, asl.Result) {
 				t.Helper()
 				input := map[string]any{}
@@ -193,6 +197,9 @@ func TestDifferencesAreNamedAndRepaired(t *testing.T) {
 			var out migrate.ReportSnapshotOut
 			if err := json.Unmarshal(r.Output, &out); err != nil || !out.Equal || out.LoadId != load {
 				t.Fatalf("the output is %s, %v; the load was %s", r.Output, err, load)
+			}
+			if got := readSnapshot[report.Snapshot](t, c, load, "report.json"); got.Verdict != report.ArrivedWithFindings || !strings.HasSuffix(out.Report, "/report.html") {
+				t.Errorf("the report %s of a load that was repaired says %q", out.Report, got.Verdict)
 			}
 			plan := readSnapshot[migrate.SnapshotPlan](t, c, load, "plan.json")
 			found, err := s.Compare(t.Context(), plan.Plans, targetDSN(c)+"&timezone=UTC")
