@@ -62,6 +62,9 @@ func NewDataStack(app awscdk.App, id string, e Environment) *DataStack {
 		EnableKeyRotation: jsii.Bool(true),
 		RemovalPolicy:     removalPolicy(e),
 	})
+	if e.Snapshot != nil && e.Snapshot.DSQL != nil && e.Snapshot.DSQL.New != nil {
+		s.admitDSQL()
+	}
 	s.Operations = awskms.NewKey(s.Stack, jsii.String("OperationsKey"), &awskms.KeyProps{
 		Description:       jsii.String("godwit " + e.Name + ": logs and alarms"),
 		EnableKeyRotation: jsii.Bool(true),
@@ -159,6 +162,25 @@ func leftovers(days float64) *awss3.LifecycleRule {
 		ExpiredObjectDeleteMarker:           jsii.Bool(true),
 		AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(uploadDays)),
 	}
+}
+
+// admitDSQL lets Aurora DSQL encrypt clusters of this account and region with the
+// key, as the service itself (Aurora DSQL User Guide, data encryption, key policy);
+// the cluster is of a stack that comes later, so its id is not known here.
+func (s *DataStack) admitDSQL() {
+	from := map[string]any{"aws:SourceArn": fmt.Sprintf("arn:%s:dsql:%s:%s:cluster/*", *s.Partition(), *s.Region(), *s.Account())}
+	allow := func(sid string, conditions map[string]any, actions ...string) {
+		s.Key.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+			Sid:        jsii.String(sid),
+			Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("dsql.amazonaws.com"), nil)},
+			Actions:    jsii.Strings(actions...),
+			Resources:  jsii.Strings("*"), // in a key policy: this key
+			Conditions: &conditions,
+		}), jsii.Bool(false))
+	}
+	allow("ClusterKey", map[string]any{"ArnLike": from, "StringLike": map[string]any{"kms:EncryptionContext:aws:dsql:ClusterId": "*"}},
+		"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo")
+	allow("ClusterKeyState", map[string]any{"ArnLike": from}, "kms:DescribeKey")
 }
 
 // admitImportRole lets the role that an imported cluster already has read the

@@ -137,7 +137,6 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"SnapshotExportRole", "s3:GetObject", "${Exports.Arn}/*", "RDS names the objects of an export"},
 	{"SnapshotExportRole", "s3:GetObject s3:PutObject", "${Work.Arn}/snapshots/*/export.json", "keys hold the load's id"},
 	{"SnapshotExportRole", "rds:DescribeExportTasks rds:StartExportTask", "*", "export tasks have no resources"},
-	{"SnapshotExportRole", "rds:DescribeDBClusterSnapshots rds:ListTagsForResource", "rds:<sources>:cluster-snapshot:*", "a snapshot's name is its maker's choice"},
 	{"SnapshotLoadRole", "s3:GetObject", "${Work.Arn}/snapshots/*/items.jsonl", "keys hold the load's id"},
 	{"SnapshotLoadRole", "s3:AbortMultipartUpload s3:GetObject s3:ListMultipartUploadParts s3:PutObject", "${Work.Arn}/snapshots/*/results/*", "keys hold the ids of load and map run"},
 	{"SnapshotLoadRole", "s3:GetObject", "${Work.Arn}/snapshots/*/tasks/*", "keys hold the load's id and the phase"},
@@ -166,7 +165,7 @@ var wildcards = []struct{ role, actions, resource, why string }{
 	{"SnapshotPlanRole", "s3:PutObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
 	{"SnapshotPlanRole", "s3:GetObject s3:PutObject", "${Work.Arn}/snapshots/*/profile.json", "keys hold the load's id"},
 	{"SnapshotPreflightRole", "s3:GetObject", "${Work.Arn}/mappings/*", "the execution's input names the file"},
-	{"SnapshotPreflightRole", "rds:DescribeDBClusterSnapshots rds:ListTagsForResource", "rds:<sources>:cluster-snapshot:*", "a snapshot's name is its maker's choice"},
+	{"SnapshotPreflightRole", "rds:DescribeDBClusterSnapshots", "rds:<sources>:cluster-snapshot:*", "a snapshot's name is its maker's choice"},
 	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/evidence/*", "keys hold the load's id and the item"},
 	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/assessment.json", "keys hold the load's id"},
 	{"SnapshotReportRole", "s3:GetObject", "${Work.Arn}/snapshots/*/plan.json", "keys hold the load's id"},
@@ -277,6 +276,7 @@ func TestResourcePoliciesAdmitOnlyKnownPrincipals(t *testing.T) {
 		"arn:aws:iam::111122223333:role/existing-import": "the imported cluster's role reads parts",
 		"cloudwatch.amazonaws.com":                       "alarms publish to an encrypted topic",
 		"logging.s3.amazonaws.com":                       "access logs",
+		"dsql.amazonaws.com":                             "Aurora DSQL encrypts the cluster with the key",
 	}
 	each(t, func(t *testing.T, s *synthesis) {
 		for _, kind := range []string{"AWS::S3::BucketPolicy", "AWS::KMS::Key", "AWS::SNS::TopicPolicy"} {

@@ -107,7 +107,7 @@ func NewSnapshotStack(app awscdk.App, id string, e Environment, data *DataStack,
 			[]awscloudwatch.IMetric{ours(phase, metricDiffering, "Sum")}, []awscloudwatch.IMetric{ours(rows, metricConflicts, "Sum")}),
 	)
 	output(s.Stack, "ExportRoleArn", *g.role.RoleArn(), "RDS writes exports of snapshots with it")
-	output(s.Stack, "ExportReaders", roles(s.Functions, config.SnapshotPreflight, config.SnapshotExport, config.SnapshotPlan, config.SnapshotRows, config.SnapshotEvidence, config.SnapshotPhase),
+	output(s.Stack, "ExportReaders", roles(s.Functions, config.SnapshotExport, config.SnapshotPlan, config.SnapshotRows, config.SnapshotEvidence, config.SnapshotPhase),
 		"Roles that read exports. Policies of another account's bucket and key must give them s3:ListBucket, s3:GetObject and kms:Decrypt")
 	output(s.Stack, "SnapshotLoadArn", *s.Load.StateMachineArn(), `Start it with {"Snapshot": "arn:…"} or {"Export": {"Bucket": "…", "Prefix": "…"}}`)
 	return s, nil
@@ -146,7 +146,8 @@ func snapshotValues(e Environment, data *DataStack, where config.Target, role st
 	}, nil
 }
 
-// prepare makes the one function that acts as the database's administrator.
+// prepare makes the function that opens the admin's secret; with Aurora DSQL, which
+// has none, target-probe may act as the administrator as well.
 func (s *SnapshotStack) prepare(e Environment, data *DataStack, target *TargetStack, assets string, where config.Target, g snapshotGrants) (*Function, error) {
 	if where.Kind == config.TargetDSQL {
 		where.LoaderARNs = strings.Split(roles(s.Functions, config.SnapshotRows, config.SnapshotPhase, config.SnapshotTask), " ")

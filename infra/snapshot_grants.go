@@ -60,13 +60,14 @@ func (g snapshotGrants) exportRole() awsiam.Role {
 
 func (g snapshotGrants) trigger(r awsiam.Role, machine string) {
 	g.describeSnapshots(r)
+	for _, arn := range g.snapshotARNs() {
+		allow(r, []string{"rds:ListTagsForResource"}, arn)
+	}
 	allow(r, []string{"states:StartExecution"}, machine)
 }
 
 func (g snapshotGrants) preflight(r awsiam.Role) {
 	g.describeSnapshots(r)
-	allow(r, []string{"kms:DescribeKey"}, *g.data.Key.KeyArn())
-	g.listExports(r)
 	g.readWork(r, mappingsPrefix+"*")
 }
 
@@ -86,8 +87,7 @@ func (g snapshotGrants) probe(r awsiam.Role) {
 // export begins exports, which RDS writes with the role that is passed to it and
 // encrypts by a grant on the key.
 func (g snapshotGrants) export(r awsiam.Role) {
-	g.describeSnapshots(r)
-	if arns := g.snapshotARNs(); len(arns) > 0 {
+	if len(g.e.Snapshot.Sources) > 0 {
 		allow(r, []string{"rds:StartExportTask"}, "*")
 		allow(r, []string{"rds:DescribeExportTasks"}, "*")
 		suppress(r, "AwsSolutions-IAM5", "export tasks have no resources to name", "Resource::*")
@@ -194,10 +194,9 @@ func (g snapshotGrants) loader(r awsiam.Role) {
 	g.database(r, g.target.LoaderSecret)
 }
 
-// describeSnapshots lets a role look at the sources' snapshots and their tags.
+// describeSnapshots lets a role look at the sources' snapshots.
 func (g snapshotGrants) describeSnapshots(r awsiam.Role) {
 	for _, arn := range g.snapshotARNs() {
-		allow(r, []string{"rds:ListTagsForResource"}, arn)
 		suppress(r, "AwsSolutions-IAM5", "a snapshot's name is its maker's choice", "Resource::"+arn)
 	}
 	for _, x := range g.e.Snapshot.Sources {

@@ -99,7 +99,7 @@ func SnapshotLoadDefinition(p DefinitionProps) (string, error) {
 		},
 		"Assessed": object{"Type": "Succeed", "Output": "{% {'LoadId': $load.LoadId, 'Assessment': $load.Assessment} %}"},
 		"Prepare": with(w.call(config.SnapshotPrepare, object{"Schemas": "{% $load.Schemas %}"}), object{
-			"Comment": "Roles, schemas, bookkeeping. The only one that may act as the database's administrator",
+			"Comment": "Roles, schemas, bookkeeping. Acts as the database's administrator",
 			"Next":    "NextPhase",
 		}),
 		"Rows": object{

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,9 +84,43 @@ func TestSampleLoadsOfSnapshotsRun(t *testing.T) {
 		}
 		load = out.LoadId
 	}
+	for _, x := range unusedOf(t, c, "godwit-demo-snapshot-snapshot") {
+		if !slices.ContainsFunc(unusedBySamples, func(r struct{ action, reason string }) bool { return like(r.action, x) }) {
+			t.Errorf("no sample uses %s: take it away, or say above why it is needed", x)
+		}
+	}
 	if err := c.Gateway.Err(); err != nil {
 		t.Error(err)
 	}
+}
+
+// unusedBySamples are actions of the snapshot stack's policies that no sample input
+// uses, and why they are there. An asterisk is any text.
+var unusedBySamples = []struct{ action, reason string }{
+	{"* logs:*", "Lambda and Step Functions write logs, which go to files here"},
+	{"* xray:*", "there is no X-Ray here"},
+	{"SnapshotLoadRoleDefaultPolicy s3:*", multipart},
+	{"SnapshotLoadRoleDefaultPolicy states:RedriveExecution", "nothing fails"},
+	{"SnapshotTaskRoleDefaultPolicy kms:GenerateDataKey", "no row refers to nothing"},
+	{"SnapshotTaskRoleDefaultPolicy s3:PutObject", "no row refers to nothing"},
+	{"SnapshotTriggerRoleDefaultPolicy *", "people start the samples"},
+	{"SnapshotTriggerRole sts:AssumeRole", "people start the samples"},
+	{"SnapshotMadeAllowEventRule* lambda:InvokeFunction", "people start the samples"},
+	{"SweepAllowEventRule* lambda:InvokeFunction", "people start the samples"},
+}
+
+// unusedOf lists the actions of a stack's policies that nobody used so far.
+func unusedOf(t *testing.T, c *local.Cloud, stack string) (list []string) {
+	t.Helper()
+	for _, u := range c.Judge.Uses() {
+		_, actions := permission(t, u.Ref, u.Text)
+		for _, a := range actions {
+			if u.Ref.Stack == stack && !slices.Contains(u.Actions, a) {
+				list = append(list, logicalHash.ReplaceAllString(u.Ref.Resource, "")+" "+a)
+			}
+		}
+	}
+	return list
 }
 
 // readSample reads a sample input, with the work bucket of a cloud in the place of
