@@ -67,7 +67,10 @@ type TableInfo struct {
 	Status  string
 	SizeGB  Figure
 	Warning string
-	Columns []ColumnInfo
+	// Partitions is in how many pieces the table was read, and Completed how many of
+	// them ended; 0 is not told.
+	Partitions, Completed Figure
+	Columns               []ColumnInfo
 }
 
 // A ColumnInfo is a column of the source as the export saw it.
@@ -104,7 +107,13 @@ func ParseTables(text []byte) ([]TableInfo, error) {
 			Status  string `json:"status"`
 			SizeGB  Figure `json:"sizeGB"`
 			Warning string `json:"warningMessage"`
-			Schema  struct {
+			Read    struct {
+				Pieces struct {
+					Partitions Figure `json:"numberOfPartitions"`
+					Completed  Figure `json:"numberOfCompletedPartitions"`
+				} `json:"partitioningInfo"`
+			} `json:"tableStatistics"`
+			Schema struct {
 				Columns []struct {
 					Name      string `json:"columnName"`
 					Type      string `json:"originalType"`
@@ -127,7 +136,7 @@ func ParseTables(text []byte) ([]TableInfo, error) {
 		if strings.Count(t.Target, ".") < 2 {
 			return nil, fmt.Errorf("read export_tables_info: table %d has the target %q, which is not database.schema.table", i, t.Target)
 		}
-		table := TableInfo{Target: t.Target, Status: t.Status, SizeGB: t.SizeGB, Warning: t.Warning}
+		table := TableInfo{Target: t.Target, Status: t.Status, SizeGB: t.SizeGB, Warning: t.Warning, Partitions: t.Read.Pieces.Partitions, Completed: t.Read.Pieces.Completed}
 		seen := map[string]bool{}
 		for _, c := range t.Schema.Columns {
 			if c.Name == "" || c.Type == "" || seen[c.Name] {

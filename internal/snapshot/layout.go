@@ -194,6 +194,9 @@ func (l *Layout) Tables(infos []TableInfo) ([]Table, []Finding) {
 		if info.Status != Complete {
 			find(Incomplete, "its status is %q, not %s %s", info.Status, Complete, info.Warning)
 		}
+		if info.Completed > 0 && info.Completed < info.Partitions {
+			find(Incomplete, "%v of the %v pieces that it was read in ended", info.Completed, info.Partitions)
+		}
 		key := folderOf.Replace(info.Target)
 		if other, ok := taken[key]; ok {
 			if other == info.Target {

@@ -25,7 +25,7 @@ func TestReadsTheMetadataOfAnExport(t *testing.T) {
 	}
 	want := &snapshot.Info{
 		Task: "nightly", SourceARN: "arn:aws:rds:eu-central-1:111122223333:cluster-snapshot:nightly", Only: []string{"shop.public"},
-		SnapshotTime: "Nov 22, 2026 2:00:13 AM", Bucket: "exports", Prefix: "daily", FilesPath: "daily/nightly",
+		SnapshotTime: "Nov 22, 2026 2:00:13 AM", Began: "…", Bucket: "exports", Prefix: "daily", FilesPath: "daily/nightly",
 		KMSKey: "arn:aws:kms:eu-central-1:111122223333:key/k", Status: "COMPLETE", Progress: 100, ExtractedGB: 0.03,
 	}
 	if diff := cmp.Diff(want, info); diff != "" {
@@ -41,7 +41,7 @@ func TestReadsTheMetadataOfAnExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]snapshot.TableInfo{
-		{Target: "shop.public.customers", Status: "COMPLETE", SizeGB: 0.5, Columns: []snapshot.ColumnInfo{
+		{Target: "shop.public.customers", Status: "COMPLETE", SizeGB: 0.5, Partitions: 2, Completed: 2, Columns: []snapshot.ColumnInfo{
 			{Name: "id", Type: "int8", Exported: "int64", Precision: 64},
 			{Name: "name", Type: "varchar", Exported: "binary (UTF8)", MaxLength: 40},
 		}},
@@ -149,20 +149,21 @@ func TestOddExportsHaveFindings(t *testing.T) {
 		want   []string // what and table
 		loaded int
 	}{
-		"none":                         {usual, described("shop.public.a"), nil, 1},
-		"a table without data":         {usual, described("shop.public.a", "shop.public.b"), []string{"no-data shop.public.b"}, 1},
-		"data without a table":         {append(usual, "shop/public.b/1/_SUCCESS"), described("shop.public.a"), []string{"no-metadata shop.public.b"}, 1},
-		"a table that failed":          {usual, []snapshot.TableInfo{{Target: "shop.public.a", Status: "FAILED", Columns: described("x")[0].Columns}}, []string{"incomplete shop.public.a"}, 1},
-		"a table without columns":      {usual, []snapshot.TableInfo{{Target: "shop.public.a", Status: "COMPLETE"}}, []string{"incomplete shop.public.a"}, 1},
-		"a batch without its end":      {append(usual, "shop/public.a/2/part-1.parquet"), described("shop.public.a"), []string{"incomplete shop.public.a"}, 1},
-		"a part in both layouts":       {append(usual, "shop/public.a/part-1.parquet", "shop/public.a/_SUCCESS"), described("shop.public.a"), []string{"doubled shop.public.a"}, 1},
-		"a part in two batches":        {append(usual, "shop/public.a/2/part-0.parquet", "shop/public.a/2/_SUCCESS"), described("shop.public.a"), []string{"doubled shop.public.a"}, 1},
-		"a gap in the metadata":        {append(usual, "export_tables_info_nightly_from_11_to_12.json"), described("shop.public.a"), []string{"metadata-gap "}, 1},
-		"an object that is no part":    {append(usual, "shop/public.a/1/part-0.csv", "readme", "shop/1/2/3/4.parquet", "shop/nodot/part-0.parquet"), described("shop.public.a"), []string{"strange ", "strange ", "strange ", "strange "}, 1},
-		"a name with spaces":           {append(usual, "shop/public.my_table/1/_SUCCESS"), described("shop.public.a", "shop.public.my table"), nil, 2},
-		"two names for one folder":     {append(usual, "shop/public.my_table/1/_SUCCESS"), described("shop.public.a", "shop.public.my table", "shop.public.my_table"), []string{"ambiguous shop.public.my_table"}, 2},
-		"a table that stands twice":    {usual, described("shop.public.a", "shop.public.a"), []string{"ambiguous shop.public.a"}, 1},
-		"a database's name with a dot": {append(usual, "my.shop/public.b/1/_SUCCESS"), described("shop.public.a", "my.shop.public.b"), nil, 2},
+		"none":                          {usual, described("shop.public.a"), nil, 1},
+		"a table without data":          {usual, described("shop.public.a", "shop.public.b"), []string{"no-data shop.public.b"}, 1},
+		"data without a table":          {append(usual, "shop/public.b/1/_SUCCESS"), described("shop.public.a"), []string{"no-metadata shop.public.b"}, 1},
+		"a table that failed":           {usual, []snapshot.TableInfo{{Target: "shop.public.a", Status: "FAILED", Columns: described("x")[0].Columns}}, []string{"incomplete shop.public.a"}, 1},
+		"a table that was read in part": {usual, []snapshot.TableInfo{{Target: "shop.public.a", Status: "COMPLETE", Partitions: 3, Completed: 2, Columns: described("x")[0].Columns}}, []string{"incomplete shop.public.a"}, 1},
+		"a table without columns":       {usual, []snapshot.TableInfo{{Target: "shop.public.a", Status: "COMPLETE"}}, []string{"incomplete shop.public.a"}, 1},
+		"a batch without its end":       {append(usual, "shop/public.a/2/part-1.parquet"), described("shop.public.a"), []string{"incomplete shop.public.a"}, 1},
+		"a part in both layouts":        {append(usual, "shop/public.a/part-1.parquet", "shop/public.a/_SUCCESS"), described("shop.public.a"), []string{"doubled shop.public.a"}, 1},
+		"a part in two batches":         {append(usual, "shop/public.a/2/part-0.parquet", "shop/public.a/2/_SUCCESS"), described("shop.public.a"), []string{"doubled shop.public.a"}, 1},
+		"a gap in the metadata":         {append(usual, "export_tables_info_nightly_from_11_to_12.json"), described("shop.public.a"), []string{"metadata-gap "}, 1},
+		"an object that is no part":     {append(usual, "shop/public.a/1/part-0.csv", "readme", "shop/1/2/3/4.parquet", "shop/nodot/part-0.parquet"), described("shop.public.a"), []string{"strange ", "strange ", "strange ", "strange "}, 1},
+		"a name with spaces":            {append(usual, "shop/public.my_table/1/_SUCCESS"), described("shop.public.a", "shop.public.my table"), nil, 2},
+		"two names for one folder":      {append(usual, "shop/public.my_table/1/_SUCCESS"), described("shop.public.a", "shop.public.my table", "shop.public.my_table"), []string{"ambiguous shop.public.my_table"}, 2},
+		"a table that stands twice":     {usual, described("shop.public.a", "shop.public.a"), []string{"ambiguous shop.public.a"}, 1},
+		"a database's name with a dot":  {append(usual, "my.shop/public.b/1/_SUCCESS"), described("shop.public.a", "my.shop.public.b"), nil, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, err := snapshot.List("daily/nightly/", objects(test.keys...))
