@@ -27,6 +27,8 @@ func TestPatternsMatchAsEventBridgeHasIt(t *testing.T) {
 		`{"detail": {"SourceType": [{"anything-but": "CLUSTER"}]}}`:                                      true,
 		`{"detail": {"SourceType": [{"anything-but": ["CLUSTER", "CLUSTER_SNAPSHOT"]}]}}`:                false,
 		`{"detail": {"SourceType": [{"anything-but": {"prefix": "CLUSTER"}}]}}`:                          false,
+		`{"detail": {"SourceType": [{"anything-but": {"prefix": "SNAPSHOT"}}]}}`:                         true,
+		`{"detail": {"Missing": [{"anything-but": {"prefix": "x"}}]}}`:                                   false,
 		`{"detail": {"Missing": [{"anything-but": "x"}]}}`:                                               false,
 		`{"detail": {"Missing": [{"exists": false}]}}`:                                                   true,
 		`{"detail": {"EventID": [{"exists": true}]}}`:                                                    true,
