@@ -204,7 +204,7 @@ func (a *archive) manifests(ctx context.Context, o Objects, in *Input, keys map[
 	}
 	if len(a.ranges) == 0 && len(a.problems) > 0 {
 		if !in.planOnly() || len(names[journal.DataKey]) == 0 {
-			return &Stop{stopText(a.problems)}
+			return &Stop{stopText(a.problems, planLists)}
 		}
 		// An archive in cold storage, say: its size can be planned by names alone.
 		a.byName(names[journal.DataKey], found)

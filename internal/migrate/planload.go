@@ -69,7 +69,7 @@ func (p *PlanLoad) handle(ctx context.Context, in PlanIn) (PlanOut, error) {
 		plan.finding(plan.Gaps[0].First, gapError(plan.Gaps, input.Since))
 	}
 	if len(plan.Findings) > 0 && !input.planOnly() {
-		return PlanOut{}, &Stop{stopText(plan.Findings)}
+		return PlanOut{}, &Stop{stopText(plan.Findings, planLists)}
 	}
 	if plan.LoadID, err = loadID(plan, ranges, evidence); err != nil {
 		return PlanOut{}, err
@@ -143,13 +143,17 @@ func (p *Plan) finding(block int64, err error) {
 	p.Findings = append(p.Findings, Finding{Block: block, Text: err.Error()})
 }
 
-// stopText is what a load says of findings: all of them, or the first of many.
-func stopText(findings []Finding) error {
+// planLists says where the rest of a ledger's findings are.
+const planLists = `"Mode": "plan" lists them`
+
+// stopText is what a load says of findings: all of them, or the first of many and
+// where the rest is.
+func stopText(findings []Finding, rest string) error {
 	const most = 20
 	var texts []string
 	for i, f := range findings {
 		if i == most {
-			texts = append(texts, fmt.Sprintf("and %d more: \"Mode\": \"plan\" lists them", len(findings)-most))
+			texts = append(texts, fmt.Sprintf("and %d more: %s", len(findings)-most, rest))
 			break
 		}
 		texts = append(texts, f.Text)

@@ -480,5 +480,5 @@ func refusals(decision *assess.Decision, odd []snapshot.Finding, accept bool, as
 	if len(texts) == 0 {
 		return nil
 	}
-	return &Stop{fmt.Errorf("nothing was loaded, because of %d findings (all of them are in %s):\n%w", len(texts), assessment, stopText(texts))}
+	return &Stop{fmt.Errorf("nothing was loaded, because of %d findings (all of them are in %s):\n%w", len(texts), assessment, stopText(texts, "the assessment lists them"))}
 }

@@ -127,7 +127,7 @@ func (p *PhaseSnapshot) judge(ctx context.Context, plan *SnapshotPlan, second bo
 	case second:
 		advice = "This execution put rows right, and then compared all of them again: somebody else writes to these tables, or the target does not keep what it is given. Find out who, then start again with \"Repair\": true, or with \"Replace\": true to load the tables anew"
 	}
-	return nil, &Stop{fmt.Errorf("the target is not what the export says, and the load is not complete; %s lists the rows by key. %s:\n%w", where, advice, stopText(texts))}
+	return nil, &Stop{fmt.Errorf("the target is not what the export says, and the load is not complete; %s lists the rows by key. %s:\n%w", where, advice, stopText(texts, "the verdict lists them"))}
 }
 
 // wanted are the sums of the export's rows that the target must have.
