@@ -1,8 +1,6 @@
 package report
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // AssessmentFormat is the member "Format" of every assessment.json that this
 // package writes.
@@ -70,7 +68,7 @@ func (a Assessment) sentence() string {
 	}
 	takes := ""
 	if e := a.Estimate; e != nil {
-		takes = fmt.Sprintf(" It would take %s (%s) and %s (%s).", about(minutes(e.Minutes.Likely)), minuteRange(e.Minutes), about(usd(e.USD.Likely)), usdRange(e.USD))
+		takes = " It would take " + ranged(minutes(e.Minutes.Likely), minuteRange(e.Minutes)) + " and " + ranged(usd(e.USD.Likely), usdRange(e.USD)) + "."
 	}
 	if a.Verdict == NotMovable {
 		n := int64(0)
@@ -79,7 +77,7 @@ func (a Assessment) sentence() string {
 				n++
 			}
 		}
-		return "The database cannot be moved as it is: " + count(n, "thing", "has", "have") + " to be decided first." + lost + takes
+		return "The database cannot be moved as it is: " + count(n, "thing", "has", "have") + " to be decided first." + lost
 	}
 	what := count(s.Loaded, "table") + " with " + count(s.Columns-s.LeftOut, "column") + " can be moved: "
 	switch {
@@ -91,6 +89,14 @@ func (a Assessment) sentence() string {
 		what += number(s.Kept) + " as they are, " + number(s.Converted) + " by a stated conversion."
 	}
 	return what + lost + takes
+}
+
+// ranged writes a likely figure with its range, where that says more.
+func ranged(likely, all string) string {
+	if likely == all {
+		return about(likely)
+	}
+	return about(likely) + " (" + all + ")"
 }
 
 func (a Assessment) next() string {
