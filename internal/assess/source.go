@@ -119,7 +119,7 @@ func (d *decider) addTable(name change.TableName, cat *catalog.Table, from []*Ta
 	d.byName[name] = t
 }
 
-func (t *table) addColumn(name string, typ catalog.Type, cat *catalog.Column) *column {
+func (t *table) addColumn(name string, typ catalog.Type, cat *catalog.Column) {
 	// Without a length, as queries make it, bit holds any, and has no name that is a
 	// type's of a table.
 	if rest, ok := strings.CutPrefix(typ.Name, `"bit"`); ok && typ.Builtin {
@@ -133,7 +133,6 @@ func (t *table) addColumn(name string, typ catalog.Type, cat *catalog.Column) *c
 	}
 	c.skipped = c.rule.Skip
 	t.columns = append(t.columns, c)
-	return c
 }
 
 // compareColumns compares the columns of the catalog with those of the export.

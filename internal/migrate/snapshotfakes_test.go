@@ -112,7 +112,7 @@ func (r *memoryRDS) ExportTask(_ context.Context, id string) (change.ExportTask,
 
 // A retry is the class of an error, as definitions branch on it.
 func retry(err error) string {
-	switch err.(type) { //nolint:errorlint // the name of the outermost error is what a definition sees
+	switch err.(type) {
 	case nil:
 		return ""
 	case *migrate.Again:
