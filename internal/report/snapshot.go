@@ -175,7 +175,7 @@ func (a *RowAccount) differ() string {
 		}
 		return text
 	}
-	return "the rows that are there are equal"
+	return "every group of rows is equal"
 }
 
 // equal says that the target has what the export says.

@@ -169,6 +169,7 @@ func TestSnapshotEveryFaultIsAFinding(t *testing.T) {
 		{"target-differs", report.Differs, "Table shop.orders: 5,000 rows are expected in the target and 5,000 are there; 2 groups of rows differ, and no row is listed because they are many.", func(a *report.RowAccount) {
 			a.Differing, a.Unlisted = 2, "they are many"
 		}},
+		{"target-differs", report.Differs, "Table shop.orders: 5,000 rows are expected in the target and 5,001 are there; every group of rows is equal.", func(a *report.RowAccount) { a.Found++ }},
 		{"not-compared", report.Differs, "Table public.orders: its rows were not compared with the target.", func(a *report.RowAccount) { a.Compared = false }},
 		{"loaded-differs", report.Differs, "Table public.orders: the loader says that it loaded 5,000 rows, and the verifier expects 4,999.", func(a *report.RowAccount) { a.Expected, a.Found = 4999, 4999 }},
 		{"negative", report.Differs, "Table public.orders: a count is negative (-1).", func(a *report.RowAccount) { a.Filtered, a.Exported = -1, 4999 }},
@@ -197,6 +198,9 @@ func TestSnapshotEveryFaultIsAFinding(t *testing.T) {
 			}
 			if strings.Join(codes, " ") != c.code || got.Verdict != c.verdict {
 				t.Fatalf("got %q and findings %q, want %q and %q", got.Verdict, codes, c.verdict, c.code)
+			}
+			if equal := !strings.Contains(written(t, s.HTML), `<span class="no">`); equal != (c.verdict != report.Differs || c.code == "negative") {
+				t.Errorf("the page says that every table is equal: %t", equal)
 			}
 			if c.code != "" && (got.Findings[0].Text != c.text || got.Findings[0].Severity != report.Note && got.Findings[0].Next == "") {
 				t.Errorf("got %q, next %q\nwant %s", got.Findings[0].Text, got.Findings[0].Next, c.text)
