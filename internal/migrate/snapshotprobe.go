@@ -135,10 +135,10 @@ func readProbe(ctx context.Context, o Objects, bucket, key, cluster string) (*Ta
 		return nil, err
 	}
 	var t TargetProbe
-	if json.Unmarshal(text, &t) != nil || t.Cluster != cluster {
-		return nil, nil
+	if json.Unmarshal(text, &t) == nil && t.Cluster == cluster {
+		return &t, nil
 	}
-	return &t, nil
+	return nil, nil
 }
 
 // AuroraProbe asks the control plane for the version of a cluster of Aurora
