@@ -60,7 +60,7 @@ func TestClusterTellsWhatALoadNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := control.Cluster{
-		ID: "target", Region: "eu-central-1", Engine: "aurora-postgresql", Status: "available", DataAPI: true, MinACU: 0.5,
+		ID: "target", Region: "eu-central-1", Engine: "aurora-postgresql", Version: "17.4", Status: "available", DataAPI: true, MinACU: 0.5,
 		ImportRoles: []string{"arn:import1", "arn:import2"},
 	}
 	if d := cmp.Diff(want, got); d != "" {

@@ -81,7 +81,8 @@ func apiError(err error) error {
 	var status interface{ HTTPStatusCode() int }
 	if !errors.As(err, &a) || a.ErrorCode() == "UnknownError" && errors.As(err, &status) && status.HTTPStatusCode() >= 500 {
 		// Nothing, or something on the way that is not the service, such as a 504.
-		return &Error{API: "NoAnswer", Message: "the call ended without an answer, so it may have taken effect", err: err}
+		// The client's words name the endpoint and what broke, and no value.
+		return &Error{API: "NoAnswer", Message: fmt.Sprintf("the call ended without an answer, so it may have taken effect: %v", err), err: err}
 	}
 	e := &Error{API: a.ErrorCode(), Message: a.ErrorMessage(), err: err}
 	// The last one: the database's text stands before it, and may quote anything.

@@ -213,11 +213,12 @@ func repairArgs(l *change.TableLoad, plans []change.TablePlan, t change.Task) (a
 		Columns string `json:"columns,omitempty"`
 	}
 	type repair struct {
-		Schema   string     `json:"schema"`
-		Relation string     `json:"relation"`
-		Key      []string   `json:"key"`
-		Keys     *TablePart `json:"keys,omitempty"`
-		Rows     *part      `json:"rows,omitempty"`
+		Schema     string          `json:"schema"`
+		Relation   string          `json:"relation"`
+		Key        []string        `json:"key"`
+		Keys       *TablePart      `json:"keys,omitempty"`
+		Rows       *part           `json:"rows,omitempty"`
+		Identities []tableIdentity `json:"identities,omitempty"`
 	}
 	var given TableRepairs
 	if err := json.Unmarshal(t.Args, &given); err != nil {
@@ -236,7 +237,7 @@ func repairArgs(l *change.TableLoad, plans []change.TablePlan, t change.Task) (a
 		}
 		r := repair{Schema: l.Stage(plan.Target.Schema), Relation: plan.Target.Name, Key: plan.Key, Keys: g.Keys}
 		if g.Rows != nil {
-			r.Rows = &part{g.Rows, loadedColumns(plan)}
+			r.Rows, r.Identities = &part{g.Rows, loadedColumns(plan)}, identities(plan)
 		}
 		args.Repairs = append(args.Repairs, r)
 	}

@@ -109,9 +109,9 @@ EXCEPTION WHEN foreign_key_violation THEN
   RETURN jsonb_build_object('orphans', coalesce(v_orphans, '[]'));
 END $f$;
 
--- repair takes the rows of some keys out of a load's tables, then puts others in, and answers how many. Foreign keys would
--- act on what is taken out: all are dropped. What was noted of them and of the digests goes with the same commit, so that
--- the phases from there on do their tasks anew, and nothing is shown before.
+-- repair takes the rows of some keys out of a load's tables, then puts others in, behind which identities go on, and answers
+-- how many. Foreign keys would act on what is taken out: all are dropped. What was noted of them and of the digests goes
+-- with the same commit, so that the phases from there on do their tasks anew, and nothing is shown before.
 CREATE OR REPLACE FUNCTION godwit.repair(p_load text, p_args jsonb) RETURNS bigint LANGUAGE plpgsql AS $f$
 DECLARE
   c_keys CONSTANT text := 'godwit_keys_' || p_load; -- for the time of this transaction
@@ -122,7 +122,7 @@ BEGIN
     JOIN godwit.loaded_table t ON k.conrelid = to_regclass(format('%I.%I', t.stage_schema, t.target_name)) WHERE t.load_id = p_load AND k.contype = 'f' ORDER BY 2, 1 LOOP
     EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', v.relation, v.conname);
   END LOOP;
-  FOR v IN SELECT * FROM jsonb_to_recordset(p_args->'repairs') AS x (schema text, relation text, key text[], keys jsonb, rows jsonb) LOOP
+  FOR v IN SELECT * FROM jsonb_to_recordset(p_args->'repairs') AS x (schema text, relation text, key text[], keys jsonb, rows jsonb, identities jsonb) LOOP
     IF v.keys IS NOT NULL THEN
       EXECUTE format('CREATE TABLE %I.%I AS SELECT %s FROM %I.%I WITH NO DATA', v.schema, c_keys, (SELECT string_agg(quote_ident(c), ', ') FROM unnest(v.key) AS c), v.schema, v.relation);
       PERFORM godwit.import_part(p_load, v.keys || jsonb_build_object('schema', v.schema, 'relation', c_keys));
@@ -131,6 +131,7 @@ BEGIN
     END IF;
     IF v.rows IS NOT NULL THEN
       v_rows := v_rows + godwit.import_part(p_load, v.rows || jsonb_build_object('schema', v.schema, 'relation', v.relation));
+      PERFORM godwit.position(format('%I.%I', v.schema, v.relation), x.name, x.start) FROM jsonb_to_recordset(v.identities) AS x (name text, start bigint);
     END IF;
   END LOOP;
   DELETE FROM godwit.task t WHERE t.load_id = p_load AND t.phase IN ('foreign', 'validate', 'digests');

@@ -159,12 +159,17 @@ func (d tableDDL) keys(p *change.TablePlan) (any, error) {
 		args.DDL = append(args.DDL, sql)
 	}
 	args.DDL = append(args.DDL, "ANALYZE "+args.Relation)
+	args.Identities = identities(p)
+	return args, nil
+}
+
+func identities(p *change.TablePlan) (list []tableIdentity) {
 	for _, c := range p.Columns {
 		if c.Identity != "" {
-			args.Identities = append(args.Identities, tableIdentity{c.Name, c.Start})
+			list = append(list, tableIdentity{c.Name, c.Start})
 		}
 	}
-	return args, nil
+	return list
 }
 
 // A method of an index, as pg_am names it.

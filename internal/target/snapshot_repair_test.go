@@ -56,7 +56,7 @@ func TestRepairPutsRowsRight(t *testing.T) {
 	b.exec(`INSERT INTO ` + orders + ` VALUES (8, 1, 99, 1, NULL)`)
 	before := b.list(`SELECT name || done_at FROM godwit.task WHERE phase = 'digests' ORDER BY 1`)
 
-	x := b.repairTask(p, "first", map[int]string{0: "1\n", 1: "8\t1\n"}, map[int]string{0: "1\tann@x\t\\N\t2024-01-01 12:00:00.5+02\t{a,b}\n", 1: "9\t2\t2\t-0.01\t\\N\n"})
+	x := b.repairTask(p, "first", map[int]string{0: "1\n", 1: "8\t1\n"}, map[int]string{0: "1\tann@x\t\\N\t2024-01-01 12:00:00.5+02\t{a,b}\n69\tkim@x\t\\N\t\\N\t\\N\n", 1: "9\t2\t2\t-0.01\t\\N\n"})
 	b.loseReplies(1, "")
 	if err := b.runTable(p, x); err == nil {
 		t.Fatal("the reply is not lost")
@@ -81,9 +81,12 @@ func TestRepairPutsRowsRight(t *testing.T) {
 	if err := b.runPhases(p, ""); err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "customers", b.list(`SELECT c::text FROM shop.customers c ORDER BY id`), `(1,ann@x,,"2024-01-01 10:00:00.5+00","{a,b}") (2,bob@x,1,,)`)
+	equal(t, "customers", b.list(`SELECT c::text FROM shop.customers c ORDER BY id`), `(1,ann@x,,"2024-01-01 10:00:00.5+00","{a,b}") (2,bob@x,1,,) (69,kim@x,,,)`)
 	equal(t, "orders", b.list(`SELECT o::text FROM "Shop two"."Orders" o ORDER BY no, line`), `(9,1,1,1.50,2) (9,2,2,-0.01,)`)
 	equal(t, "foreign keys", b.list(`SELECT conname || ':' || convalidated FROM pg_constraint WHERE contype = 'f' AND connamespace IN ('shop'::regnamespace, '"Shop two"'::regnamespace) ORDER BY 1`), "boss:true customer:true mail:true of:true")
+	// An identity goes on behind what came in.
+	b.exec(`INSERT INTO shop.customers ("E-mail") VALUES ('eve@x')`)
+	equal(t, "the next customer", b.list(`SELECT id::text FROM shop.customers WHERE "E-mail" = 'eve@x'`), "70")
 	// What is shown is not repaired.
 	refused(t, b.runTable(p, b.repairTask(p, "second", map[int]string{0: "1\n"}, nil)), "GW003")
 }

@@ -38,7 +38,7 @@ func service(t *testing.T) (*rds.Service, *control.RDS) {
 func TestClusterIsReadByTheRealClient(t *testing.T) {
 	s, c := service(t)
 	want := control.Cluster{
-		ID: "ledger", Region: "us-east-1", Engine: "aurora-postgresql", Status: "available", DataAPI: true, MinACU: 2,
+		ID: "ledger", Region: "us-east-1", Engine: "aurora-postgresql", Version: "17.9", Status: "available", DataAPI: true, MinACU: 2,
 		ImportRoles: []string{"arn:aws:iam::111122223333:role/import"},
 	}
 	got, err := c.Cluster(context.Background(), arn)
