@@ -95,7 +95,7 @@ unload: $(if $(ENV),,build/godwit-local) ## remove one load as if it had never b
 	@$(if $(ENV),$(UNLOAD),build/godwit-local unload -load '$(LOAD)')
 
 test: build/cdk.out/manifest.json build/cdk.out.dms/manifest.json build/cdk.out.dsql/manifest.json build/cdk.out.snapshot/manifest.json build/cdk.out.snapshot-dsql/manifest.json build/godwit-local build/postgres.stamp ## run every test
-	go test -timeout 20m ./...
+	go test -timeout 20m -vet=off ./... # make lint vets
 
 bench: build/postgres.stamp ## print speeds as ratios to a limit and to a plain way, each measured in turn with the other
 	@go test -run '^$$' -bench 'ToRows|IonWalk|Import|Passes|Steps|Stream|Snapshot' -benchtime 9x -timeout 30m ./internal/migrate | grep -vE '^(goos|goarch|pkg|cpu|Benchmark|PASS|ok)'

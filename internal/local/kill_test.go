@@ -123,23 +123,30 @@ func seed(t testing.TB) uint64 {
 	return n
 }
 
-// kills kills the callers of all calls, before each call and after it took effect,
-// one of the two with the state machine's retries and the other with a redrive.
-// Chance says which; make soak has all four.
+// kills kills the callers of all calls, before the call or after it took effect,
+// with the state machine's retries or with a redrive. Chance says which; make soak
+// has all four.
 func kills(calls []string, chance *rand.Rand) (cases []disturbance) {
 	for _, call := range calls {
-		redrive := chance.IntN(2) == 0
-		cases = append(cases, disturbance{call: call, fault: gateway.KillBefore, redrive: redrive}, disturbance{call: call, fault: gateway.KillAfter, redrive: !redrive})
-		if soak {
-			cases = append(cases, disturbance{call: call, fault: gateway.KillBefore, redrive: !redrive}, disturbance{call: call, fault: gateway.KillAfter, redrive: redrive})
-		}
+		cases = append(cases, sample(chance,
+			disturbance{call: call, fault: gateway.KillBefore}, disturbance{call: call, fault: gateway.KillAfter},
+			disturbance{call: call, fault: gateway.KillBefore, redrive: true}, disturbance{call: call, fault: gateway.KillAfter, redrive: true})...)
 	}
 	return cases
 }
 
-// losses loses the replies of all calls, and throttles them. S3's client repeats
-// such calls by itself, with waits that are long for a test: one call of each
-// caller, by chance, stands for the others; make soak has all.
+// sample is one of the disturbances of a call, by chance; make soak has all.
+func sample(chance *rand.Rand, all ...disturbance) []disturbance {
+	if soak {
+		return all
+	}
+	i := chance.IntN(len(all))
+	return all[i : i+1]
+}
+
+// losses loses the replies of all calls, or throttles them; make soak does both.
+// S3's client repeats such calls by itself, with waits that are long for a test: one
+// call of each caller, by chance, stands for the others; make soak has all.
 func losses(calls []string, chance *rand.Rand) (cases []disturbance) {
 	if !soak {
 		calls = oneOfAKind(calls, chance, func(call string) string {
@@ -150,10 +157,11 @@ func losses(calls []string, chance *rand.Rand) (cases []disturbance) {
 		})
 	}
 	for _, call := range calls {
-		cases = append(cases, disturbance{call: call, fault: gateway.Lose}, disturbance{call: call, fault: gateway.Throttle})
+		all := []disturbance{{call: call, fault: gateway.Lose}, {call: call, fault: gateway.Throttle}}
 		if strings.Contains(call, onTheWire) {
-			cases = append(cases, disturbance{call: call, fault: gateway.Lose, early: true})
+			all = append(all, disturbance{call: call, fault: gateway.Lose, early: true})
 		}
+		cases = append(cases, sample(chance, all...)...)
 	}
 	return cases
 }

@@ -315,11 +315,8 @@ func kind(call string) string {
 	return caller + " " + action + phaseOf.FindString(what)
 }
 
-// inDatabase are calls that change the target's database, or begin an export.
-var inDatabase = regexp.MustCompile(`'s (rds-data:ExecuteStatement SELECT godwit\.|rds:StartExportTask|dsql wire: commit )`)
-
-// faults kills before and after one call of each kind that changes the database,
-// before or after one of each other kind, and loses, throttles or breaks some.
+// faults kills before or after one call of each kind, and loses, throttles or breaks
+// some.
 // Functions that do not know the target are disturbed with one of them. make soak
 // has all faults of all calls.
 func (w smallSnapshot) faults(calls []string, chance *rand.Rand) []disturbance {
@@ -330,17 +327,9 @@ func (w smallSnapshot) faults(calls []string, chance *rand.Rand) []disturbance {
 		calls = slices.DeleteFunc(calls, func(call string) bool { return !ofTarget.MatchString(call) })
 	}
 	chosen := oneOfAKind(calls, chance, kind)
-	cases := kills(chosen, chance)
-	chance.Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
-	done := map[string]bool{}
-	cases = slices.DeleteFunc(cases, func(d disturbance) bool {
-		second := done[d.call]
-		done[d.call] = true
-		return second && !inDatabase.MatchString(d.call)
-	})
 	lost := losses(chosen, chance)
 	chance.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
-	return append(cases, lost[:6]...)
+	return append(kills(chosen, chance), lost[:6]...)
 }
 
 // The load of a snapshot ends the same, whichever call takes its caller down,

@@ -128,7 +128,7 @@ func TestResumeAtEveryBoundary(t *testing.T) {
 // later ones, and die before or after any object or row is stored. What remains
 // is what an undisturbed run leaves. GODWIT_SEED repeats one.
 func TestRandomSchedulesEndTheSame(t *testing.T) {
-	first, n := rand.Uint64()%1_000_000, uint64(8)
+	first, n := rand.Uint64()%1_000_000, uint64(4)
 	if text := os.Getenv("GODWIT_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
